@@ -1,0 +1,318 @@
+//! SQL as a tree, the same for all dialects.
+//!
+//! Nothing here knows how a name is quoted or what a function is called; `print` does.
+
+use crate::functions::Function;
+use crate::ident::Ident;
+use crate::literal::Literal;
+use crate::types::ColumnType;
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expr {
+    /// A column, of a named relation or of the only one in scope.
+    Column(Option<Ident>, Ident),
+    /// The address of a row of a stored table: unique within one statement.
+    RowAddress(Ident),
+    /// A constant.
+    Literal(Literal),
+    /// A function of values.
+    Call(Function, Vec<Expr>),
+    /// An operator between two values.
+    Binary(Box<Expr>, BinaryOp, Box<Expr>),
+    /// The opposite.
+    Not(Box<Expr>),
+    /// Whether a value is NULL.
+    IsNull(Box<Expr>),
+    /// The value of the first condition that holds.
+    Case(Vec<(Expr, Expr)>, Option<Box<Expr>>),
+    /// A value as another type.
+    Cast(Box<Expr>, SqlType),
+    /// Whether a tuple is among the rows of a query.
+    In(Vec<Expr>, Box<Select>),
+}
+
+/// An operator between two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BinaryOp {
+    /// Either holds.
+    Or,
+    /// Both hold.
+    And,
+    /// Equal; NULL if a side is.
+    Eq,
+    /// Different; NULL if a side is.
+    NotEq,
+    /// Different; NULL is a value like any other.
+    IsDistinctFrom,
+    /// At most; NULL if a side is.
+    LtEq,
+    /// The sum.
+    Add,
+}
+
+/// A type, as a column has it or a cast names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqlType {
+    /// A column type.
+    Column(ColumnType),
+    /// A number of one byte, for codes.
+    Code,
+}
+
+/// One SELECT.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Select {
+    /// Whether rows that are equal are given once.
+    pub distinct: bool,
+    /// The values and their names.
+    pub columns: Vec<(Expr, Ident)>,
+    /// Where rows come from; `None` gives one row of constants.
+    pub from: Option<From>,
+    /// Which rows.
+    pub filter: Option<Expr>,
+    /// One row per distinct value of these.
+    pub group_by: Vec<Expr>,
+    /// Which groups.
+    pub having: Option<Expr>,
+    /// The order of the rows.
+    pub order_by: Vec<Expr>,
+    /// How many rows at the most.
+    pub limit: Option<u64>,
+}
+
+/// Relations joined from left to right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct From {
+    /// The first.
+    pub first: Source,
+    /// The others.
+    pub joins: Vec<Join>,
+}
+
+/// A relation under a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// A stored table or a common table expression.
+    pub relation: Ident,
+    /// The name it has in this SELECT.
+    pub alias: Ident,
+}
+
+/// One step of a chain of joins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// Which rows survive.
+    pub kind: JoinKind,
+    /// The right side.
+    pub source: Source,
+    /// When two rows belong together.
+    pub on: Expr,
+}
+
+/// Which rows survive a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Pairs only.
+    Inner,
+    /// All of the left side.
+    Left,
+    /// All of both sides.
+    Full,
+}
+
+/// A query: SELECTs, one after the other, over named parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The named parts, in order of use.
+    pub with: Vec<(Ident, Select)>,
+    /// The SELECTs whose rows are given, in this order.
+    pub union_all: Vec<Select>,
+}
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Statement {
+    /// Gives rows.
+    Query(Query),
+    /// Appends rows.
+    Insert {
+        /// The table.
+        table: Ident,
+        /// Its columns, in the order of the query's.
+        columns: Vec<Ident>,
+        /// The rows.
+        query: Query,
+    },
+    /// Makes a table for this connection from rows.
+    CreateTemporaryAs {
+        /// The table.
+        table: Ident,
+        /// The rows.
+        query: Query,
+    },
+    /// Makes a table.
+    CreateTable {
+        /// The table.
+        table: Ident,
+        /// Its columns.
+        columns: Vec<ColumnDecl>,
+        /// Whether it lives as long as the connection only.
+        temporary: bool,
+    },
+    /// Adds a column to a table.
+    AddColumn {
+        /// The table.
+        table: Ident,
+        /// The column.
+        column: ColumnDecl,
+    },
+    /// Removes a table that only this connection sees.
+    DropTemporary {
+        /// The table.
+        table: Ident,
+    },
+}
+
+/// A column of a table that is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnDecl {
+    /// The name.
+    pub name: Ident,
+    /// The type.
+    pub ty: ColumnType,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+}
+
+/// Short ways to build trees, for `lower`.
+pub(crate) mod build {
+    use super::{BinaryOp, Expr, From, Join, JoinKind, Select, Source};
+    use crate::functions::Function;
+    use crate::ident::Ident;
+    use crate::literal::Literal;
+
+    pub(crate) fn name(text: impl Into<String>) -> Ident {
+        Ident::generated(text)
+    }
+
+    pub(crate) fn col(relation: &str, column: impl Into<String>) -> Expr {
+        Expr::Column(Some(name(relation)), name(column))
+    }
+
+    pub(crate) fn text(value: impl Into<String>) -> Expr {
+        Expr::Literal(Literal::Text(value.into()))
+    }
+
+    pub(crate) fn int(value: i64) -> Expr {
+        Expr::Literal(Literal::Int(value))
+    }
+
+    pub(crate) fn bool(value: bool) -> Expr {
+        Expr::Literal(Literal::Bool(value))
+    }
+
+    pub(crate) fn null() -> Expr {
+        Expr::Literal(Literal::Null)
+    }
+
+    pub(crate) fn call(function: Function, args: impl IntoIterator<Item = Expr>) -> Expr {
+        Expr::Call(function, args.into_iter().collect())
+    }
+
+    pub(crate) fn binary(left: Expr, op: BinaryOp, right: Expr) -> Expr {
+        Expr::Binary(Box::new(left), op, Box::new(right))
+    }
+
+    pub(crate) fn eq(left: Expr, right: Expr) -> Expr {
+        binary(left, BinaryOp::Eq, right)
+    }
+
+    pub(crate) fn differs(left: Expr, right: Expr) -> Expr {
+        binary(left, BinaryOp::IsDistinctFrom, right)
+    }
+
+    pub(crate) fn not(expr: Expr) -> Expr {
+        Expr::Not(Box::new(expr))
+    }
+
+    pub(crate) fn is_null(expr: Expr) -> Expr {
+        Expr::IsNull(Box::new(expr))
+    }
+
+    pub(crate) fn is_set(expr: Expr) -> Expr {
+        not(is_null(expr))
+    }
+
+    pub(crate) fn coalesce(args: impl IntoIterator<Item = Expr>) -> Expr {
+        call(Function::Coalesce, args)
+    }
+
+    /// All hold; true without any.
+    pub(crate) fn and(all: impl IntoIterator<Item = Expr>) -> Expr {
+        all.into_iter().reduce(|l, r| binary(l, BinaryOp::And, r)).unwrap_or_else(|| bool(true))
+    }
+
+    /// One holds; false without any.
+    pub(crate) fn or(any: impl IntoIterator<Item = Expr>) -> Expr {
+        any.into_iter().reduce(|l, r| binary(l, BinaryOp::Or, r)).unwrap_or_else(|| bool(false))
+    }
+
+    pub(crate) fn case(
+        whens: impl IntoIterator<Item = (Expr, Expr)>,
+        otherwise: Option<Expr>,
+    ) -> Expr {
+        Expr::Case(whens.into_iter().collect(), otherwise.map(Box::new))
+    }
+
+    pub(crate) fn from(relation: impl Into<String>, alias: &str) -> From {
+        From { first: source(relation, alias), joins: Vec::new() }
+    }
+
+    fn source(relation: impl Into<String>, alias: &str) -> Source {
+        Source { relation: name(relation), alias: name(alias) }
+    }
+
+    impl From {
+        pub(crate) fn join(
+            mut self,
+            kind: JoinKind,
+            relation: impl Into<String>,
+            alias: &str,
+            on: Expr,
+        ) -> Self {
+            self.joins.push(Join { kind, source: source(relation, alias), on });
+            self
+        }
+    }
+
+    impl Select {
+        pub(crate) fn column(mut self, expr: Expr, alias: impl Into<String>) -> Self {
+            self.columns.push((expr, name(alias)));
+            self
+        }
+
+        pub(crate) fn columns(mut self, columns: impl IntoIterator<Item = (Expr, String)>) -> Self {
+            self.columns.extend(columns.into_iter().map(|(expr, alias)| (expr, name(alias))));
+            self
+        }
+
+        pub(crate) fn from(mut self, from: From) -> Self {
+            self.from = Some(from);
+            self
+        }
+
+        pub(crate) fn filter(mut self, condition: Expr) -> Self {
+            self.filter = Some(match self.filter.take() {
+                Some(other) => and([other, condition]),
+                None => condition,
+            });
+            self
+        }
+
+        pub(crate) fn group_by(mut self, exprs: impl IntoIterator<Item = Expr>) -> Self {
+            self.group_by.extend(exprs);
+            self
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! DuckDB, <https://duckdb.org/docs/stable/sql/introduction>.
+
+use super::Dialect;
+use crate::functions::{self, Function};
+use crate::types::ColumnType;
+
+/// DuckDB with the hash functions that its store registers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DuckDb;
+
+impl Dialect for DuckDb {
+    fn name(&self) -> &'static str {
+        "DuckDB"
+    }
+
+    fn function(&self, function: Function) -> &'static str {
+        functions::duckdb(function)
+    }
+
+    fn column_type(&self, ty: ColumnType) -> String {
+        match ty {
+            ColumnType::Scalar(scalar) => scalar.duckdb().to_owned(),
+            // <https://duckdb.org/docs/stable/sql/data_types/list>
+            ColumnType::List(item) => format!("{}[]", item.duckdb()),
+            // <https://duckdb.org/docs/stable/sql/data_types/map>
+            ColumnType::TextMap => "MAP(VARCHAR, VARCHAR)".to_owned(),
+        }
+    }
+
+    fn code_type(&self) -> &'static str {
+        "TINYINT"
+    }
+
+    // <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
+    fn row_address(&self) -> Option<&'static str> {
+        Some("rowid")
+    }
+
+    // No time zone data is needed: `make_timestamptz` of one argument takes microseconds.
+    // <https://duckdb.org/docs/stable/sql/functions/timestamptz>
+    fn timestamp(&self, micros: i64) -> String {
+        format!("make_timestamptz({micros})")
+    }
+}

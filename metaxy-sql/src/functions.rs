@@ -1,0 +1,85 @@
+//! What a function is called in each database, as a table.
+//!
+//! A spelling is a template: `{0}` is an argument, `{0!}` an argument that gets parentheses unless
+//! it is a single word, `{..}` all arguments joined by `, `, `{||}` all arguments joined by ` || `.
+//! An empty cell means that the database has no such function; asking for it is an
+//! [`Unsupported`](crate::error::Reason::Unsupported) error.
+
+use crate::plan::HashAlgorithm;
+
+/// A function that plans need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Function {
+    /// Joins texts; NULL if one of them is.
+    Concat,
+    /// The first argument that is not NULL.
+    Coalesce,
+    /// The value of a key of a map from text to text; NULL without that key.
+    MapGet,
+    /// A member of a struct.
+    StructGet,
+    /// A map from text to text, from keys and values in turn; entries with a NULL value are kept.
+    MapOf,
+    /// A timestamp as microseconds since 1970-01-01 UTC.
+    EpochMicros,
+    /// The number of rows.
+    CountAll,
+    /// The number of rows for which a condition holds.
+    CountIf,
+    /// The number of distinct values.
+    CountDistinct,
+    /// The largest value.
+    Max,
+    /// The first argument in the row in which the second is largest.
+    MaxBy,
+    /// One order for the rows of a record, from time (microseconds), tombstone (0 or 1) and
+    /// write token: a row that is larger is later.
+    RowOrder,
+    /// The hash of a text, rendered as text, not cut.
+    Hash(HashAlgorithm),
+    /// The first characters of a text.
+    Left,
+}
+
+/// The name under which a hash is registered with DuckDB by its store.
+#[must_use]
+pub const fn duckdb_hash_name(algorithm: HashAlgorithm) -> &'static str {
+    match algorithm {
+        HashAlgorithm::XxHash64 => "metaxy_xxhash64",
+        HashAlgorithm::XxHash32 => "metaxy_xxhash32",
+        HashAlgorithm::Xxh3_64 => "metaxy_xxh3_64",
+        HashAlgorithm::Md5 => "md5",
+        HashAlgorithm::Sha256 => "sha256",
+    }
+}
+
+/// The DuckDB column of the table.
+pub(crate) const fn duckdb(function: Function) -> &'static str {
+    use Function as F;
+    match function {
+        F::Concat => "({||})",
+        F::Coalesce => "coalesce({..})",
+        F::MapGet => "{0!}[{1}]",
+        F::StructGet => "struct_extract({0}, {1})",
+        F::MapOf => "MAP {{:}}",
+        F::EpochMicros => "epoch_us({0})",
+        F::CountAll => "count(*)",
+        F::CountIf => "count(*) FILTER (WHERE {0})",
+        F::CountDistinct => "count(DISTINCT {0})",
+        F::Max => "max({0})",
+        F::MaxBy => "arg_max({0}, {1})",
+        // 2^63 leaves the low bits to the token, which is never negative.
+        F::RowOrder => {
+            "(({0!} * 2 + {1!})::HUGEINT * 9223372036854775808 + coalesce({2}, 0)::HUGEINT)"
+        }
+        // Our own functions give integers: rendering them is a cast. They join their arguments
+        // without a copy.
+        F::Hash(HashAlgorithm::XxHash64) => "metaxy_xxhash64({..})::VARCHAR",
+        F::Hash(HashAlgorithm::XxHash32) => "metaxy_xxhash32({..})::VARCHAR",
+        F::Hash(HashAlgorithm::Xxh3_64) => "metaxy_xxh3_64({..})::VARCHAR",
+        F::Hash(HashAlgorithm::Md5) => "md5({||})",
+        F::Hash(HashAlgorithm::Sha256) => "sha256({||})",
+        F::Left => "left({0}, {1})",
+    }
+}

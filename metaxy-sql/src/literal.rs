@@ -1,0 +1,16 @@
+//! [`Literal`]: a value inside a statement, escaped by the dialect in one place.
+
+/// A constant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Literal {
+    /// NULL, of whatever type the place asks for.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// Text; holds anything but NUL characters, which no engine of ours can store.
+    Text(String),
+    /// A point in time: microseconds since 1970-01-01 UTC.
+    Timestamp(i64),
+}

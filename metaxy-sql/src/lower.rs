@@ -1,0 +1,152 @@
+//! A plan -> a tree of SQL: the only place that decides named parts and joins.
+//!
+//! Two habits make the statements fast. A table is reduced to the latest row of each record by its
+//! *row address* alone, so that wide columns are read once and for surviving rows only. Whatever a
+//! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
+//! the few rows that are returned are known.
+
+mod read;
+mod resolve;
+mod write;
+
+pub use read::read;
+pub use resolve::resolve;
+pub use write::{append, definitions, duplicates, latest_time, stage, table, tombstone};
+
+use crate::ast::build::{
+    and, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
+};
+use crate::ast::{Expr, Select};
+use crate::functions::Function;
+use crate::plan::{ByField, FieldDefinition, Hash, Records};
+use crate::system;
+
+/// The name of the n-th id in every generated relation.
+fn id(index: usize) -> String {
+    format!("id{index}")
+}
+
+/// The ids of a table.
+fn ids_of(records: &Records, alias: &str) -> Vec<Expr> {
+    records.ids.iter().map(|id| col(alias, id)).collect()
+}
+
+/// When a row was written or its record deleted, in microseconds; rows without any time come first.
+fn time_of(alias: &str) -> Expr {
+    let time = coalesce([col(alias, system::DELETED_AT), col(alias, system::UPDATED_AT)]);
+    coalesce([call(Function::EpochMicros, [time]), int(0)])
+}
+
+/// The place of a row among the rows of its record: by time, tombstone last, then write token.
+fn order_of(records: &Records, alias: &str) -> Expr {
+    let tombstone = case([(is_null(col(alias, system::DELETED_AT)), int(0))], Some(int(1)));
+    let token = if records.has_token { col(alias, system::WRITE_TOKEN) } else { null() };
+    call(Function::RowOrder, [time_of(alias), tombstone, token])
+}
+
+/// That a row is the latest of its record, over all definitions that ever wrote it.
+fn is_latest(records: &Records, alias: &str, as_of: Option<Expr>) -> Expr {
+    let mut latest = Select::default()
+        .column(call(Function::MaxBy, [Expr::RowAddress(name("h")), order_of(records, "h")]), "row")
+        .from(from(&records.table, "h"))
+        .group_by(ids_of(records, "h"));
+    if let Some(condition) = as_of {
+        latest = latest.filter(condition);
+    }
+    Expr::In(vec![Expr::RowAddress(name(alias))], Box::new(latest))
+}
+
+/// That a row is no tombstone.
+fn is_live(alias: &str) -> Expr {
+    is_null(col(alias, system::DELETED_AT))
+}
+
+/// The text of one field in a by-field column; NULL if it has none.
+fn by_field(kept_as: &ByField, column: Expr, field: &str) -> Expr {
+    match kept_as {
+        ByField::Map => call(Function::MapGet, [column, text(field)]),
+        ByField::Struct(members) if members.iter().any(|member| member == field) => {
+            call(Function::StructGet, [column, text(field)])
+        }
+        ByField::Struct(_) => null(),
+    }
+}
+
+/// The versions of a key whose recorded definitions agree with today's on some fields: on none of
+/// them, every version that is recorded.
+fn versions_that_agree(definitions: &str, key: &str, fields: &[FieldDefinition]) -> Select {
+    use system::definitions::{CODE_VERSION, FEATURE_KEY, FEATURE_VERSION, FIELD, PARENTS};
+    let mut select = Select::default()
+        .column(col("f", FEATURE_VERSION), "version")
+        .from(from(definitions, "f"))
+        .filter(eq(col("f", FEATURE_KEY), text(key)))
+        .group_by([col("f", FEATURE_VERSION)]);
+    if !fields.is_empty() {
+        select = select.filter(or(fields.iter().map(|field| {
+            and([
+                eq(col("f", FIELD), text(&field.name)),
+                eq(col("f", CODE_VERSION), text(&field.code_version)),
+                eq(col("f", PARENTS), text(&field.parents)),
+            ])
+        })));
+        select.having = Some(eq(
+            call(Function::CountDistinct, [col("f", FIELD)]),
+            int(i64::try_from(fields.len()).unwrap_or(i64::MAX)),
+        ));
+    }
+    select
+}
+
+/// That a row was written by a definition that agrees with today's: today's own, or one that
+/// `agreeing` lists.
+fn is_current(records: &Records, alias: &str, agreeing: Option<Select>) -> Expr {
+    let version = || col(alias, system::FEATURE_VERSION);
+    let mut any = vec![eq(version(), text(&records.version))];
+    if let Some(agreeing) = agreeing {
+        any.push(Expr::In(vec![version()], Box::new(agreeing)));
+    }
+    coalesce([or(any), crate::ast::build::bool(false)])
+}
+
+/// The hash of texts one after the other, cut to the length that the store keeps; NULL if one is.
+fn hash(how: Hash, parts: impl IntoIterator<Item = Expr>) -> Expr {
+    let mut joined: Vec<Expr> = Vec::new();
+    for part in parts {
+        // Neighbouring constants become one: fewer arguments for every row.
+        use crate::literal::Literal::Text;
+        match (joined.last_mut(), part) {
+            (Some(Expr::Literal(Text(before))), Expr::Literal(Text(after))) => {
+                before.push_str(&after);
+            }
+            (_, part) => joined.push(part),
+        }
+    }
+    if joined.is_empty() {
+        joined.push(text(""));
+    }
+    call(Function::Left, [call(Function::Hash(how.algorithm), joined), int(i64::from(how.length))])
+}
+
+/// The hash over the values of a by-field column: values alone, joined by `|`, in the order of
+/// their keys (wire format, section 2.1).
+fn hash_of_values(how: Hash, mut values: Vec<(String, Expr)>) -> Expr {
+    values.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut parts = Vec::new();
+    for (i, (_, value)) in values.into_iter().enumerate() {
+        if i > 0 {
+            parts.push(text("|"));
+        }
+        parts.push(value);
+    }
+    hash(how, parts)
+}
+
+/// That two relations are about the same record, by pairs of columns.
+fn same(pairs: impl IntoIterator<Item = (Expr, Expr)>) -> Expr {
+    and(pairs.into_iter().map(|(left, right)| eq(left, right)))
+}
+
+/// That a row of a relation is there at all, on the outer side of a join.
+fn present(alias: &str) -> Expr {
+    is_set(col(alias, "row"))
+}

@@ -1,0 +1,229 @@
+//! What writes need: tables, staged rows, checks, and the rows that are appended.
+//!
+//! Rows are only ever appended. A write stages its rows in a table of its own connection, where
+//! they are checked as a whole, and then moves them by one statement per table.
+
+use super::{hash_of_values, id, ids_of, is_latest, is_live, time_of};
+use crate::ast::build::{and, call, case, coalesce, col, eq, from, int, name, null, or, text};
+use crate::ast::{ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
+use crate::error::Result;
+use crate::functions::Function;
+use crate::ident::Ident;
+use crate::literal::Literal;
+use crate::plan::{Append, AppendFrom, Class, Stage, Tombstone};
+use crate::system;
+use crate::types::{ColumnType, ScalarType};
+
+const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
+const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
+
+/// The type of a system column in tables that we make.
+fn system_type(column: &str) -> ColumnType {
+    match column {
+        system::PROVENANCE_BY_FIELD | system::DATA_VERSION_BY_FIELD => ColumnType::TextMap,
+        system::CREATED_AT | system::UPDATED_AT | system::DELETED_AT => TIMESTAMP,
+        system::WRITE_TOKEN => ColumnType::Scalar(ScalarType::Int64),
+        _ => TEXT,
+    }
+}
+
+/// Makes the table of a feature: the user's columns as `(name, type, nullable)`, then ours.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn table(table: &str, columns: &[(String, ColumnType, bool)]) -> Result<Statement> {
+    let mut decls = Vec::new();
+    for (name, ty, nullable) in columns {
+        decls.push(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: *nullable });
+    }
+    decls.extend(system::COLUMNS.iter().map(|column| ColumnDecl {
+        name: name(*column),
+        ty: system_type(column),
+        nullable: true,
+    }));
+    Ok(Statement::CreateTable { table: Ident::new(table)?, columns: decls, temporary: false })
+}
+
+/// Makes the definitions' table.
+#[must_use]
+pub fn definitions() -> Statement {
+    let columns = system::definitions::COLUMNS
+        .iter()
+        .map(|column| ColumnDecl { name: name(*column), ty: TEXT, nullable: false })
+        .collect();
+    Statement::CreateTable { table: name(system::DEFINITIONS), columns, temporary: false }
+}
+
+/// Makes a staged table.
+#[must_use]
+pub fn stage(stage: &Stage) -> Statement {
+    let decl = |column: String, ty| ColumnDecl { name: name(column), ty, nullable: true };
+    let mut columns = Vec::new();
+    columns.extend(stage.ids.iter().enumerate().map(|(i, ty)| decl(id(i), *ty)));
+    columns.extend(stage.columns.iter().enumerate().map(|(i, ty)| decl(format!("c{i}"), *ty)));
+    columns.extend((0..stage.n_fields).map(|i| decl(format!("p{i}"), TEXT)));
+    columns.extend((0..stage.n_fields).map(|i| decl(format!("d{i}"), TEXT)));
+    Statement::CreateTable { table: name(&stage.table), columns, temporary: true }
+}
+
+/// One id that is staged more than once, and how often; and the number of such ids.
+#[must_use]
+pub fn duplicates(stage: &Stage) -> Statement {
+    let ids = || (0..stage.ids.len()).map(|i| col("s", id(i)));
+    let repeated = Select {
+        having: Some(Expr::Not(Box::new(eq(call(Function::CountAll, []), int(1))))),
+        ..Select::default()
+            .columns((0..stage.ids.len()).map(|i| (col("s", id(i)), id(i))))
+            .column(call(Function::CountAll, []), "n")
+            .from(from(&stage.table, "s"))
+            .group_by(ids())
+    };
+    let mut example = Select::default()
+        .columns((0..stage.ids.len()).map(|i| (col("r", id(i)), id(i))))
+        .column(col("r", "n"), "n")
+        .from(from("repeated", "r"));
+    example.limit = Some(1);
+    Statement::Query(Query { with: vec![(name("repeated"), repeated)], union_all: vec![example] })
+}
+
+/// The latest time in a table, in microseconds; NULL if it is empty.
+#[must_use]
+pub fn latest_time(table: &str) -> Statement {
+    let select = Select::default()
+        .column(call(Function::Max, [time_of("u")]), "time")
+        .from(from(table, "u"));
+    Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
+}
+
+fn optional_text(value: Option<&str>) -> Expr {
+    Expr::Cast(Box::new(value.map_or_else(null, text)), SqlType::Column(TEXT))
+}
+
+fn timestamp(micros: i64) -> Expr {
+    Expr::Literal(Literal::Timestamp(micros))
+}
+
+/// Appends staged rows, with the hashes over their fields.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn append(plan: &Append) -> Result<Statement> {
+    let n_ids = plan.records.ids.len();
+    let source = match &plan.from {
+        AppendFrom::Stage(stage) => from(stage, "s"),
+        AppendFrom::Increment { stage, increment } => from(increment, "r").join(
+            JoinKind::Inner,
+            stage,
+            "s",
+            eq(col("r", "row"), Expr::RowAddress(name("s"))),
+        ),
+    };
+    // A field outside of a record's stale set keeps the data version that is stored.
+    let data_version = |i: usize| {
+        let given = col("s", format!("d{i}"));
+        match &plan.from {
+            AppendFrom::Stage(_) => given,
+            AppendFrom::Increment { .. } => case(
+                [(
+                    and([
+                        eq(col("r", "class"), int(Class::Stale as i64)),
+                        eq(col("r", format!("r{i}")), int(0)),
+                    ]),
+                    coalesce([col("r", format!("d{i}")), given.clone()]),
+                )],
+                Some(given),
+            ),
+        }
+    };
+    let provenances: Vec<(String, Expr)> = plan
+        .fields
+        .iter()
+        .enumerate()
+        .map(|(i, field)| (field.clone(), col("s", format!("p{i}"))))
+        .collect();
+    let data_versions: Vec<(String, Expr)> =
+        plan.fields.iter().enumerate().map(|(i, field)| (field.clone(), data_version(i))).collect();
+    let map = |entries: &[(String, Expr)]| {
+        call(Function::MapOf, entries.iter().flat_map(|(key, value)| [text(key), value.clone()]))
+    };
+
+    let mut columns: Vec<Ident> = Vec::new();
+    let mut values: Vec<(Expr, String)> = Vec::new();
+    for (i, column) in plan.records.ids.iter().enumerate() {
+        columns.push(Ident::new(column)?);
+        values.push((col("s", id(i)), id(i)));
+    }
+    for (i, column) in plan.columns.iter().enumerate() {
+        columns.push(Ident::new(column)?);
+        values.push((col("s", format!("c{i}")), format!("c{i}")));
+    }
+    debug_assert_eq!(columns.len(), n_ids + plan.columns.len());
+    let stamp = &plan.stamp;
+    let system_values = [
+        (system::PROVENANCE_BY_FIELD, map(&provenances)),
+        (system::PROVENANCE, hash_of_values(plan.hash, provenances)),
+        (system::DATA_VERSION_BY_FIELD, map(&data_versions)),
+        (system::DATA_VERSION, hash_of_values(plan.hash, data_versions)),
+        (system::FEATURE_VERSION, text(&stamp.version)),
+        (system::PROJECT_VERSION, text(&stamp.project_version)),
+        (system::CREATED_AT, timestamp(stamp.time)),
+        (system::UPDATED_AT, timestamp(stamp.time)),
+        (system::MATERIALIZATION_ID, optional_text(stamp.materialization_id.as_deref())),
+    ];
+    for (column, value) in system_values {
+        columns.push(name(column));
+        values.push((value, column.to_owned()));
+    }
+    if plan.records.has_token {
+        columns.push(name(system::WRITE_TOKEN));
+        values.push((int(stamp.token), system::WRITE_TOKEN.to_owned()));
+    }
+    let mut select = Select::default().columns(values).from(source);
+    if matches!(plan.from, AppendFrom::Increment { .. }) {
+        select = select.filter(or([
+            eq(col("r", "class"), int(Class::New as i64)),
+            eq(col("r", "class"), int(Class::Stale as i64)),
+        ]));
+    }
+    Ok(Statement::Insert {
+        table: Ident::new(&plan.records.table)?,
+        columns,
+        query: Query { with: Vec::new(), union_all: vec![select] },
+    })
+}
+
+/// Appends a tombstone for every live record whose ids are listed.
+///
+/// A tombstone is the latest row of the record, as it is, with a time of deletion of its own.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn tombstone(plan: &Tombstone) -> Result<Statement> {
+    let mut listed = Select::default()
+        .columns((0..plan.records.ids.len()).map(|i| (col("s", id(i)), id(i))))
+        .from(from(&plan.ids, "s"));
+    if let Some(causes) = &plan.orphans {
+        let cause = |cause: &i8| eq(col("s", "orphan"), int(i64::from(*cause)));
+        listed = listed
+            .filter(eq(col("s", "class"), int(Class::Orphaned as i64)))
+            .filter(or(causes.iter().map(cause)));
+    }
+    let value = |column: &str| match column {
+        system::DELETED_AT => timestamp(plan.time),
+        system::MATERIALIZATION_ID => optional_text(plan.materialization_id.as_deref()),
+        system::WRITE_TOKEN => int(plan.token),
+        other => col("u", other),
+    };
+    let select = Select::default()
+        .columns(plan.columns.iter().map(|column| (value(column), column.clone())))
+        .from(from(&plan.records.table, "u"))
+        .filter(Expr::In(ids_of(&plan.records, "u"), Box::new(listed)))
+        .filter(is_latest(&plan.records, "u", None))
+        .filter(is_live("u"));
+    let columns = plan.columns.iter().map(Ident::new).collect::<Result<_>>()?;
+    Ok(Statement::Insert {
+        table: Ident::new(&plan.records.table)?,
+        columns,
+        query: Query { with: Vec::new(), union_all: vec![select] },
+    })
+}

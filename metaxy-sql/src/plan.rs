@@ -1,0 +1,425 @@
+//! Relational plans: what a statement has to find out, in relations and without a word of SQL.
+//!
+//! What goes in: tables, the columns that identify records, the fields that are versioned and how
+//! their versions are derived. What comes out of [`crate::lower`]: SQL. What is *not* here: what a
+//! feature is, or where a plan comes from.
+//!
+//! Every plan has a text form ([`std::fmt::Display`]) for people and for snapshots.
+
+use crate::types::ColumnType;
+use std::fmt;
+
+/// The hash algorithms that the wire format knows and a store of ours can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HashAlgorithm {
+    /// xxHash, 64 bits, seed 0, as an unsigned decimal number.
+    XxHash64,
+    /// xxHash, 32 bits, seed 0, as an unsigned decimal number.
+    XxHash32,
+    /// XXH3, 64 bits, seed 0, as an unsigned decimal number.
+    Xxh3_64,
+    /// MD5, as 32 lower-case hexadecimal digits.
+    Md5,
+    /// SHA-256, as 64 lower-case hexadecimal digits.
+    Sha256,
+}
+
+impl HashAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::XxHash64, Self::XxHash32, Self::Xxh3_64, Self::Md5, Self::Sha256];
+
+    /// The name in settings, the one of the wire format.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XxHash64 => "xxhash64",
+            Self::XxHash32 => "xxhash32",
+            Self::Xxh3_64 => "xxh3_64",
+            Self::Md5 => "md5",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
+impl fmt::Display for HashAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How texts are hashed: the algorithm, and how many characters of the result are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash {
+    /// The algorithm.
+    pub algorithm: HashAlgorithm,
+    /// The number of leading characters that are kept.
+    pub length: u32,
+}
+
+/// How a table keeps a text per field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByField {
+    /// As a map from text to text.
+    Map,
+    /// As a struct with these members: tables of the Python implementation have it.
+    Struct(Vec<String>),
+}
+
+/// A stored table that keeps the whole history of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records {
+    /// The table.
+    pub table: String,
+    /// The name under which its definitions are recorded.
+    pub key: String,
+    /// The columns that identify a record.
+    pub ids: Vec<String>,
+    /// The version of today's definition, which rows written today carry.
+    pub version: String,
+    /// How provenances are kept.
+    pub provenance: ByField,
+    /// How data versions are kept.
+    pub data_version: ByField,
+    /// Whether rows carry a write token.
+    pub has_token: bool,
+}
+
+/// What today's definition says of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldDefinition {
+    /// The key of the field in the by-field columns.
+    pub name: String,
+    /// Its code version.
+    pub code_version: String,
+    /// The fields that it is computed from, in the canonical text of the definitions' table.
+    pub parents: String,
+}
+
+/// A field whose provenance is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// What today's definition says.
+    pub definition: FieldDefinition,
+    /// The first part of what is hashed.
+    pub label: String,
+    /// The values that are hashed with it, in order.
+    pub parts: Vec<Part>,
+}
+
+/// One value of an input, as it is hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The text before it.
+    pub label: String,
+    /// The input, by its index.
+    pub input: usize,
+    /// The key of the field in the input's data versions.
+    pub field: String,
+}
+
+/// A relation that records are computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The table; `None` if there is none yet, which counts as empty.
+    pub records: Option<Records>,
+    /// The name in messages.
+    pub key: String,
+    /// For each of its ids the index of the target's id that it equals, in the order of its ids.
+    pub ids: Vec<usize>,
+    /// The fields that are read from it, as today's definition has them.
+    pub reads: Vec<FieldDefinition>,
+    /// The columns that come along, by their names in the table.
+    pub columns: Vec<String>,
+    /// What its own records are computed from: names what a blocked record waits for.
+    pub sources: Vec<Source>,
+}
+
+/// What the records of an [`Input`] are computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The table; `None` if there is none yet.
+    pub records: Option<Records>,
+    /// For each of its ids the index of the input's id that it equals.
+    pub ids: Vec<usize>,
+    /// The fields that the input reads from it.
+    pub reads: Vec<FieldDefinition>,
+}
+
+/// Which records of a target are new, stale or orphaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolve {
+    /// The records that are compared.
+    pub target: Target,
+    /// What they should be.
+    pub expected: Expected,
+    /// The definitions' table, if there is one.
+    pub definitions: Option<String>,
+    /// How texts are hashed.
+    pub hash: Hash,
+    /// Whether the rows are wanted, or only their numbers.
+    pub rows: bool,
+}
+
+/// The records that are compared with what they should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The table; `None` if there is none yet.
+    pub records: Option<Records>,
+    /// How many ids a record has.
+    pub n_ids: usize,
+    /// The fields, in the order of the definition.
+    pub fields: Vec<Field>,
+}
+
+/// What records should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// What follows from the rows of other tables.
+    Inputs(Vec<Input>),
+    /// What the caller says: a staged table.
+    Samples {
+        /// The staged table, laid out by [`Stage`].
+        stage: String,
+        /// Whether records that it lacks are orphaned.
+        complete: bool,
+    },
+}
+
+/// The layout of a staged table: ids `i0..`, columns `c0..`, and per field the provenance `p0..`
+/// and the data version `d0..`, in the order of the definition.
+///
+/// Its names are generated, so that no column of a user can collide with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The table.
+    pub table: String,
+    /// The types of the ids.
+    pub ids: Vec<ColumnType>,
+    /// The types of the columns.
+    pub columns: Vec<ColumnType>,
+    /// The number of fields.
+    pub n_fields: usize,
+}
+
+/// Rows of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The table.
+    pub records: Records,
+    /// The columns that are given, by name, in order.
+    pub columns: Vec<String>,
+    /// Which rows.
+    pub scope: Scope,
+    /// The definitions' table, if there is one.
+    pub definitions: Option<String>,
+    /// Today's fields: a row is given if it was written by a definition that agrees on them.
+    pub fields: Vec<FieldDefinition>,
+}
+
+/// Which rows a [`Read`] gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// All rows of a record and not only the latest.
+    pub history: bool,
+    /// Also rows that another definition wrote.
+    pub other_versions: bool,
+    /// Also tombstones.
+    pub tombstones: bool,
+    /// Nothing later than this, in microseconds since 1970-01-01 UTC.
+    pub as_of: Option<i64>,
+}
+
+/// Staged rows to append to a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The table.
+    pub records: Records,
+    /// The columns, in the order of the stage's.
+    pub columns: Vec<String>,
+    /// The fields, by their keys in the by-field columns, in the order of the stage's.
+    pub fields: Vec<String>,
+    /// Where the rows are.
+    pub from: AppendFrom,
+    /// What every row carries.
+    pub stamp: Stamp,
+    /// How texts are hashed.
+    pub hash: Hash,
+}
+
+/// Which staged rows an [`Append`] takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendFrom {
+    /// All of them.
+    Stage(String),
+    /// Those that a [`Resolve`] against the stage found new or stale.
+    Increment {
+        /// The staged table.
+        stage: String,
+        /// The table that holds the increment.
+        increment: String,
+    },
+}
+
+/// What every row of a write carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The version of the definition.
+    pub version: String,
+    /// The version of the project.
+    pub project_version: String,
+    /// The time of the write, in microseconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// The caller's name for the run.
+    pub materialization_id: Option<String>,
+    /// The number of the write.
+    pub token: i64,
+}
+
+/// Records of a table to mark as deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The table.
+    pub records: Records,
+    /// All of its columns, by name.
+    pub columns: Vec<String>,
+    /// A table whose columns `i0..` hold the ids.
+    pub ids: String,
+    /// When the ids come from an increment: the causes (see [`orphan`]) of the orphans to take.
+    pub orphans: Option<Vec<i8>>,
+    /// The time, in microseconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// The caller's name for the run.
+    pub materialization_id: Option<String>,
+    /// The number of the write.
+    pub token: i64,
+}
+
+/// The classes of a [`Resolve`], as numbers in its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i8)]
+pub enum Class {
+    /// There is a record, and nothing that it could be computed from.
+    Orphaned = 1,
+    /// There is a record, and what it is computed from is itself outdated.
+    Blocked = 2,
+    /// There is no record, and what it would be computed from is itself outdated.
+    Waiting = 3,
+    /// There is no record yet.
+    New = 4,
+    /// There is a record, computed from something else.
+    Stale = 5,
+    /// There is a record, computed from what it would be computed from today.
+    Unchanged = 6,
+}
+
+impl Class {
+    /// The class of a number in a result.
+    #[must_use]
+    pub const fn from_code(code: i8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Orphaned,
+            2 => Self::Blocked,
+            3 => Self::Waiting,
+            4 => Self::New,
+            5 => Self::Stale,
+            6 => Self::Unchanged,
+            _ => return None,
+        })
+    }
+}
+
+/// The bits that say why a field is stale, added up in a result.
+pub mod reason {
+    /// The code version or the parent fields are others than those of the recorded definition.
+    pub const CODE: i8 = 1;
+    /// Nothing is stored for the field.
+    pub const ADDED: i8 = 2;
+    /// The values it is computed from differ.
+    pub const UPSTREAM: i8 = 4;
+}
+
+/// Why a record has nothing that it could be computed from, as numbers in a result.
+pub mod orphan {
+    /// There is no trace of it in at least one input, and it was deleted in none.
+    pub const MISSING: i8 = 1;
+    /// It was deleted in an input.
+    pub const GONE: i8 = 2;
+}
+
+/// What blocks a record, per input, as numbers in a result.
+pub mod block {
+    /// Nothing.
+    pub const FREE: i8 = 0;
+    /// The row is stale there.
+    pub const STALE: i8 = 1;
+    /// The row is blocked there.
+    pub const BLOCKED: i8 = 2;
+    /// The row is orphaned there.
+    pub const ORPHANED: i8 = 3;
+    /// The row lacks the data version of a field that is read.
+    pub const NO_VERSION: i8 = 4;
+}
+
+impl fmt::Display for Resolve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "resolve, hash {} cut to {}", self.hash.algorithm, self.hash.length)?;
+        match &self.target.records {
+            Some(records) => writeln!(f, "  current: {records}")?,
+            None => writeln!(f, "  current: nothing")?,
+        }
+        match &self.expected {
+            Expected::Samples { stage, complete } => {
+                let kind = if *complete { "complete" } else { "partial" };
+                writeln!(f, "  expected: {kind} samples in {stage}")?;
+            }
+            Expected::Inputs(inputs) => {
+                for (i, input) in inputs.iter().enumerate() {
+                    write!(f, "  input {i}: ")?;
+                    match &input.records {
+                        Some(records) => write!(f, "{records}")?,
+                        None => write!(f, "{} has no table", input.key)?,
+                    }
+                    writeln!(f, " on ids {:?}", input.ids)?;
+                    for field in &input.reads {
+                        writeln!(f, "    reads {field}")?;
+                    }
+                    if !input.columns.is_empty() {
+                        writeln!(f, "    brings {}", input.columns.join(", "))?;
+                    }
+                    for source in &input.sources {
+                        match &source.records {
+                            Some(records) => writeln!(f, "    from {records}")?,
+                            None => writeln!(f, "    from a table that is not there")?,
+                        }
+                    }
+                }
+            }
+        }
+        for field in &self.target.fields {
+            write!(
+                f,
+                "  field {} = hash({}|{}",
+                field.definition, field.label, field.definition.code_version
+            )?;
+            for part in &field.parts {
+                write!(f, "|{}|<input {} {}>", part.label, part.input, part.field)?;
+            }
+            writeln!(f, ")")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "latest of {} by ({}), today {}", self.table, self.ids.join(", "), self.version)
+    }
+}
+
+impl fmt::Display for FieldDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (code {}, parents {})", self.name, self.code_version, self.parents)
+    }
+}

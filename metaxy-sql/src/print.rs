@@ -1,0 +1,408 @@
+//! A tree of SQL -> text, asking the dialect.
+//!
+//! Names are quoted and values escaped here and nowhere else. Parentheses follow precedence.
+
+use crate::ast::{BinaryOp, ColumnDecl, Expr, From, JoinKind, Query, Select, SqlType, Statement};
+use crate::dialect::Dialect;
+use crate::error::{Error, Reason, Result};
+use crate::ident::Ident;
+use crate::literal::Literal;
+use std::fmt::Write;
+
+/// The text of a statement in a dialect, over several lines, without a closing semicolon.
+///
+/// # Errors
+/// When the dialect cannot say something, or a name or a value cannot be written in it.
+pub fn print(statement: &Statement, dialect: &dyn Dialect) -> Result<String> {
+    let mut printer = Printer { out: String::new(), dialect };
+    printer.statement(statement)?;
+    Ok(printer.out)
+}
+
+/// How tightly an expression binds; a looser one inside a tighter one gets parentheses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Binding {
+    Any,
+    Or,
+    And,
+    Not,
+    Comparison,
+    Sum,
+    Atom,
+}
+
+struct Printer<'a> {
+    out: String,
+    dialect: &'a dyn Dialect,
+}
+
+impl Printer<'_> {
+    fn push(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    fn ident(&mut self, ident: &Ident) -> Result<()> {
+        let quoted = self.dialect.quote_ident(ident)?;
+        self.push(&quoted);
+        Ok(())
+    }
+
+    fn idents<'i>(&mut self, idents: impl IntoIterator<Item = &'i Ident>) -> Result<()> {
+        for (i, ident) in idents.into_iter().enumerate() {
+            if i > 0 {
+                self.push(", ");
+            }
+            self.ident(ident)?;
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Result<()> {
+        match statement {
+            Statement::Query(query) => self.query(query),
+            Statement::Insert { table, columns, query } => {
+                self.push("INSERT INTO ");
+                self.ident(table)?;
+                self.push(" (");
+                self.idents(columns)?;
+                self.push(")\n");
+                self.query(query)
+            }
+            Statement::CreateTemporaryAs { table, query } => {
+                self.push("CREATE TEMPORARY TABLE ");
+                self.ident(table)?;
+                self.push(" AS\n");
+                self.query(query)
+            }
+            Statement::CreateTable { table, columns, temporary } => {
+                self.push(if *temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
+                self.ident(table)?;
+                self.push(" (");
+                for (i, column) in columns.iter().enumerate() {
+                    self.push(if i == 0 { "\n    " } else { ",\n    " });
+                    self.column_decl(column)?;
+                }
+                self.push("\n)");
+                Ok(())
+            }
+            Statement::AddColumn { table, column } => {
+                self.push("ALTER TABLE ");
+                self.ident(table)?;
+                self.push(" ADD COLUMN ");
+                self.column_decl(column)
+            }
+            Statement::DropTemporary { table } => {
+                self.push("DROP TABLE IF EXISTS ");
+                self.ident(table)
+            }
+        }
+    }
+
+    fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
+        self.ident(&column.name)?;
+        self.push(" ");
+        let ty = self.dialect.column_type(column.ty);
+        self.push(&ty);
+        if !column.nullable {
+            self.push(" NOT NULL");
+        }
+        Ok(())
+    }
+
+    fn query(&mut self, query: &Query) -> Result<()> {
+        for (i, (name, select)) in query.with.iter().enumerate() {
+            self.push(if i == 0 { "WITH " } else { ",\n" });
+            self.ident(name)?;
+            self.push(" AS (\n");
+            self.select(select, 1)?;
+            self.push("\n)");
+        }
+        if !query.with.is_empty() {
+            self.push("\n");
+        }
+        for (i, select) in query.union_all.iter().enumerate() {
+            if i > 0 {
+                self.push("\nUNION ALL\n");
+            }
+            self.select(select, 0)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, depth: usize, clause: &str) {
+        if !self.out.is_empty() && !self.out.ends_with('\n') && !self.out.ends_with('(') {
+            self.push("\n");
+        }
+        for _ in 0..depth {
+            self.push("    ");
+        }
+        self.push(clause);
+    }
+
+    fn select(&mut self, select: &Select, depth: usize) -> Result<()> {
+        self.line(depth, if select.distinct { "SELECT DISTINCT" } else { "SELECT" });
+        for (i, (expr, alias)) in select.columns.iter().enumerate() {
+            if i > 0 {
+                self.push(",");
+            }
+            self.line(depth + 1, "");
+            self.expr(expr, Binding::Any, depth + 1)?;
+            if !matches!(expr, Expr::Column(_, column) if column == alias) {
+                self.push(" AS ");
+                self.ident(alias)?;
+            }
+        }
+        if let Some(from) = &select.from {
+            self.from(from, depth)?;
+        }
+        if let Some(filter) = &select.filter {
+            self.line(depth, "WHERE ");
+            self.expr(filter, Binding::Any, depth)?;
+        }
+        if !select.group_by.is_empty() {
+            self.line(depth, "GROUP BY ");
+            self.list(&select.group_by, ", ", depth)?;
+        }
+        if let Some(having) = &select.having {
+            self.line(depth, "HAVING ");
+            self.expr(having, Binding::Any, depth)?;
+        }
+        if !select.order_by.is_empty() {
+            self.line(depth, "ORDER BY ");
+            self.list(&select.order_by, ", ", depth)?;
+        }
+        if let Some(limit) = select.limit {
+            self.line(depth, "LIMIT ");
+            write!(self.out, "{limit}").expect("writing to a string");
+        }
+        Ok(())
+    }
+
+    fn from(&mut self, from: &From, depth: usize) -> Result<()> {
+        self.line(depth, "FROM ");
+        self.ident(&from.first.relation)?;
+        self.push(" AS ");
+        self.ident(&from.first.alias)?;
+        for join in &from.joins {
+            self.line(
+                depth,
+                match join.kind {
+                    JoinKind::Inner => "INNER JOIN ",
+                    JoinKind::Left => "LEFT JOIN ",
+                    JoinKind::Full => "FULL JOIN ",
+                },
+            );
+            self.ident(&join.source.relation)?;
+            self.push(" AS ");
+            self.ident(&join.source.alias)?;
+            self.push(" ON ");
+            self.expr(&join.on, Binding::Any, depth)?;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, exprs: &[Expr], separator: &str, depth: usize) -> Result<()> {
+        for (i, expr) in exprs.iter().enumerate() {
+            if i > 0 {
+                self.push(separator);
+            }
+            self.expr(expr, Binding::Any, depth)?;
+        }
+        Ok(())
+    }
+
+    fn expr(&mut self, expr: &Expr, around: Binding, depth: usize) -> Result<()> {
+        let own = binding(expr);
+        if own < around {
+            self.push("(");
+        }
+        match expr {
+            Expr::Column(relation, column) => {
+                if let Some(relation) = relation {
+                    self.ident(relation)?;
+                    self.push(".");
+                }
+                self.ident(column)?;
+            }
+            Expr::RowAddress(relation) => {
+                let address = self
+                    .dialect
+                    .row_address()
+                    .ok_or_else(|| self.unsupported("to address a row of a table".to_owned()))?;
+                self.ident(relation)?;
+                self.push(".");
+                self.push(address);
+            }
+            Expr::Literal(literal) => self.literal(literal)?,
+            Expr::Call(function, args) => {
+                let template = self.dialect.function(*function);
+                if template.is_empty() {
+                    return Err(self.unsupported(format!("the function {function:?}")));
+                }
+                self.template(template, args, depth)?;
+            }
+            Expr::Binary(left, op, right) => {
+                self.expr(left, own, depth)?;
+                if own <= Binding::And {
+                    self.line(depth + 1, operator(*op));
+                } else {
+                    self.push(" ");
+                    self.push(operator(*op));
+                }
+                self.push(" ");
+                // The operators are associative, or do not chain: a right side of the same kind
+                // gets parentheses only where it could be read otherwise.
+                let right_binding = if own == Binding::Comparison { Binding::Sum } else { own };
+                self.expr(right, right_binding, depth)?;
+            }
+            Expr::Not(inner) => {
+                if let Expr::IsNull(value) = &**inner {
+                    self.expr(value, Binding::Sum, depth)?;
+                    self.push(" IS NOT NULL");
+                } else {
+                    self.push("NOT ");
+                    self.expr(inner, Binding::Comparison, depth)?;
+                }
+            }
+            Expr::IsNull(inner) => {
+                self.expr(inner, Binding::Sum, depth)?;
+                self.push(" IS NULL");
+            }
+            Expr::Case(whens, otherwise) => {
+                self.push("CASE");
+                for (when, then) in whens {
+                    self.push(" WHEN ");
+                    self.expr(when, Binding::Any, depth)?;
+                    self.push(" THEN ");
+                    self.expr(then, Binding::Any, depth)?;
+                }
+                if let Some(otherwise) = otherwise {
+                    self.push(" ELSE ");
+                    self.expr(otherwise, Binding::Any, depth)?;
+                }
+                self.push(" END");
+            }
+            Expr::Cast(inner, ty) => {
+                self.push("CAST(");
+                self.expr(inner, Binding::Any, depth)?;
+                self.push(" AS ");
+                let ty = match ty {
+                    SqlType::Column(ty) => self.dialect.column_type(*ty),
+                    SqlType::Code => self.dialect.code_type().to_owned(),
+                };
+                self.push(&ty);
+                self.push(")");
+            }
+            Expr::In(tuple, query) => {
+                if let [single] = tuple.as_slice() {
+                    self.expr(single, Binding::Sum, depth)?;
+                } else {
+                    self.push("(");
+                    self.list(tuple, ", ", depth)?;
+                    self.push(")");
+                }
+                self.push(" IN (\n");
+                self.select(query, depth + 2)?;
+                self.line(depth + 1, ")");
+            }
+        }
+        if own < around {
+            self.push(")");
+        }
+        Ok(())
+    }
+
+    /// Fills a spelling of [`crate::functions`].
+    fn template(&mut self, template: &str, args: &[Expr], depth: usize) -> Result<()> {
+        let mut rest = template;
+        while let Some(open) = rest.find('{') {
+            self.push(&rest[..open]);
+            if let Some(after) = rest[open..].strip_prefix("{{:}}") {
+                self.push("{");
+                for (i, pair) in args.chunks(2).enumerate() {
+                    if i > 0 {
+                        self.push(", ");
+                    }
+                    self.list(pair, ": ", depth)?;
+                }
+                self.push("}");
+                rest = after;
+                continue;
+            }
+            let close = open + rest[open..].find('}').expect("a closed placeholder");
+            match &rest[open + 1..close] {
+                ".." => self.list(args, ", ", depth)?,
+                "||" => {
+                    for (i, arg) in args.iter().enumerate() {
+                        if i > 0 {
+                            self.push(" || ");
+                        }
+                        self.expr(arg, Binding::Atom, depth)?;
+                    }
+                }
+                number => {
+                    let (number, around) = match number.strip_suffix('!') {
+                        Some(number) => (number, Binding::Atom),
+                        None => (number, Binding::Any),
+                    };
+                    let index: usize = number.parse().expect("a numbered placeholder");
+                    self.expr(&args[index], around, depth)?;
+                }
+            }
+            rest = &rest[close + 1..];
+        }
+        self.push(rest);
+        Ok(())
+    }
+
+    fn literal(&mut self, literal: &Literal) -> Result<()> {
+        match literal {
+            Literal::Null => self.push("NULL"),
+            Literal::Bool(value) => self.push(if *value { "TRUE" } else { "FALSE" }),
+            Literal::Int(value) => write!(self.out, "{value}").expect("writing to a string"),
+            Literal::Text(value) => {
+                let quoted = self.dialect.quote_text(value)?;
+                self.push(&quoted);
+            }
+            Literal::Timestamp(micros) => {
+                let text = self.dialect.timestamp(*micros);
+                self.push(&text);
+            }
+        }
+        Ok(())
+    }
+
+    fn unsupported(&self, what: String) -> Error {
+        Error::new(Reason::Unsupported { what, dialect: self.dialect.name() })
+    }
+}
+
+fn operator(op: BinaryOp) -> &'static str {
+    match op {
+        BinaryOp::Or => "OR",
+        BinaryOp::And => "AND",
+        BinaryOp::Eq => "=",
+        BinaryOp::NotEq => "<>",
+        BinaryOp::IsDistinctFrom => "IS DISTINCT FROM",
+        BinaryOp::LtEq => "<=",
+        BinaryOp::Add => "+",
+    }
+}
+
+fn binding(expr: &Expr) -> Binding {
+    match expr {
+        Expr::Binary(_, BinaryOp::Or, _) => Binding::Or,
+        Expr::Binary(_, BinaryOp::And, _) => Binding::And,
+        Expr::Binary(_, BinaryOp::Add, _) => Binding::Sum,
+        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) => Binding::Comparison,
+        Expr::Not(inner) if matches!(**inner, Expr::IsNull(_)) => Binding::Comparison,
+        Expr::Not(_) => Binding::Not,
+        Expr::Literal(Literal::Int(value)) if *value < 0 => Binding::Sum,
+        Expr::Column(..)
+        | Expr::RowAddress(_)
+        | Expr::Literal(_)
+        | Expr::Call(..)
+        | Expr::Case(..)
+        | Expr::Cast(..) => Binding::Atom,
+    }
+}

@@ -1,0 +1,76 @@
+//! Names of system columns and tables: wire format, section 3, and what is our own.
+
+/// Field -> provenance.
+pub const PROVENANCE_BY_FIELD: &str = "metaxy_provenance_by_field";
+/// The hash of the provenances.
+pub const PROVENANCE: &str = "metaxy_provenance";
+/// Field -> data version.
+pub const DATA_VERSION_BY_FIELD: &str = "metaxy_data_version_by_field";
+/// The hash of the data versions.
+pub const DATA_VERSION: &str = "metaxy_data_version";
+/// The version of the feature when the row was written.
+pub const FEATURE_VERSION: &str = "metaxy_feature_version";
+/// The version of the project when the row was written.
+pub const PROJECT_VERSION: &str = "metaxy_project_version";
+/// When the row was first written.
+pub const CREATED_AT: &str = "metaxy_created_at";
+/// When the row was written.
+pub const UPDATED_AT: &str = "metaxy_updated_at";
+/// When the record was deleted; the row is then a tombstone.
+pub const DELETED_AT: &str = "metaxy_deleted_at";
+/// The caller's name for the run that wrote the row.
+pub const MATERIALIZATION_ID: &str = "metaxy_materialization_id";
+/// The number of the write; our own, missing in tables of the Python implementation.
+pub const WRITE_TOKEN: &str = "metaxy_write_token";
+
+/// All system columns, in the order in which our tables have them.
+pub const COLUMNS: [&str; 11] = [
+    PROVENANCE_BY_FIELD,
+    PROVENANCE,
+    DATA_VERSION_BY_FIELD,
+    DATA_VERSION,
+    FEATURE_VERSION,
+    PROJECT_VERSION,
+    CREATED_AT,
+    UPDATED_AT,
+    DELETED_AT,
+    MATERIALIZATION_ID,
+    WRITE_TOKEN,
+];
+
+/// What every name of ours begins with.
+pub const PREFIX: &str = "metaxy_";
+
+/// Per feature version and field: code version and parents.
+pub const DEFINITIONS: &str = "metaxy_system__field_versions";
+/// The settings that a store was created with.
+pub const SETTINGS: &str = "metaxy_system__settings";
+
+/// The columns of [`DEFINITIONS`].
+pub mod definitions {
+    /// The feature.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// The feature version.
+    pub const FEATURE_VERSION: &str = super::FEATURE_VERSION;
+    /// The key of the field in the by-field columns.
+    pub const FIELD: &str = "field";
+    /// The field version.
+    pub const FIELD_VERSION: &str = "field_version";
+    /// The code version.
+    pub const CODE_VERSION: &str = "code_version";
+    /// The parent fields: a JSON list of `feature/key.field/key`, sorted.
+    pub const PARENTS: &str = "parents";
+    /// The id columns of the feature: a JSON list.
+    pub const ID_COLUMNS: &str = "id_columns";
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 7] =
+        [FEATURE_KEY, FEATURE_VERSION, FIELD, FIELD_VERSION, CODE_VERSION, PARENTS, ID_COLUMNS];
+}
+
+/// The columns of [`SETTINGS`].
+pub mod settings {
+    /// What is set.
+    pub const NAME: &str = "name";
+    /// To what.
+    pub const VALUE: &str = "value";
+}
