@@ -2,6 +2,7 @@
 
 use crate::graph::GraphErrors;
 use crate::key::KeyError;
+use crate::row::RowError;
 
 /// A result with Metaxy's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,6 +17,9 @@ pub enum Error {
     /// The definitions do not form a graph; all mistakes are listed.
     #[error(transparent)]
     Graph(#[from] GraphErrors),
+    /// Rows do not fit the struct that they are read into.
+    #[error(transparent)]
+    Row(#[from] RowError),
 }
 
 impl Error {

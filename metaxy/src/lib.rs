@@ -1,10 +1,41 @@
 //! Record-level feature metadata for multimodal pipelines.
 
+// What the derives emit names the crate as users do.
+extern crate self as metaxy;
+
+pub mod column;
+mod data_version;
+mod def;
 pub mod error;
+mod feature;
 pub mod graph;
 pub mod key;
+pub mod prelude;
+pub mod registry;
+pub mod row;
+mod schema;
 pub mod spec;
 
+pub use column::{Column, DecodeError, IdColumn, IdValue};
+pub use data_version::DataVersion;
+pub use def::{ColumnRef, FieldRef};
 pub use error::{Error, Result};
+pub use feature::{Feature, FeatureSet};
 pub use key::{FeatureKey, FieldKey};
 pub use metaxy_sql::{ColumnType, ScalarType};
+pub use row::{Row, RowError};
+
+/// What the derives name; it changes together with them, and is no part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::column::{decode_text, encode_text};
+    pub use crate::data_version::VersionMember;
+    pub use crate::def::*;
+    pub use crate::registry::Registration;
+    pub use crate::row::{Cells, ColumnCodec, FieldCodec, IdCodec, Rows};
+    pub use crate::{
+        Column, ColumnType, DataVersion, DecodeError, Feature, IdColumn, IdValue, Row, RowError,
+    };
+    pub use arrow::array::{Array, ArrayRef, RecordBatch};
+    pub use inventory;
+}

@@ -1,0 +1,3 @@
+//! What a file that declares features needs: `use metaxy::prelude::*;`.
+
+pub use crate::{Column, DataVersion, Feature, IdColumn, Row};
