@@ -2,6 +2,8 @@
 
 use crate::graph::GraphErrors;
 use crate::key::KeyError;
+use crate::nearest::hint;
+use crate::registry::NothingLinked;
 use crate::row::RowError;
 
 /// A result with Metaxy's [`Error`].
@@ -20,6 +22,17 @@ pub enum Error {
     /// Rows do not fit the struct that they are read into.
     #[error(transparent)]
     Row(#[from] RowError),
+    /// No feature is linked into this program.
+    #[error(transparent)]
+    NothingLinked(#[from] NothingLinked),
+    /// A feature is not in the graph.
+    #[error("there is no feature `{feature}` in the graph{}", hint(nearest.as_deref()))]
+    UnknownFeature {
+        /// The key that was asked for.
+        feature: String,
+        /// A key that is there and looks alike.
+        nearest: Option<String>,
+    },
 }
 
 impl Error {

@@ -4,6 +4,8 @@
 //! Python implementation, and every version is computed from it. What only this program knows of a
 //! feature (column types, where it was declared) is added by [`FeatureDefinition`].
 
+mod json;
+
 use crate::key::{FeatureKey, FieldKey};
 use metaxy_sql::ColumnType;
 use std::fmt;
