@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files that may say `unsafe`, each with the reason.
-const UNSAFE: [(&str, &str); 0] = [];
+const UNSAFE: [(&str, &str); 1] = [(
+    "metaxy/src/def/ptr.rs",
+    "definitions point at each other; a reference would be looked through in constants",
+)];
 
 /// Folders that hold nothing of ours.
 const SKIPPED: [&str; 4] = ["target", "wip", ".git", ".tools"];
