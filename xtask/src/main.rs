@@ -1,2 +1,63 @@
-//! x
-fn main() {}
+//! `cargo xtask <command>`: set-up, tests, checks and the demo of this workspace.
+//!
+//! It starts other programs and says which; it knows nothing of Metaxy, so it also builds when
+//! Metaxy does not. One file per command, [`sh`] for processes, [`workspace`] for what the checkout
+//! says about itself.
+
+mod bless;
+mod check;
+mod demo;
+mod library;
+mod npm;
+mod setup;
+mod sh;
+mod summary;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Drives set-up, tests, checks and the demo of this workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetches the prebuilt engines that tests and examples link; does nothing when they are there
+    Setup,
+    /// Runs every test of the workspace: unit, integration, documentation and compile-fail tests
+    Test,
+    /// Checks the form: rustfmt, clippy and rustdoc with warnings as errors, over all feature sets
+    Check,
+    /// Accepts today's output as the expected one: compile-fail texts and snapshots
+    Bless,
+    /// Shows the example pipeline on a scratch copy of a folder, and what each edit costs
+    Demo {
+        /// Passed on to the demo; `--help` lists what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Setup => setup::run(),
+        Command::Test => test::run(),
+        Command::Check => check::run(),
+        Command::Bless => bless::run(),
+        Command::Demo { args } => demo::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
