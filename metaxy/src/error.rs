@@ -1,10 +1,12 @@
 //! [`Error`]: everything that can go wrong, in one type.
 
 use crate::graph::GraphErrors;
-use crate::key::KeyError;
+use crate::key::{FeatureKey, KeyError};
 use crate::nearest::hint;
 use crate::registry::NothingLinked;
 use crate::row::RowError;
+use crate::store::WriteError;
+use std::path::PathBuf;
 
 /// A result with Metaxy's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,12 +35,177 @@ pub enum Error {
         /// A key that is there and looks alike.
         nearest: Option<String>,
     },
+    /// Rows were refused; nothing of the write is in the store.
+    #[error("cannot write `{feature}`: {reason}")]
+    Write {
+        /// The feature.
+        feature: FeatureKey,
+        /// What is wrong with the rows.
+        reason: WriteError,
+    },
+    /// A declaration whose meaning is not built yet. Nothing was computed with another meaning.
+    #[error("not supported yet: {what} (feature `{feature}`)")]
+    NotSupportedYet {
+        /// The feature.
+        feature: FeatureKey,
+        /// What is not supported.
+        what: String,
+    },
+    /// A call that is meant for features with upstreams, or for those without.
+    #[error("`{feature}` {problem}; {fix}")]
+    WrongKind {
+        /// The feature.
+        feature: FeatureKey,
+        /// What it is.
+        problem: &'static str,
+        /// What to call instead.
+        fix: &'static str,
+    },
+    /// A feature has no table in the store.
+    #[error(
+        "`{feature}` has no table `{table}` in this store; write to it first, with \
+         `.create_tables(true)` when the store is opened"
+    )]
+    NoTable {
+        /// The feature.
+        feature: FeatureKey,
+        /// The table.
+        table: String,
+    },
+    /// The store has none of the tables in which it keeps definitions and settings.
+    #[error(
+        "this store has no table `{table}`; open it with `.create_tables(true)` before anything \
+         is written"
+    )]
+    NoSystemTable {
+        /// The table.
+        table: String,
+    },
+    /// A table lacks columns that the feature has today.
+    #[error(
+        "the table `{table}` of `{feature}` lacks the columns `{}`; add them to the table, or open \
+         the store with `.create_tables(true)`", .columns.join("`, `")
+    )]
+    TableLacksColumns {
+        /// The feature.
+        feature: FeatureKey,
+        /// The table.
+        table: String,
+        /// The columns.
+        columns: Vec<String>,
+    },
+    /// A table was written with other id columns than the feature has today.
+    #[error(
+        "`{feature}` has the id columns {today}, but its table was written with {recorded}; records \
+         with other ids need a migration, resolving cannot compare them"
+    )]
+    OtherIds {
+        /// The feature.
+        feature: FeatureKey,
+        /// Today's, as a JSON list.
+        today: String,
+        /// Those of the table, as a JSON list.
+        recorded: String,
+    },
+    /// Two upstreams bring a column of one name.
+    #[error(
+        "the column `{column}` comes to `{feature}` twice; take it from one upstream only with \
+         `select(..)`, or give it another name with `rename(..)`"
+    )]
+    ColumnTwice {
+        /// The feature.
+        feature: FeatureKey,
+        /// The column.
+        column: String,
+    },
+    /// A store was made with other settings than it is opened with.
+    #[error(
+        "the store was created with {setting} {stored}, but it is opened with {requested}; leave \
+         the setting out, or open another store"
+    )]
+    OtherSettings {
+        /// The setting.
+        setting: &'static str,
+        /// As it was created.
+        stored: String,
+        /// As it is opened.
+        requested: String,
+    },
+    /// A setting that no store has.
+    #[error("{setting} cannot be {value}: {problem}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An address that names no store.
+    #[error("`{url}` names no store: {problem}")]
+    Url {
+        /// The address, without secrets.
+        url: String,
+        /// What is wrong with it, and what an address looks like.
+        problem: String,
+    },
+    /// The database is in use by another process.
+    #[error(
+        "the database `{path}` is in use by {}; DuckDB lets one process write: \
+         wait for it or end it, and share one `Store` within a process",
+        holder(*.pid)
+    )]
+    Locked {
+        /// The file.
+        path: String,
+        /// The process, if the engine said which.
+        pid: Option<u32>,
+    },
+    /// A file that is not there or cannot be read as rows.
+    #[error("cannot read rows from `{}`: {problem}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A blocking call where it would stop an async runtime.
+    #[error(
+        "`metaxy::blocking` was called inside an async runtime, which it would stop; use \
+         `metaxy::Store` and `.await` there"
+    )]
+    BlockingInsideRuntime,
+    /// The database reported an error.
+    #[error("{engine}: {message}")]
+    Database {
+        /// The engine.
+        engine: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// A plan cannot be said in the engine's SQL.
+    #[error(transparent)]
+    Sql(#[from] metaxy_sql::Error),
+    /// Arrow data does not fit together.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A mistake in this library.
+    #[error("a bug in metaxy, please report it: {0}")]
+    Internal(String),
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("the process {pid}"))
 }
 
 impl Error {
     /// Whether the same call may succeed later without any change: a lock, a lost connection.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        false
+        matches!(self, Self::Locked { .. })
+    }
+
+    pub(crate) fn internal(what: impl Into<String>) -> Self {
+        Self::Internal(what.into())
     }
 }

@@ -9,6 +9,7 @@ mod def;
 pub mod error;
 mod feature;
 pub mod graph;
+pub mod increment;
 pub mod key;
 mod nearest;
 pub mod prelude;
@@ -17,6 +18,7 @@ pub mod registry;
 pub mod row;
 mod schema;
 pub mod spec;
+pub mod store;
 pub mod version;
 
 pub use column::{Column, DecodeError, IdColumn, IdValue};
@@ -25,9 +27,11 @@ pub use def::{ColumnRef, FieldRef};
 pub use error::{Error, Result};
 pub use feature::{Feature, FeatureSet};
 pub use graph::FeatureGraph;
+pub use increment::{Counts, Done, Increment, Job, Reason, Status};
 pub use key::{FeatureKey, FieldKey};
 pub use metaxy_sql::{ColumnType, ScalarType};
 pub use row::{Row, RowError};
+pub use store::{Store, WriteError};
 
 /// What the derives name; it changes together with them, and is no part of the interface.
 #[doc(hidden)]

@@ -1,0 +1,469 @@
+//! [`DuckDb`]: records in a DuckDB file, or in memory.
+//!
+//! DuckDB blocks, so that every call runs on a blocking thread. A second query on a connection ends
+//! the stream of the first, so that every stream has a connection of its own, as has every write.
+//! Writes of one process take turns (H15): each appends in one transaction, with one time that is
+//! later than any in the table.
+
+mod hash;
+mod session;
+
+use crate::error::{Error, Result};
+use crate::increment::{Counts, no_batches};
+use crate::store::Settings;
+use crate::store::backend::{
+    Backend, BatchStream, Delete, FeatureContext, Layout, ReadOptions, Resolved, SyncOptions,
+    WriteOptions, WriteSession, Written,
+};
+use crate::store::open::RequestedSettings;
+use crate::store::plan::{Planner, TableInfo, Tables};
+use crate::store::rows::Answer;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::DataType;
+use duckdb::{Config, Connection};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::StreamExt;
+use metaxy_sql::dialect::DuckDb as DuckDbDialect;
+use metaxy_sql::{Dialect, HashAlgorithm, lower, print, system};
+use session::Session;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many batches wait for a reader: enough to keep both sides busy.
+const BATCHES_AHEAD: usize = 4;
+
+/// A DuckDB database.
+#[derive(Clone)]
+pub(crate) struct DuckDb {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: String,
+    /// Others are made from it; it runs nothing itself.
+    connection: Mutex<Connection>,
+    /// Held by the write that is being appended.
+    writing: Mutex<()>,
+    settings: Settings,
+    create_tables: bool,
+}
+
+impl fmt::Debug for DuckDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DuckDb").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+impl DuckDb {
+    pub(crate) async fn open(
+        path: &str,
+        create_tables: bool,
+        requested: RequestedSettings,
+    ) -> Result<Self> {
+        let path = path.to_owned();
+        if path.is_empty() {
+            return Err(Error::Url {
+                url: "duckdb:".to_owned(),
+                problem: "a path is missing: `duckdb:path/to/file.duckdb` or `duckdb::memory:`"
+                    .to_owned(),
+            });
+        }
+        on_thread(move || {
+            // Nothing is ever fetched behind the user's back.
+            let config = Config::default()
+                .with("autoload_known_extensions", "false")
+                .and_then(|config| config.with("autoinstall_known_extensions", "false"))
+                .map_err(database_error)?;
+            let connection = if path == ":memory:" {
+                Connection::open_in_memory_with_flags(config)
+            } else {
+                Connection::open_with_flags(&path, config)
+            };
+            let connection = connection.map_err(database_error)?;
+            hash::register(&connection).map_err(database_error)?;
+            let settings = settings(&connection, create_tables, requested)?;
+            let shared = Shared {
+                path,
+                connection: Mutex::new(connection),
+                writing: Mutex::new(()),
+                settings,
+                create_tables,
+            };
+            Ok(Self { shared: Arc::new(shared) })
+        })
+        .await
+    }
+
+    /// Runs a statement whose rows are handed on one batch at a time, on a thread and a connection
+    /// of its own. `begin` prepares within the transaction and gives the text; `each` sees every
+    /// batch and says whether to go on.
+    fn stream<B, E>(
+        shared: Arc<Shared>,
+        begin: B,
+        mut each: E,
+    ) -> impl FnOnce() -> Result<()> + Send
+    where
+        B: FnOnce(&Connection) -> Result<Option<String>> + Send,
+        E: FnMut(RecordBatch) -> Result<bool> + Send,
+    {
+        move || {
+            let connection = shared.connect()?;
+            // One snapshot for what the statement is made from and what it sees.
+            run(&connection, "BEGIN TRANSACTION")?;
+            if let Some(sql) = begin(&connection)? {
+                tracing::debug!(sql, "statement");
+                let mut statement = connection.prepare(&sql).map_err(database_error)?;
+                drop(statement.stream_arrow([]).map_err(database_error)?);
+                while let Some(rows) = statement.step().map_err(database_error)? {
+                    if !each(RecordBatch::from(&rows))? {
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// A stream of the rows of a statement, once it has begun.
+    async fn batches<B>(&self, begin: B) -> Result<BatchStream>
+    where
+        B: FnOnce(&Connection) -> Result<Option<String>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let failures = sender.clone();
+        let work = Self::stream(Arc::clone(&self.shared), begin, move |batch| {
+            Ok(sender.blocking_send(in_utc(&batch)).is_ok())
+        });
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = work() {
+                // Without a reader nobody is left to be told.
+                let _ = failures.blocking_send(Err(error));
+            }
+        });
+        begun(receiver).await
+    }
+}
+
+impl Shared {
+    fn connect(&self) -> Result<Connection> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.try_clone().map_err(database_error)
+    }
+}
+
+impl Backend for DuckDb {
+    fn settings(&self) -> Settings {
+        self.shared.settings
+    }
+
+    fn resolve(&self, feature: FeatureContext, rows: bool) -> BoxFuture<'_, Result<Resolved>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let (tell_counts, counts) = oneshot::channel();
+            let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+            tokio::task::spawn_blocking(move || {
+                resolve(shared, &feature, rows, tell_counts, &sender)
+            });
+            let counts = counts
+                .await
+                .map_err(|_| Error::internal("a resolve ended without its counts"))??;
+            Ok(Resolved { counts, batches: if rows { received(receiver) } else { no_batches() } })
+        }
+        .boxed()
+    }
+
+    fn read(
+        &self,
+        feature: FeatureContext,
+        options: ReadOptions,
+    ) -> BoxFuture<'_, Result<BatchStream>> {
+        self.batches(move |connection| {
+            let tables = tables(connection, &Planner::table_names(&feature))?;
+            let plan = Planner { feature: &feature, tables: &tables }.read(options)?;
+            Ok(Some(print(&lower::read(&plan), &DuckDbDialect)?))
+        })
+        .boxed()
+    }
+
+    fn write(
+        &self,
+        feature: FeatureContext,
+        layout: Layout,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Box<dyn WriteSession>>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let session = Session::begin(shared, feature, layout, options).await?;
+            Ok(Box::new(session) as Box<dyn WriteSession>)
+        }
+        .boxed()
+    }
+
+    fn sync(
+        &self,
+        feature: FeatureContext,
+        layout: Layout,
+        mut samples: BatchStream,
+        options: SyncOptions,
+    ) -> BoxFuture<'_, Result<(Counts, Written)>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let write = options.write.clone();
+            let mut session = Session::begin(shared, feature, layout, write).await?;
+            while let Some(batch) = samples.next().await {
+                session.stage(batch?).await?;
+            }
+            session.sync(options).await
+        }
+        .boxed()
+    }
+
+    fn delete(
+        &self,
+        feature: FeatureContext,
+        which: Delete,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || session::delete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn read_file(&self, path: PathBuf) -> BoxFuture<'_, Result<BatchStream>> {
+        self.batches(move |_| Ok(Some(file_statement(&path)?))).boxed()
+    }
+}
+
+/// Resolves on the current thread: counts first, then batches for as long as somebody takes them.
+fn resolve(
+    shared: Arc<Shared>,
+    feature: &FeatureContext,
+    rows: bool,
+    tell_counts: oneshot::Sender<Result<Counts>>,
+    sender: &mpsc::Sender<Result<RecordBatch>>,
+) {
+    let mut resolve_plan = None;
+    let mut counts = Counts::default();
+    let mut tell_counts = Some(tell_counts);
+    let result = (|| {
+        let connection = shared.connect()?;
+        run(&connection, "BEGIN TRANSACTION")?;
+        let tables = tables(&connection, &Planner::table_names(feature))?;
+        let planned = Planner { feature, tables: &tables }.resolve(rows)?;
+        let plan = resolve_plan.insert(planned);
+        let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
+        let sql = print(&statement, &DuckDbDialect)?;
+        tracing::debug!(sql, "statement");
+        let mut statement = connection.prepare(&sql).map_err(database_error)?;
+        drop(statement.stream_arrow([]).map_err(database_error)?);
+        while let Some(answer) = statement.step().map_err(database_error)? {
+            let answer = RecordBatch::from(&answer);
+            let Some(increment) = Answer(&answer).take_counts(&mut counts)? else { continue };
+            // A row of the increment comes after all counts.
+            if let Some(tell) = tell_counts.take()
+                && tell.send(Ok(counts)).is_err()
+            {
+                return Ok(());
+            }
+            let batch = Answer(&increment).increment(feature, plan).and_then(|b| in_utc(&b));
+            if sender.blocking_send(batch).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    })();
+    match (result, tell_counts) {
+        (Ok(()), Some(tell)) => drop(tell.send(Ok(counts))),
+        (Err(error), Some(tell)) => drop(tell.send(Err(error))),
+        (Err(error), None) => drop(sender.blocking_send(Err(error))),
+        (Ok(()), None) => {}
+    }
+}
+
+/// The batches that a thread sends.
+fn received(receiver: mpsc::Receiver<Result<RecordBatch>>) -> BatchStream {
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        let batch = receiver.recv().await?;
+        Some((batch, receiver))
+    })
+    .boxed()
+}
+
+/// The same, but an error before the first batch is an error of the call and not of the stream.
+async fn begun(mut receiver: mpsc::Receiver<Result<RecordBatch>>) -> Result<BatchStream> {
+    Ok(match receiver.recv().await.transpose()? {
+        None => no_batches(),
+        Some(first) => futures::stream::iter([Ok(first)]).chain(received(receiver)).boxed(),
+    })
+}
+
+/// Runs something that blocks.
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Error::internal("a database thread was cancelled")),
+    }
+}
+
+/// What DuckDB said, as an error of ours.
+fn database_error(error: duckdb::Error) -> Error {
+    let message = match error {
+        duckdb::Error::DuckDBFailure(_, Some(message)) => message,
+        other => other.to_string(),
+    };
+    if let Some(rest) = message.split("Could not set lock on file \"").nth(1) {
+        let path = rest.split('"').next().unwrap_or_default().to_owned();
+        let pid = rest.split("(PID ").nth(1).and_then(|rest| rest.split(')').next()?.parse().ok());
+        return Error::Locked { path, pid };
+    }
+    Error::Database { engine: "DuckDB", message }
+}
+
+/// Runs a statement; the number of rows that it changed.
+fn run(connection: &Connection, sql: &str) -> Result<u64> {
+    tracing::debug!(sql, "statement");
+    let changed = connection.execute(sql, []).map_err(database_error)?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+/// Runs a statement that is made here; the number of rows that it changed.
+fn run_ast(connection: &Connection, statement: &metaxy_sql::ast::Statement) -> Result<u64> {
+    run(connection, &print(statement, &DuckDbDialect)?)
+}
+
+/// The rows of a statement that gives few.
+fn rows(connection: &Connection, sql: &str) -> Result<Vec<RecordBatch>> {
+    tracing::debug!(sql, "statement");
+    let mut statement = connection.prepare(sql).map_err(database_error)?;
+    drop(statement.query_arrow([]).map_err(database_error)?);
+    let mut batches = Vec::new();
+    while let Some(rows) = statement.step().map_err(database_error)? {
+        batches.push(RecordBatch::from(&rows));
+    }
+    Ok(batches)
+}
+
+/// The rows of a statement whose columns are all texts.
+fn texts(connection: &Connection, sql: &str) -> Result<Vec<Vec<String>>> {
+    let mut all = Vec::new();
+    for batch in rows(connection, sql)? {
+        for row in 0..batch.num_rows() {
+            let text = |column: &Arc<dyn Array>| column.as_string::<i32>().value(row).to_owned();
+            all.push(batch.columns().iter().map(text).collect());
+        }
+    }
+    Ok(all)
+}
+
+/// Those of some tables that are there, with their columns.
+fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
+    let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
+    let names = names.collect::<Result<Vec<_>, _>>()?.join(", ");
+    let sql = format!(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() \
+         WHERE database_name = current_database() AND schema_name = current_schema() \
+         AND table_name IN ({names}) ORDER BY table_name, column_index"
+    );
+    let mut tables = Tables::new();
+    for row in texts(connection, &sql)? {
+        if let [table, column, ty] = row.as_slice() {
+            let table: &mut TableInfo = tables.entry(table.clone()).or_default();
+            table.columns.insert(column.clone(), ty.clone());
+        }
+    }
+    Ok(tables)
+}
+
+/// The settings of a store: as it was created, or, for a new one, as it is opened.
+fn settings(
+    connection: &Connection,
+    create_tables: bool,
+    requested: RequestedSettings,
+) -> Result<Settings> {
+    use system::settings::{NAME, VALUE};
+    let table = system::SETTINGS;
+    if tables(connection, &[table.to_owned()])?.is_empty() {
+        let settings = requested.or_default(HashAlgorithm::XxHash64);
+        if create_tables {
+            run(connection, &format!("CREATE TABLE {table} ({NAME} VARCHAR, {VALUE} VARCHAR)"))?;
+            run(
+                connection,
+                &format!(
+                    "INSERT INTO {table} VALUES ('hash_algorithm', '{}'), \
+                     ('hash_truncation_length', '{}')",
+                    settings.hash_algorithm, settings.hash_truncation_length
+                ),
+            )?;
+        }
+        return Ok(settings);
+    }
+    let mut stored = RequestedSettings::default();
+    for row in texts(connection, &format!("SELECT {NAME}, {VALUE} FROM {table}"))? {
+        match row.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["hash_algorithm", name] => {
+                let known = HashAlgorithm::ALL.into_iter().find(|a| a.name() == name);
+                stored.hash_algorithm = Some(known.ok_or_else(|| Error::Setting {
+                    setting: "hash_algorithm",
+                    value: name.to_owned(),
+                    problem: "this version of metaxy does not know it",
+                })?);
+            }
+            ["hash_truncation_length", length] => {
+                stored.hash_truncation_length =
+                    Some(length.parse().map_err(|_| Error::Setting {
+                        setting: "hash_truncation_length",
+                        value: length.to_owned(),
+                        problem: "it is no number",
+                    })?);
+            }
+            _ => {}
+        }
+    }
+    requested.check(stored.or_default(HashAlgorithm::XxHash64))
+}
+
+/// The rows of a file, by the ending of its name.
+fn file_statement(path: &Path) -> Result<String> {
+    let problem =
+        |problem: &str| Error::File { path: path.to_owned(), problem: problem.to_owned() };
+    if !path.exists() {
+        return Err(problem("there is no such file"));
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let function = match ending.to_ascii_lowercase().as_str() {
+        "parquet" => "read_parquet",
+        "csv" | "tsv" => "read_csv",
+        "json" | "jsonl" | "ndjson" => "read_json",
+        _ => {
+            return Err(problem("its name ends in none of parquet, csv, tsv, json, jsonl, ndjson"));
+        }
+    };
+    let path = path.to_str().ok_or_else(|| problem("its name is not UTF-8"))?;
+    Ok(format!("SELECT * FROM {function}({})", DuckDbDialect.quote_text(path)?))
+}
+
+/// Timestamps as instants in UTC: DuckDB names the time zone of the session, which changes nothing
+/// but would make equal batches differ.
+fn in_utc(batch: &RecordBatch) -> Result<RecordBatch> {
+    let utc = metaxy_sql::ScalarType::Timestamp.to_arrow();
+    let is_other = |ty: &DataType| matches!(ty, DataType::Timestamp(_, Some(_))) && *ty != utc;
+    if !batch.schema().fields().iter().any(|field| is_other(field.data_type())) {
+        return Ok(batch.clone());
+    }
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if is_other(field.data_type()) {
+            fields.push(Arc::new(field.as_ref().clone().with_data_type(utc.clone())));
+            columns.push(arrow::compute::cast(column, &utc)?);
+        } else {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+        }
+    }
+    Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
+}

@@ -1,0 +1,185 @@
+//! [`OpenStore`]: what is asked for when a store is opened, and [`Settings`]: what it keeps.
+
+use crate::error::{Error, Result};
+use crate::graph::FeatureGraph;
+use crate::store::{Backend, Store};
+use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
+use futures::future::BoxFuture;
+use metaxy_sql::HashAlgorithm;
+use metaxy_sql::plan::Hash;
+use std::sync::Arc;
+
+/// How a store hashes. It is decided when the store is created and the same ever after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The algorithm of provenances and data versions.
+    pub hash_algorithm: HashAlgorithm,
+    /// How many characters of every hash are kept, the versions of features included.
+    pub hash_truncation_length: usize,
+}
+
+impl Settings {
+    pub(crate) fn hash(self) -> Hash {
+        Hash {
+            algorithm: self.hash_algorithm,
+            length: u32::try_from(self.hash_truncation_length).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// The settings that a caller names; what is left out comes from the store, or from its defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RequestedSettings {
+    pub(crate) hash_algorithm: Option<HashAlgorithm>,
+    pub(crate) hash_truncation_length: Option<usize>,
+}
+
+impl RequestedSettings {
+    /// The settings of a store that is new.
+    pub(crate) fn or_default(self, algorithm: HashAlgorithm) -> Settings {
+        Settings {
+            hash_algorithm: self.hash_algorithm.unwrap_or(algorithm),
+            hash_truncation_length: self
+                .hash_truncation_length
+                .unwrap_or(DEFAULT_HASH_TRUNCATION_LENGTH),
+        }
+    }
+
+    /// The settings of a store that has some.
+    pub(crate) fn check(self, stored: Settings) -> Result<Settings> {
+        if let Some(requested) = self.hash_algorithm
+            && requested != stored.hash_algorithm
+        {
+            return Err(Error::OtherSettings {
+                setting: "hash_algorithm",
+                stored: stored.hash_algorithm.to_string(),
+                requested: requested.to_string(),
+            });
+        }
+        if let Some(requested) = self.hash_truncation_length
+            && requested != stored.hash_truncation_length
+        {
+            return Err(Error::OtherSettings {
+                setting: "hash_truncation_length",
+                stored: stored.hash_truncation_length.to_string(),
+                requested: requested.to_string(),
+            });
+        }
+        Ok(stored)
+    }
+}
+
+/// A store that is being opened; `.await` it.
+#[derive(Clone, Debug)]
+#[must_use = "a store is opened by `.await`"]
+pub struct OpenStore {
+    url: String,
+    graph: Option<FeatureGraph>,
+    create_tables: bool,
+    settings: RequestedSettings,
+}
+
+impl OpenStore {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, graph: None, create_tables: false, settings: RequestedSettings::default() }
+    }
+
+    /// The graph; without one, that of all features linked into this program.
+    pub fn graph(mut self, graph: FeatureGraph) -> Self {
+        self.graph = Some(graph);
+        self
+    }
+
+    /// Whether tables and columns that are missing are made when they are needed.
+    ///
+    /// Nothing else is ever changed in a database without being asked for.
+    pub fn create_tables(mut self, create_tables: bool) -> Self {
+        self.create_tables = create_tables;
+        self
+    }
+
+    /// How provenances are hashed. A store that exists has to have been created with it.
+    pub fn hash_algorithm(mut self, algorithm: HashAlgorithm) -> Self {
+        self.settings.hash_algorithm = Some(algorithm);
+        self
+    }
+
+    /// How many characters of every hash are kept, at least 8. A store that exists has to have been
+    /// created with it.
+    pub fn hash_truncation_length(mut self, length: usize) -> Self {
+        self.settings.hash_truncation_length = Some(length);
+        self
+    }
+
+    async fn run(self) -> Result<Store> {
+        if let Some(length) = self.settings.hash_truncation_length
+            && length < MIN_HASH_TRUNCATION_LENGTH
+        {
+            return Err(Error::Setting {
+                setting: "hash_truncation_length",
+                value: length.to_string(),
+                problem: "it is at least 8",
+            });
+        }
+        let graph = match self.graph {
+            Some(graph) => graph,
+            None => FeatureGraph::linked()?,
+        };
+        let backend = open(&self.url, self.create_tables, self.settings).await?;
+        Ok(Store { backend, graph })
+    }
+}
+
+impl IntoFuture for OpenStore {
+    type Output = Result<Store>;
+    type IntoFuture = BoxFuture<'static, Result<Store>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// The engine that an address names.
+async fn open(
+    url: &str,
+    create_tables: bool,
+    settings: RequestedSettings,
+) -> Result<Arc<dyn Backend>> {
+    let problem = match url.split_once(':') {
+        #[cfg(feature = "duckdb")]
+        Some(("duckdb", path)) => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let backend = super::duckdb::DuckDb::open(path, create_tables, settings).await?;
+            return Ok(Arc::new(backend));
+        }
+        #[cfg(not(feature = "duckdb"))]
+        Some(("duckdb", _)) => {
+            let _ = (create_tables, settings);
+            "this program was built without the cargo feature `duckdb`".to_owned()
+        }
+        _ => "it should look like `duckdb:path/to/file.duckdb` or `duckdb::memory:`".to_owned(),
+    };
+    Err(Error::Url { url: without_secrets(url), problem })
+}
+
+/// An address without a password.
+fn without_secrets(url: &str) -> String {
+    match (url.find("://"), url.find('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}://***{}", &url[..scheme], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked() {
+        assert_eq!(without_secrets("x://user:pw@host/db"), "x://***@host/db");
+        assert_eq!(without_secrets("duckdb:a@b"), "duckdb:a@b");
+    }
+}

@@ -1,0 +1,475 @@
+//! Features and what a store holds -> relational plans.
+//!
+//! In: a feature in its graph, and the tables that are there. Out: plans of [`metaxy_sql`], which
+//! know nothing of features. Not here: SQL, or a connection.
+
+use crate::error::{Error, Result};
+use crate::graph::ParentField;
+use crate::key::FeatureKey;
+use crate::spec::{FeatureDep, FeatureSpec, FieldSpec, Lineage};
+use crate::store::backend::{FeatureContext, Layout, ReadOptions, WriteOptions};
+use indexmap::IndexMap;
+use metaxy_sql::plan::{
+    Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Input, Part, Read, Records,
+    Resolve, Scope, Source, Stage, Stamp, Target, Tombstone,
+};
+use metaxy_sql::system;
+use std::collections::HashMap;
+
+/// The tables of a store that a plan needs to know, by name.
+pub(crate) type Tables = HashMap<String, TableInfo>;
+
+/// A table as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TableInfo {
+    /// Column -> the engine's own name of its type.
+    pub(crate) columns: IndexMap<String, String>,
+}
+
+impl TableInfo {
+    fn by_field(&self, column: &str) -> ByField {
+        match self.columns.get(column).and_then(|ty| struct_members(ty)) {
+            Some(members) => ByField::Struct(members),
+            None => ByField::Map,
+        }
+    }
+
+    /// The columns that are the user's.
+    fn own_columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.keys().map(String::as_str).filter(|name| !name.starts_with(system::PREFIX))
+    }
+}
+
+/// The members of a type that is written `STRUCT(name type, ..)`.
+fn struct_members(ty: &str) -> Option<Vec<String>> {
+    let mut rest = ty.strip_prefix("STRUCT(")?.strip_suffix(')')?;
+    let mut members = Vec::new();
+    while !rest.is_empty() {
+        let name = if let Some(quoted) = rest.strip_prefix('"') {
+            let mut name = String::new();
+            let mut chars = quoted.char_indices().peekable();
+            loop {
+                match chars.next()? {
+                    (_, '"') if chars.peek().is_some_and(|(_, next)| *next == '"') => {
+                        chars.next();
+                        name.push('"');
+                    }
+                    (end, '"') => {
+                        rest = &quoted[end + 1..];
+                        break;
+                    }
+                    (_, other) => name.push(other),
+                }
+            }
+            name
+        } else {
+            let end = rest.find(' ')?;
+            let name = rest[..end].to_owned();
+            rest = &rest[end..];
+            name
+        };
+        members.push(name);
+        rest = rest.find(", ").map_or("", |comma| &rest[comma + 2..]);
+    }
+    Some(members)
+}
+
+/// A resolve, and what its answer's columns mean.
+pub(crate) struct ResolvePlan {
+    pub(crate) plan: Resolve,
+    /// The columns that come along, in order, by their names in the feature.
+    pub(crate) brought: Vec<String>,
+    /// The upstreams, in order.
+    pub(crate) inputs: Vec<FeatureKey>,
+}
+
+/// The parents of a field as one text: a JSON list of labels, sorted.
+pub(crate) fn parents_text(parents: &[ParentField]) -> String {
+    let labels: Vec<String> = parents.iter().map(ParentField::label).collect();
+    serde_json::to_string(&labels).expect("a list of texts is JSON")
+}
+
+/// Makes plans for one feature.
+pub(crate) struct Planner<'a> {
+    pub(crate) feature: &'a FeatureContext,
+    pub(crate) tables: &'a Tables,
+}
+
+impl Planner<'_> {
+    /// The names of all tables that plans of a feature look at.
+    pub(crate) fn table_names(feature: &FeatureContext) -> Vec<String> {
+        let graph = feature.graph();
+        let mut names = vec![system::DEFINITIONS.to_owned(), feature.key().table_name()];
+        for upstream in graph.upstreams(feature.key()) {
+            names.push(upstream.spec.key.table_name());
+            names.extend(
+                graph.upstreams(&upstream.spec.key).iter().map(|d| d.spec.key.table_name()),
+            );
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn spec(&self) -> &FeatureSpec {
+        &self.feature.definition().spec
+    }
+
+    fn spec_of(&self, key: &FeatureKey) -> Result<&FeatureSpec> {
+        Ok(&self.feature.graph().expect(key)?.spec)
+    }
+
+    fn definitions(&self) -> Option<String> {
+        self.tables.contains_key(system::DEFINITIONS).then(|| system::DEFINITIONS.to_owned())
+    }
+
+    /// The table of a feature, if it is there.
+    pub(crate) fn records(&self, key: &FeatureKey) -> Result<Option<Records>> {
+        let Some(table) = self.tables.get(&key.table_name()) else { return Ok(None) };
+        let spec = self.spec_of(key)?;
+        let needed = spec.id_columns.iter().map(String::as_str).chain([
+            system::PROVENANCE_BY_FIELD,
+            system::DATA_VERSION_BY_FIELD,
+            system::FEATURE_VERSION,
+            system::UPDATED_AT,
+            system::DELETED_AT,
+        ]);
+        let missing: Vec<String> =
+            needed.filter(|c| !table.columns.contains_key(*c)).map(str::to_owned).collect();
+        if !missing.is_empty() {
+            return Err(Error::TableLacksColumns {
+                feature: key.clone(),
+                table: key.table_name(),
+                columns: missing,
+            });
+        }
+        Ok(Some(Records {
+            table: key.table_name(),
+            key: key.to_string(),
+            ids: spec.id_columns.clone(),
+            version: self.feature.of(key)?.versions().feature_version.clone(),
+            provenance: table.by_field(system::PROVENANCE_BY_FIELD),
+            data_version: table.by_field(system::DATA_VERSION_BY_FIELD),
+            has_token: table.columns.contains_key(system::WRITE_TOKEN),
+        }))
+    }
+
+    /// The table of this feature.
+    pub(crate) fn own_records(&self) -> Result<Records> {
+        let key = self.feature.key();
+        self.records(key)?
+            .ok_or_else(|| Error::NoTable { feature: key.clone(), table: key.table_name() })
+    }
+
+    fn field_definition(&self, key: &FeatureKey, field: &FieldSpec) -> FieldDefinition {
+        FieldDefinition {
+            name: field.wire_key().struct_key(),
+            code_version: field.code_version.clone(),
+            parents: parents_text(self.feature.graph().parents(key, &field.key)),
+        }
+    }
+
+    /// What today's definition says of every field of the feature.
+    pub(crate) fn field_definitions(&self) -> Vec<FieldDefinition> {
+        let key = self.feature.key();
+        self.spec().fields.iter().map(|field| self.field_definition(key, field)).collect()
+    }
+
+    /// The fields of `upstream` that the fields of `feature` are computed from.
+    fn reads(&self, feature: &FeatureKey, upstream: &FeatureKey) -> Result<Vec<FieldDefinition>> {
+        let graph = self.feature.graph();
+        let fields = &self.spec_of(feature)?.fields;
+        let parents = || fields.iter().flat_map(|field| graph.parents(feature, &field.key));
+        let upstream_spec = self.spec_of(upstream)?;
+        Ok(upstream_spec
+            .fields
+            .iter()
+            .filter(|field| {
+                parents().any(|parent| parent.feature == *upstream && parent.field == field.key)
+            })
+            .map(|field| self.field_definition(upstream, field))
+            .collect())
+    }
+
+    /// For each id of an upstream the place of the id here that it equals.
+    fn id_places(&self, dep: &FeatureDep, own: &FeatureSpec) -> Result<Vec<usize>> {
+        let upstream = self.spec_of(&dep.feature)?;
+        upstream
+            .id_columns
+            .iter()
+            .map(|id| {
+                let here = dep.renamed(id);
+                own.id_columns.iter().position(|own| own == here).ok_or_else(|| {
+                    Error::NotSupportedYet {
+                        feature: own.key.clone(),
+                        what: format!("`{}` has the id `{here}`, which is no id here", dep.feature),
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// What cannot be resolved yet, in words.
+    fn unsupported(dep: &FeatureDep) -> Option<&'static str> {
+        if dep.optional {
+            Some("an optional upstream")
+        } else if dep.filters.as_ref().is_some_and(|filters| !filters.is_empty()) {
+            Some("a filter on an upstream")
+        } else {
+            match dep.lineage {
+                Lineage::Identity => None,
+                Lineage::Aggregation { .. } => Some("an aggregation"),
+                Lineage::Expansion { .. } => Some("an expansion"),
+            }
+        }
+    }
+
+    /// The columns of an upstream that come along, as `(name there, name here)`.
+    fn brought(&self, dep: &FeatureDep) -> Result<Vec<(String, String)>> {
+        let definition = self.feature.graph().expect(&dep.feature)?;
+        let ids = &definition.spec.id_columns;
+        let table = self.tables.get(&dep.feature.table_name());
+        let columns: Vec<(String, String)> = match (&dep.select, &definition.columns) {
+            (Some(selected), _) => {
+                selected.iter().map(|here| (dep.original(here).to_owned(), here.clone())).collect()
+            }
+            (None, Some(columns)) => columns
+                .iter()
+                .map(|column| (column.name.clone(), dep.renamed(&column.name).to_owned()))
+                .collect(),
+            (None, None) => table
+                .into_iter()
+                .flat_map(TableInfo::own_columns)
+                .map(|name| (name.to_owned(), dep.renamed(name).to_owned()))
+                .collect(),
+        };
+        let columns: Vec<_> =
+            columns.into_iter().filter(|(there, _)| !ids.contains(there)).collect();
+        if let Some(table) = table {
+            let missing: Vec<String> = columns
+                .iter()
+                .filter(|(there, _)| !table.columns.contains_key(there))
+                .map(|(there, _)| there.clone())
+                .collect();
+            if !missing.is_empty() {
+                return Err(Error::TableLacksColumns {
+                    feature: dep.feature.clone(),
+                    table: dep.feature.table_name(),
+                    columns: missing,
+                });
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The resolve of a feature with upstreams.
+    pub(crate) fn resolve(&self, rows: bool) -> Result<ResolvePlan> {
+        let graph = self.feature.graph();
+        let key = self.feature.key();
+        let spec = self.spec();
+        let mut inputs = Vec::new();
+        let mut brought_names: Vec<String> = Vec::new();
+        for dep in &spec.deps {
+            if let Some(what) = Self::unsupported(dep) {
+                return Err(Error::NotSupportedYet { feature: key.clone(), what: what.to_owned() });
+            }
+            let upstream = self.spec_of(&dep.feature)?;
+            let columns = self.brought(dep)?;
+            for (_, here) in &columns {
+                if brought_names.contains(here) || spec.id_columns.contains(here) {
+                    return Err(Error::ColumnTwice { feature: key.clone(), column: here.clone() });
+                }
+                brought_names.push(here.clone());
+            }
+            let mut sources = Vec::new();
+            if upstream.deps.iter().all(|dep| Self::unsupported(dep).is_none()) {
+                for source in &upstream.deps {
+                    sources.push(Source {
+                        records: self.records(&source.feature)?,
+                        ids: self.id_places(source, upstream)?,
+                        reads: self.reads(&upstream.key, &source.feature)?,
+                    });
+                }
+            }
+            inputs.push(Input {
+                records: self.records(&dep.feature)?,
+                key: dep.feature.to_string(),
+                ids: self.id_places(dep, spec)?,
+                reads: self.reads(key, &dep.feature)?,
+                columns: columns.into_iter().map(|(there, _)| there).collect(),
+                sources,
+            });
+        }
+        let fields = spec
+            .fields
+            .iter()
+            .map(|field| {
+                let parts = graph.parents(key, &field.key).iter().map(|parent| Part {
+                    label: parent.label(),
+                    input: spec
+                        .deps
+                        .iter()
+                        .position(|dep| dep.feature == parent.feature)
+                        .expect("a parent belongs to an upstream"),
+                    field: parent.wire_field.struct_key(),
+                });
+                Field {
+                    definition: self.field_definition(key, field),
+                    label: field.wire_key().to_string(),
+                    parts: parts.collect(),
+                }
+            })
+            .collect();
+        let plan = Resolve {
+            target: Target { records: self.records(key)?, n_ids: spec.id_columns.len(), fields },
+            expected: Expected::Inputs(inputs),
+            definitions: self.definitions(),
+            hash: self.feature.hash(),
+            rows,
+        };
+        let inputs = spec.deps.iter().map(|dep| dep.feature.clone()).collect();
+        Ok(ResolvePlan { plan, brought: brought_names, inputs })
+    }
+
+    /// The resolve of a root against staged samples.
+    pub(crate) fn resolve_samples(&self, stage: &str, complete: bool) -> Result<Resolve> {
+        let key = self.feature.key();
+        let fields = self
+            .spec()
+            .fields
+            .iter()
+            .map(|field| Field {
+                definition: self.field_definition(key, field),
+                label: field.wire_key().to_string(),
+                parts: Vec::new(),
+            })
+            .collect();
+        Ok(Resolve {
+            target: Target {
+                records: self.records(key)?,
+                n_ids: self.spec().id_columns.len(),
+                fields,
+            },
+            expected: Expected::Samples { stage: stage.to_owned(), complete },
+            definitions: self.definitions(),
+            hash: self.feature.hash(),
+            rows: true,
+        })
+    }
+
+    /// Rows of the feature.
+    pub(crate) fn read(&self, options: ReadOptions) -> Result<Read> {
+        let records = self.own_records()?;
+        let table = &self.tables[&records.table];
+        let declared = self.feature.definition().columns.as_ref();
+        let own: Vec<String> = match declared {
+            Some(columns) => columns.iter().map(|column| column.name.clone()).collect(),
+            None => table.own_columns().map(str::to_owned).collect(),
+        };
+        let missing: Vec<String> =
+            own.iter().filter(|c| !table.columns.contains_key(*c)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(Error::TableLacksColumns {
+                feature: self.feature.key().clone(),
+                table: records.table,
+                columns: missing,
+            });
+        }
+        let ours = system::COLUMNS.iter().filter(|c| table.columns.contains_key(**c));
+        let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
+        Ok(Read {
+            records,
+            columns,
+            scope: Scope {
+                history: options.history,
+                other_versions: options.other_versions,
+                tombstones: options.tombstones,
+                as_of: options.as_of,
+            },
+            definitions: self.definitions(),
+            fields: self.field_definitions(),
+        })
+    }
+
+    /// What every row of a write carries.
+    pub(crate) fn stamp(&self, time: i64, token: i64, options: &WriteOptions) -> Stamp {
+        Stamp {
+            version: self.feature.versions().feature_version.clone(),
+            project_version: self.feature.project_version().to_owned(),
+            time,
+            materialization_id: options.materialization_id.clone(),
+            token,
+        }
+    }
+
+    /// Staged rows to append.
+    pub(crate) fn append(&self, layout: &Layout, from: AppendFrom, stamp: Stamp) -> Result<Append> {
+        let records = self.own_records()?;
+        if records.provenance != ByField::Map || records.data_version != ByField::Map {
+            return Err(Error::NotSupportedYet {
+                feature: self.feature.key().clone(),
+                what: format!(
+                    "writing to `{}`, which keeps versions per field as a STRUCT; \
+                     change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
+                    records.table,
+                    system::PROVENANCE_BY_FIELD,
+                    system::DATA_VERSION_BY_FIELD,
+                ),
+            });
+        }
+        Ok(Append {
+            records,
+            columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
+            fields: layout.fields.clone(),
+            from,
+            stamp,
+            hash: self.feature.hash(),
+        })
+    }
+
+    /// Records to mark as deleted: the ids are in a table of the connection.
+    pub(crate) fn tombstone(
+        &self,
+        ids: &str,
+        orphans: Option<Vec<i8>>,
+        stamp: Stamp,
+    ) -> Result<Tombstone> {
+        let records = self.own_records()?;
+        let columns = self.tables[&records.table].columns.keys().cloned().collect();
+        Ok(Tombstone {
+            records,
+            columns,
+            ids: ids.to_owned(),
+            orphans,
+            time: stamp.time,
+            materialization_id: stamp.materialization_id,
+            token: stamp.token,
+        })
+    }
+}
+
+/// The staged table of a write.
+pub(crate) fn stage(table: &str, layout: &Layout) -> Stage {
+    Stage {
+        table: table.to_owned(),
+        ids: layout.ids.iter().map(|column| column.ty).collect(),
+        columns: layout.columns.iter().map(|column| column.ty).collect(),
+        n_fields: layout.fields.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::struct_members;
+
+    #[test]
+    fn members_of_a_struct() {
+        let members = |ty| struct_members(ty).map(|m| m.join(";"));
+        assert_eq!(members("STRUCT(x VARCHAR, y VARCHAR)").as_deref(), Some("x;y"));
+        assert_eq!(
+            members("STRUCT(\"a b\" VARCHAR, \"q\"\"\" VARCHAR)").as_deref(),
+            Some("a b;q\"")
+        );
+        assert_eq!(members("MAP(VARCHAR, VARCHAR)"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! The rows of a resolve statement -> batches of an increment, in the layout of
+//! [`crate::increment`].
+//!
+//! The statement gives one text per field; the maps are built here, where that costs an array and
+//! not a computation per row.
+
+use crate::error::{Error, Result};
+use crate::increment::{
+    CAUSE, Counts, Reason, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION,
+};
+use crate::store::backend::FeatureContext;
+use crate::store::plan::ResolvePlan;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, MapArray, RecordBatch,
+    StringArray, StringBuilder, StructArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema};
+use metaxy_sql::plan::{Class, block, orphan, reason};
+use metaxy_sql::system;
+use std::sync::Arc;
+
+/// The answer of a resolve statement, by the names of its columns.
+pub(crate) struct Answer<'a>(pub(crate) &'a RecordBatch);
+
+impl Answer<'_> {
+    fn column(&self, name: &str) -> Result<&ArrayRef> {
+        self.0
+            .column_by_name(name)
+            .ok_or_else(|| Error::internal(format!("a resolve statement gave no column `{name}`")))
+    }
+
+    fn text(&self, name: &str) -> Result<StringArray> {
+        Ok(arrow::compute::cast(self.column(name)?, &DataType::Utf8)?.as_string().clone())
+    }
+
+    fn codes(&self, name: &str) -> Result<Int8Array> {
+        let codes = arrow::compute::cast(self.column(name)?, &DataType::Int8)?;
+        Ok(codes.as_primitive::<Int8Type>().clone())
+    }
+
+    fn numbers(&self, name: &str) -> Result<Int64Array> {
+        let numbers = arrow::compute::cast(self.column(name)?, &DataType::Int64)?;
+        Ok(numbers.as_primitive::<Int64Type>().clone())
+    }
+
+    /// Adds the rows that count classes; gives the others, if there are any.
+    pub(crate) fn take_counts(&self, counts: &mut Counts) -> Result<Option<RecordBatch>> {
+        let n = self.numbers("n")?;
+        if n.null_count() < n.len() {
+            let (class, older) = (self.codes("class")?, self.numbers("n_older")?);
+            for row in (0..n.len()).filter(|row| n.is_valid(*row)) {
+                let number = u64::try_from(n.value(row)).unwrap_or_default();
+                match Class::from_code(class.value(row)) {
+                    Some(Class::Orphaned) => counts.orphaned += number,
+                    Some(Class::Blocked) => counts.blocked += number,
+                    Some(Class::Waiting) => counts.waiting += number,
+                    Some(Class::New) => counts.new += number,
+                    Some(Class::Stale) => counts.stale += number,
+                    Some(Class::Unchanged) => {
+                        counts.unchanged += number;
+                        counts.unchanged_older +=
+                            u64::try_from(older.value(row)).unwrap_or_default();
+                    }
+                    None => return Err(Error::internal("a resolve statement gave no class")),
+                }
+            }
+        }
+        if n.null_count() == 0 {
+            return Ok(None);
+        }
+        if n.null_count() == n.len() {
+            return Ok(Some(self.0.clone()));
+        }
+        let rows: BooleanArray = (0..n.len()).map(|row| Some(n.is_null(row))).collect();
+        Ok(Some(filter_record_batch(self.0, &rows)?))
+    }
+
+    /// The rows, as callers see them.
+    pub(crate) fn increment(
+        &self,
+        feature: &FeatureContext,
+        plan: &ResolvePlan,
+    ) -> Result<RecordBatch> {
+        let n_rows = self.0.num_rows();
+        let class = self.codes("class")?;
+        let classes: Vec<Option<Class>> =
+            class.values().iter().map(|code| Class::from_code(*code)).collect();
+        let names = feature.field_names();
+        let mut expected = Vec::new();
+        let mut stored = Vec::new();
+        let mut stored_data = Vec::new();
+        let mut reasons = Vec::new();
+        for k in 0..names.len() {
+            expected.push(self.text(&format!("p{k}"))?);
+            stored.push(self.text(&format!("c{k}"))?);
+            stored_data.push(self.text(&format!("d{k}"))?);
+            reasons.push(self.codes(&format!("r{k}"))?);
+        }
+        fn at(array: &StringArray, row: usize) -> Option<&str> {
+            array.is_valid(row).then(|| array.value(row))
+        }
+
+        let mut fields = Vec::new();
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        let mut push = |name: &str, array: ArrayRef| {
+            fields.push(Field::new(name, array.data_type().clone(), true));
+            arrays.push(array);
+        };
+        for (k, name) in feature.definition().spec.id_columns.iter().enumerate() {
+            push(name, Arc::clone(self.column(&format!("id{k}"))?));
+        }
+        let status: StringArray = classes.iter().map(|class| class.map(status)).collect();
+        push(STATUS, Arc::new(status));
+        for (j, name) in plan.brought.iter().enumerate() {
+            push(name, Arc::clone(self.column(&format!("s{j}"))?));
+        }
+
+        let provenance =
+            |k: usize, row: usize| at(&expected[k], row).or_else(|| at(&stored[k], row));
+        // A field that is not stale keeps the data version that is stored.
+        let data_version = |k: usize, row: usize| {
+            let keeps = match classes[row] {
+                Some(Class::Orphaned) => true,
+                _ => at(&expected[k], row) == at(&stored[k], row),
+            };
+            let kept = keeps.then(|| at(&stored_data[k], row)).flatten();
+            kept.or_else(|| provenance(k, row))
+        };
+        let all = |_: usize| true;
+        push(system::PROVENANCE_BY_FIELD, text_map(&names, n_rows, all, provenance));
+        push(system::PROVENANCE, Arc::new(self.text("provenance")?));
+        push(system::DATA_VERSION_BY_FIELD, text_map(&names, n_rows, all, data_version));
+        push(system::DATA_VERSION, Arc::new(self.text("data_version")?));
+
+        let reason_texts: Vec<String> = (0..8).map(reason_text).collect();
+        let reason_of = |k: usize, row: usize| {
+            let bits = reasons[k].is_valid(row).then(|| reasons[k].value(row)).unwrap_or_default();
+            let text = reason_texts.get(usize::try_from(bits).unwrap_or_default())?;
+            (!text.is_empty()).then_some(text.as_str())
+        };
+        let is_stale = |row: usize| classes[row] == Some(Class::Stale);
+        push(STALE_FIELDS, text_map(&names, n_rows, is_stale, reason_of));
+        let is_stored = |row: usize| classes[row] != Some(Class::New);
+        push(STORED_PROVENANCE, text_map(&names, n_rows, is_stored, |k, row| at(&stored[k], row)));
+        push(STORED_VERSION, Arc::new(self.text("version")?));
+
+        let orphan = self.codes("orphan")?;
+        let blocks = (0..plan.inputs.len())
+            .map(|i| self.codes(&format!("b{i}")))
+            .collect::<Result<Vec<_>>>()?;
+        let cause = |row: usize| match classes[row]? {
+            Class::Orphaned if orphan.is_valid(row) && orphan.value(row) == orphan::GONE => {
+                Some("gone".to_owned())
+            }
+            Class::Orphaned => Some("missing".to_owned()),
+            Class::Blocked => {
+                let waits =
+                    plan.inputs.iter().zip(&blocks).filter_map(|(key, codes)| {
+                        Some(format!("{key} {}", wait(codes.value(row))?))
+                    });
+                Some(waits.collect::<Vec<_>>().join("; "))
+            }
+            _ => None,
+        };
+        let causes: StringArray = (0..n_rows).map(cause).collect();
+        push(CAUSE, Arc::new(causes));
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+    }
+}
+
+fn status(class: Class) -> &'static str {
+    match class {
+        Class::Orphaned => "orphaned",
+        Class::Blocked => "blocked",
+        Class::Waiting => "waiting",
+        Class::New => "new",
+        Class::Stale => "stale",
+        Class::Unchanged => "unchanged",
+    }
+}
+
+/// What a blocked record waits for in one upstream; nothing if that one is fit to be read.
+fn wait(code: i8) -> Option<&'static str> {
+    match code {
+        block::STALE => Some("is stale"),
+        block::BLOCKED => Some("is blocked"),
+        block::ORPHANED => Some("is orphaned"),
+        block::NO_VERSION => Some("has no data version"),
+        _ => None,
+    }
+}
+
+fn reason_text(bits: i8) -> String {
+    let named = [
+        (reason::CODE, Reason::Code),
+        (reason::ADDED, Reason::Added),
+        (reason::UPSTREAM, Reason::Upstream),
+    ];
+    let held = named.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, reason)| reason.name());
+    held.collect::<Vec<_>>().join(",")
+}
+
+/// A map per row, from the names whose value is there; NULL where a row has none.
+fn text_map<'a>(
+    names: &[String],
+    n_rows: usize,
+    has_map: impl Fn(usize) -> bool,
+    value: impl Fn(usize, usize) -> Option<&'a str>,
+) -> ArrayRef {
+    let mut keys = StringBuilder::new();
+    let mut values = StringBuilder::new();
+    let mut lengths = Vec::with_capacity(n_rows);
+    let mut valid = Vec::with_capacity(n_rows);
+    for row in 0..n_rows {
+        let mut length = 0;
+        if has_map(row) {
+            for (k, name) in names.iter().enumerate() {
+                if let Some(value) = value(k, row) {
+                    keys.append_value(name);
+                    values.append_value(value);
+                    length += 1;
+                }
+            }
+        }
+        lengths.push(length);
+        valid.push(has_map(row));
+    }
+    let DataType::Map(entry, _) = metaxy_sql::types::text_map() else {
+        unreachable!("a text map is a map")
+    };
+    let DataType::Struct(fields) = entry.data_type().clone() else {
+        unreachable!("the entries of a map are structs")
+    };
+    let entries =
+        StructArray::new(fields, vec![Arc::new(keys.finish()), Arc::new(values.finish())], None);
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Arc::new(MapArray::new(entry, offsets, entries, Some(NullBuffer::from(valid)), false))
+}

@@ -1,0 +1,553 @@
+//! Batches of a caller -> staged batches, or an error that says which row is wrong.
+//!
+//! Columns are found by name and never by position (H12). Everything that can be said of one row
+//! without the others is checked here, so that an engine sees good rows only; what takes all rows,
+//! ids that occur twice, is checked where they are staged.
+
+use crate::error::{Error, Result};
+use crate::spec::ColumnSpec;
+use crate::store::backend::{FeatureContext, Layout};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use metaxy_sql::{ColumnType, system};
+use std::fmt;
+use std::sync::Arc;
+
+/// Why rows were not written. Nothing of the write is in the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Columns that the feature does not have, or has and the rows lack.
+    #[error("{}", columns_message(.unknown, .missing, .expected))]
+    Columns {
+        /// In the rows alone.
+        unknown: Vec<String>,
+        /// In the feature alone.
+        missing: Vec<String>,
+        /// All that the feature has.
+        expected: Vec<String>,
+    },
+    /// A column of another type.
+    #[error("column `{column}` is {found}, expected {expected}")]
+    Type {
+        /// The column.
+        column: String,
+        /// Its type in the rows.
+        found: String,
+        /// Its type in the feature.
+        expected: String,
+    },
+    /// NULL where a value is needed.
+    #[error(
+        "{count} rows have NULL in the {what} column `{column}`, the first of them row {row}; \
+         a record needs a value there"
+    )]
+    Null {
+        /// `id` or `not nullable`.
+        what: &'static str,
+        /// The column.
+        column: String,
+        /// The first such row of its batch, from 0.
+        row: usize,
+        /// How many such rows the batch has.
+        count: usize,
+    },
+    /// One record more than once in a write.
+    #[error("{count} rows have the same id {id}; a record can be written once in a write")]
+    DuplicateId {
+        /// The ids, `name = value`.
+        id: String,
+        /// How often they occur.
+        count: u64,
+    },
+    /// Rows of a feature with upstreams without what `resolve_update` gave them.
+    #[error(
+        "the rows have no column `metaxy_provenance_by_field`; write what `resolve_update` returned, \
+         with columns added, so that it is known what each record was computed from"
+    )]
+    NoProvenance,
+    /// Rows of a root without versions.
+    #[error(
+        "the rows have neither a column `metaxy_provenance_by_field` nor a text column for each of \
+         the fields: {}", .fields.join(", ")
+    )]
+    NoVersions {
+        /// The fields.
+        fields: Vec<String>,
+    },
+    /// A version for a field that the feature does not have.
+    #[error("row {row} has a version for `{field}`, which is no field; the fields are {}", .fields.join(", "))]
+    UnknownField {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The unknown field.
+        field: String,
+        /// The fields.
+        fields: Vec<String>,
+    },
+    /// No version for a field.
+    #[error("row {row} ({id}) has no {what} for field `{field}`")]
+    MissingVersion {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The ids, `name = value`.
+        id: String,
+        /// `provenance` or `data version`.
+        what: &'static str,
+        /// The field.
+        field: String,
+    },
+    /// A version that would make two different histories look alike.
+    #[error(
+        "row {row} ({id}) has the data version {version:?} for field `{field}`; it may not be empty \
+         nor contain `|`, which separates versions in what is hashed"
+    )]
+    BadVersion {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The ids, `name = value`.
+        id: String,
+        /// The field.
+        field: String,
+        /// The version.
+        version: String,
+    },
+    /// A row of an increment that is not for writing.
+    #[error("row {row} ({id}) is {status}; only new and stale records are written")]
+    NotWritable {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The ids, `name = value`.
+        id: String,
+        /// Its class.
+        status: String,
+    },
+    /// A plain struct for a feature with upstreams.
+    #[error(
+        "a record of a feature with upstreams is written with the job that it came from: \
+         `out.push(job.done(record)?)`"
+    )]
+    WithoutJob,
+    /// The result of a job for another record.
+    #[error("the record has the id {found}, but the job is about {expected}")]
+    OtherRecord {
+        /// The ids of the record.
+        found: String,
+        /// The ids of the job.
+        expected: String,
+    },
+}
+
+fn columns_message(unknown: &[String], missing: &[String], expected: &[String]) -> String {
+    let list = |names: &[String]| format!("`{}`", names.join("`, `"));
+    let mut parts = Vec::new();
+    if !unknown.is_empty() {
+        parts.push(format!("unknown columns {}", list(unknown)));
+    }
+    if !missing.is_empty() {
+        parts.push(format!("missing columns {}", list(missing)));
+    }
+    format!("{}; the feature has {}", parts.join(" and "), list(expected))
+}
+
+/// How strictly types are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Types {
+    /// As they are; integers may be narrower than the column.
+    Exact,
+    /// Whatever can be converted without loss: files know fewer types than columns.
+    Converted,
+}
+
+/// The layout of writes of a feature: by its definition, or, where that knows no types, by the
+/// first batch.
+pub(crate) fn layout(feature: &FeatureContext, schema: &Schema) -> Result<Layout> {
+    let definition = feature.definition();
+    let ids = &definition.spec.id_columns;
+    let fields = feature.field_names();
+    let all: Vec<ColumnSpec> = match &definition.columns {
+        Some(columns) => columns.clone(),
+        None => {
+            let mut columns = Vec::new();
+            for field in schema.fields() {
+                let name = field.name();
+                let is_version = definition.spec.deps.is_empty()
+                    && !schema.fields().iter().any(|f| f.name() == system::PROVENANCE_BY_FIELD)
+                    && fields.contains(name);
+                if name.starts_with(system::PREFIX) || is_version {
+                    continue;
+                }
+                let ty = ColumnType::from_arrow(field.data_type()).ok_or_else(|| {
+                    write_error(
+                        feature,
+                        WriteError::Type {
+                            column: name.clone(),
+                            found: field.data_type().to_string(),
+                            expected: "a type that a column can have".to_owned(),
+                        },
+                    )
+                })?;
+                let nullable = !ids.contains(name);
+                columns.push(ColumnSpec { name: name.clone(), ty, nullable });
+            }
+            columns
+        }
+    };
+    let id = |name: &String| all.iter().find(|column| column.name == *name).cloned();
+    let missing: Vec<String> = ids.iter().filter(|name| id(name).is_none()).cloned().collect();
+    if !missing.is_empty() {
+        let expected = ids.clone();
+        return Err(write_error(
+            feature,
+            WriteError::Columns { unknown: Vec::new(), missing, expected },
+        ));
+    }
+    Ok(Layout {
+        ids: ids.iter().filter_map(id).collect(),
+        columns: all.iter().filter(|column| !ids.contains(&column.name)).cloned().collect(),
+        fields,
+    })
+}
+
+pub(crate) fn write_error(feature: &FeatureContext, reason: WriteError) -> Error {
+    Error::Write { feature: feature.key().clone(), reason }
+}
+
+/// The schema of staged batches.
+pub(crate) fn staged_schema(layout: &Layout) -> Arc<Schema> {
+    let typed = |prefix: &'static str, columns: &[ColumnSpec]| -> Vec<Field> {
+        let field = |(i, c): (usize, &ColumnSpec)| {
+            Field::new(format!("{prefix}{i}"), c.ty.to_arrow(), true)
+        };
+        columns.iter().enumerate().map(field).collect()
+    };
+    let mut fields = typed("id", &layout.ids);
+    fields.extend(typed("c", &layout.columns));
+    for prefix in ["p", "d"] {
+        fields.extend(
+            (0..layout.fields.len())
+                .map(|i| Field::new(format!("{prefix}{i}"), DataType::Utf8, true)),
+        );
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// Turns batches of a caller into staged ones.
+#[derive(Debug)]
+pub(crate) struct Stager<'a> {
+    pub(crate) feature: &'a FeatureContext,
+    pub(crate) layout: &'a Layout,
+    pub(crate) types: Types,
+}
+
+impl Stager<'_> {
+    fn error(&self, reason: WriteError) -> Error {
+        write_error(self.feature, reason)
+    }
+
+    /// Checks a batch and lays it out.
+    pub(crate) fn stage(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.check_names(batch)?;
+        let mut arrays = self.columns(batch, &self.layout.ids)?;
+        for (column, array) in self.layout.ids.iter().zip(&arrays) {
+            self.no_nulls("id", column, array)?;
+        }
+        self.check_status(batch)?;
+        let others = self.columns(batch, &self.layout.columns)?;
+        for (column, array) in self.layout.columns.iter().zip(&others) {
+            if !column.nullable {
+                self.no_nulls("not nullable", column, array)?;
+            }
+        }
+        arrays.extend(others);
+        let provenances = self.provenances(batch)?;
+        let data_versions = self.data_versions(batch, &provenances)?;
+        arrays.extend(provenances.into_iter().map(|array| Arc::new(array) as ArrayRef));
+        arrays.extend(data_versions.into_iter().map(|array| Arc::new(array) as ArrayRef));
+        Ok(RecordBatch::try_new(staged_schema(self.layout), arrays)?)
+    }
+
+    /// Whether a root's versions come as one text column per field.
+    fn has_version_columns(&self, batch: &RecordBatch) -> bool {
+        self.feature.is_root() && batch.column_by_name(system::PROVENANCE_BY_FIELD).is_none()
+    }
+
+    fn check_names(&self, batch: &RecordBatch) -> Result<()> {
+        let known = || self.layout.ids.iter().chain(&self.layout.columns);
+        let schema = batch.schema();
+        let versions = self.has_version_columns(batch);
+        let unknown: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name())
+            .filter(|name| !name.starts_with(system::PREFIX))
+            .filter(|name| !(versions && self.layout.fields.contains(name)))
+            .filter(|name| !known().any(|column| column.name == **name))
+            .cloned()
+            .collect();
+        let missing: Vec<String> = known()
+            .filter(|column| batch.column_by_name(&column.name).is_none())
+            .map(|column| column.name.clone())
+            .collect();
+        if unknown.is_empty() && missing.is_empty() {
+            return Ok(());
+        }
+        let expected = known().map(|column| column.name.clone()).collect();
+        Err(self.error(WriteError::Columns { unknown, missing, expected }))
+    }
+
+    fn columns(&self, batch: &RecordBatch, columns: &[ColumnSpec]) -> Result<Vec<ArrayRef>> {
+        columns
+            .iter()
+            .map(|column| {
+                let array = batch.column_by_name(&column.name).expect("names were checked");
+                let expected = column.ty.to_arrow();
+                if array.data_type() == &expected {
+                    return Ok(Arc::clone(array));
+                }
+                let wrong = || {
+                    self.error(WriteError::Type {
+                        column: column.name.clone(),
+                        found: array.data_type().to_string(),
+                        expected: column.ty.to_string(),
+                    })
+                };
+                if self.types == Types::Exact && !fits(array.data_type(), column.ty) {
+                    return Err(wrong());
+                }
+                let options = CastOptions { safe: false, ..CastOptions::default() };
+                cast_with_options(array, &expected, &options).map_err(|_| wrong())
+            })
+            .collect()
+    }
+
+    fn no_nulls(&self, what: &'static str, column: &ColumnSpec, array: &ArrayRef) -> Result<()> {
+        match (0..array.len()).find(|row| array.is_null(*row)) {
+            None => Ok(()),
+            Some(row) => Err(self.error(WriteError::Null {
+                what,
+                column: column.name.clone(),
+                row,
+                count: array.null_count(),
+            })),
+        }
+    }
+
+    /// The ids of a row, for messages.
+    fn id(&self, batch: &RecordBatch, row: usize) -> String {
+        let names = self.layout.ids.iter().map(|column| column.name.as_str());
+        describe_ids(names.filter_map(|name| Some((name, batch.column_by_name(name)?))), row)
+    }
+
+    /// Rows of an increment that are orphaned or blocked are not for writing.
+    fn check_status(&self, batch: &RecordBatch) -> Result<()> {
+        let Some(status) = batch.column_by_name(crate::increment::STATUS) else { return Ok(()) };
+        let Some(status) = status.as_string_opt::<i32>() else { return Ok(()) };
+        for (row, value) in status.iter().enumerate() {
+            if let Some(value @ ("orphaned" | "blocked")) = value {
+                let (id, status) = (self.id(batch, row), value.to_owned());
+                return Err(self.error(WriteError::NotWritable { row, id, status }));
+            }
+        }
+        Ok(())
+    }
+
+    fn provenances(&self, batch: &RecordBatch) -> Result<Vec<StringArray>> {
+        let is_root = self.feature.is_root();
+        let arrays = match batch.column_by_name(system::PROVENANCE_BY_FIELD) {
+            Some(column) => self.by_field(system::PROVENANCE_BY_FIELD, column)?,
+            None if is_root => self.version_columns(batch)?,
+            None => return Err(self.error(WriteError::NoProvenance)),
+        };
+        for (field, array) in self.layout.fields.iter().zip(&arrays) {
+            for (row, value) in array.iter().enumerate() {
+                let Some(value) = value else {
+                    let what = if is_root { "data version" } else { "provenance" };
+                    let (id, field) = (self.id(batch, row), field.clone());
+                    return Err(self.error(WriteError::MissingVersion { row, id, what, field }));
+                };
+                self.check_version(batch, row, field, value)?;
+            }
+        }
+        Ok(arrays)
+    }
+
+    fn version_columns(&self, batch: &RecordBatch) -> Result<Vec<StringArray>> {
+        let fields = &self.layout.fields;
+        let columns: Option<Vec<&ArrayRef>> =
+            fields.iter().map(|field| batch.column_by_name(field)).collect();
+        let Some(columns) = columns else {
+            return Err(self.error(WriteError::NoVersions { fields: fields.clone() }));
+        };
+        columns.into_iter().zip(fields).map(|(array, field)| self.text(field, array)).collect()
+    }
+
+    fn text(&self, column: &str, array: &ArrayRef) -> Result<StringArray> {
+        let wrong = || {
+            self.error(WriteError::Type {
+                column: column.to_owned(),
+                found: array.data_type().to_string(),
+                expected: "Utf8".to_owned(),
+            })
+        };
+        let is_text = matches!(
+            array.data_type(),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null
+        );
+        if !is_text && self.types == Types::Exact {
+            return Err(wrong());
+        }
+        let text = arrow::compute::cast(array, &DataType::Utf8).map_err(|_| wrong())?;
+        Ok(text.as_string::<i32>().clone())
+    }
+
+    /// A version that is written stays injective in what is hashed over it (wire format, 2.1).
+    fn check_version(
+        &self,
+        batch: &RecordBatch,
+        row: usize,
+        field: &str,
+        version: &str,
+    ) -> Result<()> {
+        if version.is_empty() || version.contains('|') {
+            return Err(self.error(WriteError::BadVersion {
+                row,
+                id: self.id(batch, row),
+                field: field.to_owned(),
+                version: version.to_owned(),
+            }));
+        }
+        Ok(())
+    }
+
+    /// The data versions: what the caller gives, and the provenance for the rest.
+    fn data_versions(
+        &self,
+        batch: &RecordBatch,
+        provenances: &[StringArray],
+    ) -> Result<Vec<StringArray>> {
+        let Some(column) = batch.column_by_name(system::DATA_VERSION_BY_FIELD) else {
+            return Ok(provenances.to_vec());
+        };
+        let given = self.by_field(system::DATA_VERSION_BY_FIELD, column)?;
+        given
+            .iter()
+            .zip(provenances)
+            .zip(&self.layout.fields)
+            .map(|((given, computed), field)| {
+                let mut values = Vec::with_capacity(given.len());
+                for (row, (given, computed)) in given.iter().zip(computed).enumerate() {
+                    if let Some(version) = given {
+                        self.check_version(batch, row, field, version)?;
+                    }
+                    values.push(given.or(computed));
+                }
+                Ok(values.into_iter().collect())
+            })
+            .collect()
+    }
+
+    /// A map or a struct as one array of texts per field.
+    fn by_field(&self, name: &str, column: &ArrayRef) -> Result<Vec<StringArray>> {
+        let fields = &self.layout.fields;
+        let unknown = |row: usize, field: &str| {
+            self.error(WriteError::UnknownField {
+                row,
+                field: field.to_owned(),
+                fields: fields.clone(),
+            })
+        };
+        if let Some(columns) = column.as_struct_opt() {
+            for member in columns.fields() {
+                if !fields.contains(member.name()) {
+                    return Err(unknown(0, member.name()));
+                }
+            }
+            return fields
+                .iter()
+                .map(|field| match columns.column_by_name(field) {
+                    None => Ok(StringArray::new_null(columns.len())),
+                    Some(values) => {
+                        let values = self.text(name, values)?;
+                        let value = |row| {
+                            (columns.is_valid(row) && values.is_valid(row))
+                                .then(|| values.value(row))
+                        };
+                        Ok((0..columns.len()).map(value).collect())
+                    }
+                })
+                .collect();
+        }
+        let Some(maps) = column.as_map_opt() else {
+            return Err(self.error(WriteError::Type {
+                column: name.to_owned(),
+                found: column.data_type().to_string(),
+                expected: format!("{} or a struct of Utf8", ColumnType::TextMap),
+            }));
+        };
+        let (keys, values) = (self.text(name, maps.keys())?, self.text(name, maps.values())?);
+        let offsets = maps.value_offsets();
+        let mut by_field: Vec<Vec<Option<&str>>> = vec![vec![None; maps.len()]; fields.len()];
+        for row in 0..maps.len() {
+            if maps.is_null(row) {
+                continue;
+            }
+            let entries = offset(offsets[row])..offset(offsets[row + 1]);
+            for entry in entries {
+                let key = keys.value(entry);
+                let place = fields.iter().position(|field| field == key);
+                let place = place.ok_or_else(|| unknown(row, key))?;
+                by_field[place][row] = values.is_valid(entry).then(|| values.value(entry));
+            }
+        }
+        Ok(by_field.into_iter().map(StringArray::from_iter).collect())
+    }
+}
+
+fn offset(value: i32) -> usize {
+    usize::try_from(value).expect("offsets of an array are never negative")
+}
+
+/// Whether an array of one type can be written to a column of another without any loss.
+fn fits(found: &DataType, expected: ColumnType) -> bool {
+    use DataType as D;
+    let Some(found_type) = ColumnType::from_arrow(found) else { return *found == D::Null };
+    let expected = expected.to_arrow();
+    if found_type.to_arrow() == expected {
+        return true;
+    }
+    let narrower: &[DataType] = match expected {
+        D::Int16 => &[D::Int8, D::UInt8],
+        D::Int32 => &[D::Int8, D::UInt8, D::Int16, D::UInt16],
+        D::Int64 => &[D::Int8, D::UInt8, D::Int16, D::UInt16, D::Int32, D::UInt32],
+        D::UInt16 => &[D::UInt8],
+        D::UInt32 => &[D::UInt8, D::UInt16],
+        D::UInt64 => &[D::UInt8, D::UInt16, D::UInt32],
+        D::Float64 => &[D::Float32],
+        _ => &[],
+    };
+    narrower.contains(found)
+}
+
+/// `name = value, ..` of one row, for messages.
+pub(crate) fn describe_ids<'a>(
+    columns: impl IntoIterator<Item = (&'a str, &'a ArrayRef)>,
+    row: usize,
+) -> String {
+    let options = FormatOptions::default();
+    let mut out = String::new();
+    for (name, array) in columns {
+        use fmt::Write;
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        let value = match ArrayFormatter::try_new(array, &options) {
+            Ok(formatter) if array.is_valid(row) => formatter.value(row).to_string(),
+            _ => "NULL".to_owned(),
+        };
+        write!(out, "{name} = {value}").expect("writing to a string");
+    }
+    out
+}
