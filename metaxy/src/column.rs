@@ -103,7 +103,7 @@ pub trait ListItem: Column {
                 if lists.is_null(row) {
                     return Ok(None);
                 }
-                items[read::range(offsets, row)]
+                items[range(offsets, row)]
                     .iter_mut()
                     .map(|item| item.take().ok_or(DecodeError::Null { row }))
                     .collect::<Result<_, _>>()
@@ -299,7 +299,7 @@ impl Column for BTreeMap<String, String> {
                 if maps.is_null(row) {
                     return Ok(None);
                 }
-                read::range(offsets, row)
+                range(offsets, row)
                     .map(|entry| match values.is_valid(entry) {
                         true => Ok((keys.value(entry).to_owned(), values.value(entry).to_owned())),
                         false => Err(DecodeError::Null { row }),

@@ -247,6 +247,28 @@ pub const fn hash(text: &str) -> u64 {
 }
 
 impl FeatureDef {
+    /// What stands for a feature that the derive has reported errors in.
+    #[must_use]
+    pub const fn broken(type_name: &'static str) -> Self {
+        Self {
+            key: "broken",
+            key_hash: 0,
+            type_name,
+            module: "",
+            project: None,
+            package: None,
+            file: "",
+            line: 0,
+            description: None,
+            metadata: &[],
+            ids: &[],
+            columns: &[],
+            fields: &[],
+            deps: &[],
+            is_broken: true,
+        }
+    }
+
     /// The key.
     #[must_use]
     pub fn feature_key(&self) -> FeatureKey {

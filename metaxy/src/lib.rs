@@ -3,6 +3,10 @@
 // What the derives emit names the crate as users do.
 extern crate self as metaxy;
 
+#[doc(hidden)]
+pub mod __private;
+#[doc(hidden)]
+pub mod check;
 pub mod column;
 mod data_version;
 mod def;
@@ -29,21 +33,7 @@ pub use feature::{Feature, FeatureSet};
 pub use graph::FeatureGraph;
 pub use increment::{Counts, Done, Increment, Job, Reason, Status};
 pub use key::{FeatureKey, FieldKey};
+pub use metaxy_derive::{Column, Feature, Row};
 pub use metaxy_sql::{ColumnType, ScalarType};
 pub use row::{Row, RowError};
 pub use store::{Store, WriteError};
-
-/// What the derives name; it changes together with them, and is no part of the interface.
-#[doc(hidden)]
-pub mod __private {
-    pub use crate::column::{decode_text, encode_text};
-    pub use crate::data_version::VersionMember;
-    pub use crate::def::*;
-    pub use crate::registry::Registration;
-    pub use crate::row::{Cells, ColumnCodec, FieldCodec, IdCodec, Rows};
-    pub use crate::{
-        Column, ColumnType, DataVersion, DecodeError, Feature, IdColumn, IdValue, Row, RowError,
-    };
-    pub use arrow::array::{Array, ArrayRef, RecordBatch};
-    pub use inventory;
-}

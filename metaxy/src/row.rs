@@ -4,9 +4,9 @@
 //! member's type once, in its constructor; everything else goes through function pointers, so that
 //! a type that cannot be stored is one error and not five.
 
-use crate::column::{Column, DecodeError, IdColumn, IdValue, range, texts};
+use crate::column::{Column, DecodeError, IdColumn, IdValue, ListItem, range, texts};
 use crate::data_version::{DataVersion, VersionMember};
-use crate::def::{ColumnDef, FieldDef};
+use crate::def::{ColumnDef, FeatureDef, FieldDef};
 use crate::spec::ColumnSpec;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use metaxy_sql::ColumnType;
@@ -234,6 +234,91 @@ impl<T> FieldCodec<T> {
             Ok(versions.into_iter().map(self.member).collect())
         })
     }
+}
+
+/// How the one member of a newtype is stored.
+#[derive(Debug)]
+pub struct InnerCodec<T> {
+    column: ColumnCodec<T>,
+}
+
+impl<T> InnerCodec<T> {
+    /// As the type of the member says.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "not every `T` has one")]
+    pub const fn new() -> Self
+    where
+        T: Column,
+    {
+        Self { column: ColumnCodec::new("", None) }
+    }
+
+    /// The type of the column.
+    #[must_use]
+    pub const fn ty(&self) -> ColumnType {
+        self.column.def.ty
+    }
+
+    /// Whether the column may hold NULL.
+    #[must_use]
+    pub const fn is_nullable(&self) -> bool {
+        self.column.def.nullable
+    }
+
+    /// The array of the members that `get` borrows.
+    pub fn encode<'a, R: 'a>(
+        &self,
+        values: &mut dyn Iterator<Item = Option<&'a R>>,
+        get: fn(&R) -> &T,
+    ) -> ArrayRef {
+        (self.column.encode)(&mut values.map(|value| value.map(get)))
+    }
+
+    /// The values of an array.
+    ///
+    /// # Errors
+    /// As [`Column::decode`].
+    pub fn decode<R>(
+        &self,
+        array: &dyn Array,
+        wrap: fn(T) -> R,
+    ) -> Result<Vec<Option<R>>, DecodeError> {
+        let values = (self.column.decode)(array)?.into_iter();
+        Ok(values.map(|value| value.map(wrap)).collect())
+    }
+}
+
+/// `&T` of an id column type; see `InnerItem`.
+pub trait InnerId {
+    /// The value as something to compare and to show.
+    fn inner_id(self) -> IdValue;
+}
+
+impl<T: IdColumn> InnerId for &T {
+    fn inner_id(self) -> IdValue {
+        self.to_id()
+    }
+}
+
+/// `&T` of a type that can be an item of a list.
+///
+/// A newtype has the same abilities as its member, so its impls have a bound on the member's type.
+/// A bound without parameters would be an error where it does not hold; one on `for<'a> &'a T`
+/// merely leaves the impl out.
+pub trait InnerItem {}
+
+impl<T: ListItem> InnerItem for &T {}
+
+/// The columns that these definitions describe.
+#[must_use]
+pub fn column_specs(columns: &[ColumnDef]) -> Vec<ColumnSpec> {
+    columns.iter().map(ColumnDef::to_spec).collect()
+}
+
+/// The columns of a feature, ids first.
+#[must_use]
+pub fn feature_columns(def: &FeatureDef) -> Vec<ColumnSpec> {
+    def.ids.iter().chain(def.columns).map(ColumnDef::to_spec).collect()
 }
 
 /// The versions of one field: from a map, or from a struct as Python's stores have it.
