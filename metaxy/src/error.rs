@@ -7,6 +7,7 @@ use crate::registry::NothingLinked;
 use crate::row::RowError;
 use crate::store::WriteError;
 use std::path::PathBuf;
+use crate::spec::SpecErrors;
 
 /// A result with Metaxy's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -27,6 +28,9 @@ pub enum Error {
     /// No feature is linked into this program.
     #[error(transparent)]
     NothingLinked(#[from] NothingLinked),
+    /// A spec, or a spec file, has mistakes; all are listed.
+    #[error(transparent)]
+    Spec(#[from] SpecErrors),
     /// A feature is not in the graph.
     #[error("there is no feature `{feature}` in the graph{}", hint(nearest.as_deref()))]
     UnknownFeature {

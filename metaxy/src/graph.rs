@@ -74,6 +74,7 @@ impl FeatureGraph {
 
         let by_key: IndexMap<FeatureKey, Arc<FeatureDefinition>> =
             definitions.into_iter().map(|d| (d.spec.key.clone(), d)).collect();
+        check::tables(&by_key, &mut errors);
         let sorted = Topology::new(by_key.len(), edges(&by_key));
         check::acyclic(&by_key, &sorted, &mut errors);
 

@@ -4,7 +4,13 @@
 //! Python implementation, and every version is computed from it. What only this program knows of a
 //! feature (column types, where it was declared) is added by [`FeatureDefinition`].
 
+mod error;
+mod file;
 mod json;
+mod read;
+
+pub use error::{SpecError, SpecErrors, SpecProblem};
+pub use file::SpecFile;
 
 use crate::key::{FeatureKey, FieldKey};
 use metaxy_sql::ColumnType;
@@ -46,6 +52,17 @@ pub struct FieldSpec {
 }
 
 impl FieldSpec {
+    /// A field with the initial code version, whose parents the mappings of the upstreams give.
+    #[must_use]
+    pub fn new(key: FieldKey) -> Self {
+        Self {
+            key,
+            code_version: INITIAL_CODE_VERSION.to_owned(),
+            deps: FieldDeps::Mapped,
+            renamed_from: None,
+        }
+    }
+
     /// The name under which the field is hashed, mapped and stored: the first it ever had.
     #[must_use]
     pub fn wire_key(&self) -> &FieldKey {

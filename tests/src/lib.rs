@@ -1,1 +1,3 @@
-//! x
+//! What several tests share.
+
+pub mod golden;
