@@ -7,6 +7,8 @@ use crate::workspace::cargo;
 pub(crate) fn run(args: &[String]) -> Result {
     setup::run()?;
     let mut command = cargo(["run", "--package", "metaxy-examples", "--example", "demo"]);
+    // A path among the arguments is relative to where the user stands.
+    command.current_dir(".");
     if !args.is_empty() {
         command.arg("--").args(args);
     }

@@ -47,7 +47,13 @@ fn require() -> Result {
         ));
     }
     sh::run(apt_get().arg("update"))?;
-    sh::run(apt_get().args(["install", "--yes", "--no-install-recommends", "npm"]))
+    sh::run(apt_get().args([
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        "ca-certificates",
+        "npm",
+    ]))
 }
 
 fn apt_get() -> Command {
