@@ -5,9 +5,9 @@ use crate::key::{FeatureKey, KeyError};
 use crate::nearest::hint;
 use crate::registry::NothingLinked;
 use crate::row::RowError;
+use crate::spec::SpecErrors;
 use crate::store::WriteError;
 use std::path::PathBuf;
-use crate::spec::SpecErrors;
 
 /// A result with Metaxy's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -179,6 +179,12 @@ pub enum Error {
          `metaxy::Store` and `.await` there"
     )]
     BlockingInsideRuntime,
+    /// The system gives no threads for an async runtime.
+    #[error("no async runtime can be started for `metaxy::blocking`")]
+    Runtime {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The database reported an error.
     #[error("{engine}: {message}")]
     Database {

@@ -257,6 +257,14 @@ impl<F, I> fmt::Debug for Jobs<F, I> {
 }
 
 impl<F: Feature, I: Row> Jobs<F, I> {
+    /// The next job; `None` when all are done.
+    ///
+    /// # Errors
+    /// When the store fails, or a row does not fit `I`.
+    pub async fn try_next(&mut self) -> Result<Option<Job<F, I>>> {
+        self.next().await.transpose()
+    }
+
     fn accept(&mut self, batch: &RecordBatch) -> Result<()> {
         let batch = writable(batch)?;
         let definition = self.feature.definition();

@@ -1,10 +1,115 @@
 //! Record-level feature metadata for multimodal pipelines.
+//!
+//! Pipelines over video, audio, images and documents spend GPU hours per record. When one algorithm
+//! or one input changes, only the records and the fields that really depend on it should be computed
+//! again. Metaxy keeps a version for every *field* of every *record* of every *feature*, derived from
+//! the code version of the field and the versions of exactly the upstream fields that it declares.
+//! One query inside the store then tells which records are new, stale or orphaned, and because of
+//! which fields, before anything is computed.
+//!
+//! Features are structs. The compiler checks what they say about each other:
+//!
+//! ```
+//! use metaxy::prelude::*;
+//!
+//! /// Raw videos, as ingested.
+//! #[derive(Feature)]
+//! #[metaxy(key = "example/video")]
+//! pub struct Video {
+//!     #[metaxy(id)]
+//!     pub video_id: String,
+//!     pub path: String, // a column
+//!     #[metaxy(field, code_version = "1")]
+//!     pub audio: DataVersion, // a field
+//!     #[metaxy(field, code_version = "1")]
+//!     pub frames: DataVersion,
+//! }
+//!
+//! #[derive(Feature)]
+//! #[metaxy(key = "example/face_detection", deps(Video))]
+//! pub struct FaceDetection {
+//!     #[metaxy(id)]
+//!     pub video_id: String,
+//!     #[metaxy(field, code_version = "1", deps(Video::frames))]
+//!     pub faces: DataVersion,
+//!     pub num_faces: u32,
+//! }
+//!
+//! /// What a detection is computed from.
+//! #[derive(Row)]
+//! struct Input {
+//!     video_id: String,
+//!     path: String,
+//! }
+//!
+//! # fn detect(_: &str) -> Vec<()> { vec![()] }
+//! # #[cfg(feature = "duckdb")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> metaxy::Result<()> {
+//! let graph = FeatureGraph::of::<FaceDetection>()?;
+//! let store = Store::open("duckdb::memory:").graph(graph).create_tables(true).await?;
+//!
+//! // A root is compared with the records as they should be, inside the store.
+//! let video = |id: &str, frames: &str| Video {
+//!     video_id: id.into(),
+//!     path: format!("/videos/{id}.mp4"),
+//!     audio: DataVersion::constant(),
+//!     frames: DataVersion::of(frames),
+//! };
+//! let report = store.sync(vec![video("a", "first cut"), video("b", "first cut")]).await?;
+//! assert_eq!(report.counts.new, 2);
+//!
+//! // Every other feature says which records it lacks, and takes them back with their provenance.
+//! let increment = store.resolve_update::<FaceDetection>().await?;
+//! assert_eq!(increment.counts().new, 2);
+//! let mut out = store.writer::<FaceDetection>().commit_every(1_000);
+//! let mut jobs = increment.jobs::<Input>();
+//! while let Some(job) = jobs.try_next().await? {
+//!     let faces = detect(&job.input().path);
+//!     let record = FaceDetection {
+//!         video_id: job.input().video_id.clone(),
+//!         faces: DataVersion::default(), // as computed from what it depends on
+//!         num_faces: faces.len() as u32,
+//!     };
+//!     out.push(job.done(record)?).await?;
+//! }
+//! out.commit().await?;
+//!
+//! // New sound, same frames: no face has to be detected again.
+//! let mut again = video("a", "first cut");
+//! again.audio = DataVersion::new("remixed");
+//! let report = store.sync(vec![again]).partial(true).await?;
+//! assert_eq!(report.counts.stale, 1);
+//! assert!(store.count_update::<FaceDetection>().await?.is_up_to_date());
+//! # Ok(()) }
+//! # #[cfg(not(feature = "duckdb"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Feature`](derive@Feature), the derive, documents all options.
+//! - [`FeatureGraph`] is the graph of features, with its versions.
+//! - [`Store`] is a graph over a database: [`sync`](Store::sync),
+//!   [`resolve_update`](Store::resolve_update), [`writer`](Store::writer), [`read`](Store::read).
+//! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
+//! - [`blocking`] is all of it without `async`.
+//!
+//! # Cargo features
+//!
+//! | feature | what |
+//! |---|---|
+//! | `duckdb` (default) | the embedded store; links a `libduckdb` |
+//! | `bundled` | compiles DuckDB from source instead |
+//! | `chrono`, `uuid`, `json` | column types of these crates |
+//! | `cli` | the binary `metaxy` |
 
 // What the derives emit names the crate as users do.
 extern crate self as metaxy;
 
 #[doc(hidden)]
 pub mod __private;
+pub mod blocking;
 #[doc(hidden)]
 pub mod check;
 pub mod column;
@@ -31,9 +136,12 @@ pub use def::{ColumnRef, FieldRef};
 pub use error::{Error, Result};
 pub use feature::{Feature, FeatureSet};
 pub use graph::FeatureGraph;
-pub use increment::{Counts, Done, Increment, Job, Reason, Status};
+pub use increment::{Counts, Done, Increment, Job, Reason, StaleField, Status};
 pub use key::{FeatureKey, FieldKey};
 pub use metaxy_derive::{Column, Feature, Row};
-pub use metaxy_sql::{ColumnType, ScalarType};
+pub use metaxy_sql::{ColumnType, HashAlgorithm, ScalarType};
 pub use row::{Row, RowError};
-pub use store::{Store, WriteError};
+pub use store::{BatchStream, Samples, Store, WriteError};
+
+/// Arrow, in the version that batches have.
+pub use arrow;

@@ -8,8 +8,10 @@ pub mod backend;
 #[cfg(feature = "duckdb")]
 mod duckdb;
 mod open;
+#[cfg(feature = "duckdb")]
 mod plan;
 mod read;
+#[cfg(feature = "duckdb")]
 mod rows;
 pub(crate) mod stage;
 mod sync;

@@ -3,7 +3,9 @@
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::{Backend, Store};
-use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
+#[cfg(feature = "duckdb")]
+use crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
+use crate::version::MIN_HASH_TRUNCATION_LENGTH;
 use futures::future::BoxFuture;
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
@@ -35,6 +37,7 @@ pub(crate) struct RequestedSettings {
     pub(crate) hash_truncation_length: Option<usize>,
 }
 
+#[cfg(feature = "duckdb")]
 impl RequestedSettings {
     /// The settings of a store that is new.
     pub(crate) fn or_default(self, algorithm: HashAlgorithm) -> Settings {
