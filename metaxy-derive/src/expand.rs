@@ -12,9 +12,9 @@ use crate::attr::{Lineage, Mapping, Metadata, Upstream};
 use crate::model::{
     ColumnModel, ColumnShape, FeatureModel, FieldDepsModel, FieldModel, Member, Role, RowModel,
 };
-use crate::span;
+use crate::span::{self, mixed};
 use proc_macro2::{Ident, Literal, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote_spanned};
 use syn::Path;
 use syn::spanned::Spanned as _;
 
@@ -51,7 +51,7 @@ pub(crate) fn feature(model: &FeatureModel) -> TokenStream {
 pub(crate) fn row(model: &RowModel) -> TokenStream {
     let codecs = model.members.iter().enumerate().map(|(i, member)| codec(i, member));
     let row = row_impl(&model.ident, &model.name, &model.members, RowColumns::Declared);
-    block(&model.krate, quote!(#(#codecs)* #row))
+    block(&model.krate, mixed!(#(#codecs)* #row))
 }
 
 /// `#[derive(Column)]`.
@@ -123,9 +123,9 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
         ColumnShape::Enum(variants) => {
             let idents = || variants.iter().map(|(ident, _)| ident);
             let texts: Vec<_> = variants.iter().map(|(_, text)| text).collect();
-            let to_text = idents().zip(&texts).map(|(ident, text)| quote!(Self::#ident => #text));
+            let to_text = idents().zip(&texts).map(|(ident, text)| mixed!(Self::#ident => #text));
             let from_text =
-                idents().zip(&texts).map(|(ident, text)| quote!(#text => __p::Some(Self::#ident)));
+                idents().zip(&texts).map(|(ident, text)| mixed!(#text => __p::Some(Self::#ident)));
             quote_spanned! {span=>
                 #[automatically_derived]
                 impl __p::Column for #ident {
@@ -160,7 +160,7 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
 /// `deprecated` is allowed because a member may be; `dead_code` because handles need not be used;
 /// the evaluation of the checks grows with the graph and has a bound of its own.
 pub(crate) fn block(krate: &Path, content: TokenStream) -> TokenStream {
-    quote! {
+    mixed! {
         #[doc(hidden)]
         #[allow(dead_code, deprecated, long_running_const_eval, non_upper_case_globals)]
         const _: () = {
@@ -202,27 +202,27 @@ fn field_def(field: &FieldModel) -> TokenStream {
     let code_version = option(field.code_version.as_ref());
     let renamed_from = option(field.renamed_from.as_ref());
     let deps = match &field.deps {
-        FieldDepsModel::Mapped => quote!(__p::FieldDepsDef::Mapped),
-        FieldDepsModel::All(_) => quote!(__p::FieldDepsDef::All),
+        FieldDepsModel::Mapped => mixed!(__p::FieldDepsDef::Mapped),
+        FieldDepsModel::All(_) => mixed!(__p::FieldDepsDef::All),
         FieldDepsModel::Fields(deps) => {
             let deps = deps.iter().map(|dep| {
                 let feature = &dep.feature;
                 let span = span::at(span::last(feature).span());
                 let field = match &dep.field {
-                    None => quote!(__p::None),
+                    None => mixed!(__p::None),
                     Some(field) => {
                         let key = field_key(feature, field);
-                        quote!(__p::Some(#key))
+                        mixed!(__p::Some(#key))
                     }
                 };
                 quote_spanned! {span=>
                     __p::FieldDepDef { feature: <#feature as __p::Feature>::DEF, field: #field }
                 }
             });
-            quote!(__p::FieldDepsDef::Fields(&[#(#deps),*]))
+            mixed!(__p::FieldDepsDef::Fields(&[#(#deps),*]))
         }
     };
-    quote! {
+    mixed! {
         __p::FieldDef {
             key: #key,
             code_version: #code_version,
@@ -251,7 +251,7 @@ fn handles(model: &FeatureModel) -> TokenStream {
     let (fields_type, columns_type) = handle_types(ident, &model.name);
     let fields = model.fields().map(|(member, _)| &member.ident);
     let columns = model.ids().chain(model.columns()).map(|(member, _)| &member.ident);
-    quote! {
+    mixed! {
         pub struct #fields_type { #(pub #fields: __p::FieldRef<#ident>,)* }
         pub struct #columns_type { #(pub #columns: __p::ColumnRef<#ident>,)* }
     }
@@ -275,13 +275,13 @@ fn def(model: &FeatureModel) -> TokenStream {
     for (i, member) in model.members.iter().enumerate() {
         let codec = member_const(i);
         match &member.role {
-            Role::Id(_) => ids.push(quote!(#codec.column.def())),
-            Role::Column(_) => columns.push(quote!(#codec.def())),
-            Role::Field(_) => fields.push(quote!(#codec.def())),
+            Role::Id(_) => ids.push(mixed!(#codec.column.def())),
+            Role::Column(_) => columns.push(mixed!(#codec.def())),
+            Role::Field(_) => fields.push(mixed!(#codec.def())),
         }
     }
     let deps = model.upstreams.iter().enumerate().map(|(i, upstream)| dep_def(model, i, upstream));
-    quote! {
+    mixed! {
         static __DEF: __p::FeatureDef = __p::FeatureDef {
             key: #key,
             key_hash: __p::hash(#key),
@@ -309,50 +309,50 @@ fn dep_def(model: &FeatureModel, i: usize, upstream: &Upstream) -> TokenStream {
     let optional = upstream.optional.is_some();
     let select = option(upstream.select.as_ref().map(|select| {
         let columns = select.value.iter().map(|column| column_name(feature, column));
-        quote!(&[#(#columns),*])
+        mixed!(&[#(#columns),*])
     }));
     let rename = upstream.rename.iter().flat_map(|rename| &rename.value).map(|(from, to)| {
         let from = column_name(feature, from);
-        quote!((#from, #to))
+        mixed!((#from, #to))
     });
     let filters = &upstream.filters;
     let on = |on: &[Ident]| {
         let names = on.iter().filter_map(|id| model.id_named(id));
-        quote!(&[#(#names),*])
+        mixed!(&[#(#names),*])
     };
     let lineage = match upstream.lineage.as_ref().map(|lineage| &lineage.value) {
-        None | Some(Lineage::Identity) => quote!(__p::LineageDef::Identity),
+        None | Some(Lineage::Identity) => mixed!(__p::LineageDef::Identity),
         Some(Lineage::Aggregation { on: columns }) => {
             let columns = option(columns.as_deref().map(on));
-            quote!(__p::LineageDef::Aggregation { on: #columns })
+            mixed!(__p::LineageDef::Aggregation { on: #columns })
         }
         Some(Lineage::Expansion { on: columns }) => {
             let columns = on(columns);
-            quote!(__p::LineageDef::Expansion { on: #columns })
+            mixed!(__p::LineageDef::Expansion { on: #columns })
         }
     };
     let keys = |fields: &[Ident]| {
         let keys = fields.iter().map(|field| field_key(feature, field));
-        quote!(&[#(#keys),*])
+        mixed!(&[#(#keys),*])
     };
     let by_name = |match_suffix: bool| {
         let exclude = keys(upstream.exclude.as_ref().map_or(&[], |exclude| &*exclude.value));
-        quote!(__p::MappingDef::Default { match_suffix: #match_suffix, exclude: #exclude })
+        mixed!(__p::MappingDef::Default { match_suffix: #match_suffix, exclude: #exclude })
     };
     let fields = match upstream.fields.as_ref().map(|fields| &fields.value) {
         None | Some(Mapping::ByName) => by_name(false),
         Some(Mapping::BySuffix) => by_name(true),
-        Some(Mapping::All) => quote!(__p::MappingDef::All),
-        Some(Mapping::None) => quote!(__p::MappingDef::None),
+        Some(Mapping::All) => mixed!(__p::MappingDef::All),
+        Some(Mapping::None) => mixed!(__p::MappingDef::None),
         Some(Mapping::Specific(mapping)) => {
             let mapping = mapping.iter().map(|(field, upstream)| {
                 let (field, upstream) = (model.field_named(field), keys(upstream));
-                quote!((#field, #upstream))
+                mixed!((#field, #upstream))
             });
-            quote!(__p::MappingDef::Specific(&[#(#mapping),*]))
+            mixed!(__p::MappingDef::Specific(&[#(#mapping),*]))
         }
     };
-    quote! {
+    mixed! {
         __p::DepDef {
             feature: #def,
             optional: #optional,
@@ -369,31 +369,31 @@ fn dep_def(model: &FeatureModel, i: usize, upstream: &Upstream) -> TokenStream {
 fn metadata(entries: &[(String, Metadata)]) -> TokenStream {
     fn value(metadata: &Metadata) -> TokenStream {
         match metadata {
-            Metadata::Bool(value) => quote!(__p::MetadataDef::Bool(#value)),
+            Metadata::Bool(value) => mixed!(__p::MetadataDef::Bool(#value)),
             Metadata::Int(value) => {
                 let value = Literal::i64_unsuffixed(*value);
-                quote!(__p::MetadataDef::Int(#value))
+                mixed!(__p::MetadataDef::Int(#value))
             }
             Metadata::Float(value) => {
                 let value = Literal::f64_unsuffixed(*value);
-                quote!(__p::MetadataDef::Float(#value))
+                mixed!(__p::MetadataDef::Float(#value))
             }
-            Metadata::Text(value) => quote!(__p::MetadataDef::Text(#value)),
+            Metadata::Text(value) => mixed!(__p::MetadataDef::Text(#value)),
             Metadata::List(values) => {
                 let values = values.iter().map(value);
-                quote!(__p::MetadataDef::List(&[#(#values),*]))
+                mixed!(__p::MetadataDef::List(&[#(#values),*]))
             }
             Metadata::Map(entries) => {
                 let entries = self::metadata(entries);
-                quote!(__p::MetadataDef::Map(#entries))
+                mixed!(__p::MetadataDef::Map(#entries))
             }
         }
     }
     let entries = entries.iter().map(|(name, metadata)| {
         let value = value(metadata);
-        quote!((#name, #value))
+        mixed!((#name, #value))
     });
-    quote!(&[#(#entries),*])
+    mixed!(&[#(#entries),*])
 }
 
 /// What `Row::columns` lists.
@@ -425,8 +425,8 @@ fn row_impl(ident: &Ident, name: &str, members: &[Member], columns: RowColumns) 
     let codecs: Vec<_> = (0..members.len()).zip(members).map(column_codec).collect();
     let idents = members.iter().map(|member| &member.ident);
     let columns = match columns {
-        RowColumns::Declared => quote!(__p::column_specs(&[#(#codecs.def()),*])),
-        RowColumns::OfFeature => quote!(__p::feature_columns(&__DEF)),
+        RowColumns::Declared => mixed!(__p::column_specs(&[#(#codecs.def()),*])),
+        RowColumns::OfFeature => mixed!(__p::feature_columns(&__DEF)),
     };
     quote_spanned! {span=>
         #[automatically_derived]
@@ -468,27 +468,27 @@ fn feature_impl(model: &FeatureModel) -> TokenStream {
     let (fields_type, columns_type) = handle_types(ident, &model.name);
     let fields = model.fields().map(|(Member { ident, .. }, field)| {
         let key = &field.key;
-        quote!(#ident: __p::FieldRef::new(#key))
+        mixed!(#ident: __p::FieldRef::new(#key))
     });
     let columns = model
         .ids()
         .chain(model.columns())
-        .map(|(Member { ident, .. }, name)| quote!(#ident: __p::ColumnRef::new(#name)));
+        .map(|(Member { ident, .. }, name)| mixed!(#ident: __p::ColumnRef::new(#name)));
     let mut encode_ids = Vec::new();
     let mut encode_columns = Vec::new();
     let mut versions = Vec::new();
     let mut ids = Vec::new();
     for (i, member) in model.members.iter().enumerate() {
         let (codec, ident) = (column_codec((i, member)), &member.ident);
-        let encode = quote!(#codec.encode(rows, |row| &row.#ident));
+        let encode = mixed!(#codec.encode(rows, |row| &row.#ident));
         match &member.role {
             Role::Id(_) => {
                 let codec = member_const(i);
                 encode_ids.push(encode);
-                ids.push(quote!(#codec.to_id(&self.#ident)));
+                ids.push(mixed!(#codec.to_id(&self.#ident)));
             }
             Role::Column(_) => encode_columns.push(encode),
-            Role::Field(_) => versions.push(quote!(#codec.version(&self.#ident))),
+            Role::Field(_) => versions.push(mixed!(#codec.version(&self.#ident))),
         }
     }
     quote_spanned! {span=>
@@ -519,22 +519,22 @@ fn feature_impl(model: &FeatureModel) -> TokenStream {
 /// One constant per fact, spanned on the token that it is about:
 /// `const _: () = check::ids(&__DEF, 0usize);`.
 fn checks(model: &FeatureModel) -> TokenStream {
-    let mut checks = vec![call(model.key.span(), "keys", quote!(&__DEF))];
+    let mut checks = vec![call(model.key.span(), "keys", mixed!(&__DEF))];
     if !model.upstreams.is_empty() {
         let span = span::at(model.key.span());
         checks.push(
             quote_spanned!(span=> const __WALK: __p::check::Walk = __p::check::walk(&__DEF);),
         );
-        checks.push(call(model.key.span(), "keys_upstream", quote!(&__DEF, &__WALK)));
+        checks.push(call(model.key.span(), "keys_upstream", mixed!(&__DEF, &__WALK)));
     }
     for (i, upstream) in model.upstreams.iter().enumerate() {
         let span = span::last(&upstream.feature).span();
-        checks.push(call(span, "once", quote!(&__DEF, #i)));
-        checks.push(call(span, "acyclic", quote!(&__DEF, #i, &__WALK)));
-        checks.push(call(span, "ids", quote!(&__DEF, #i)));
+        checks.push(call(span, "once", mixed!(&__DEF, #i)));
+        checks.push(call(span, "acyclic", mixed!(&__DEF, #i, &__WALK)));
+        checks.push(call(span, "ids", mixed!(&__DEF, #i)));
         if let Some(rename) = &upstream.rename {
             for (j, (_, to)) in rename.value.iter().enumerate() {
-                checks.push(call(to.span(), "renamed", quote!(&__DEF, #i, #j)));
+                checks.push(call(to.span(), "renamed", mixed!(&__DEF, #i, #j)));
             }
         }
         let on = match upstream.lineage.as_ref().map(|lineage| &lineage.value) {
@@ -543,7 +543,7 @@ fn checks(model: &FeatureModel) -> TokenStream {
         };
         for id in on {
             let name = model.id_named(id);
-            checks.push(call(id.span(), "on", quote!(&__DEF, #i, #name)));
+            checks.push(call(id.span(), "on", mixed!(&__DEF, #i, #name)));
         }
     }
     for (_, field) in model.fields() {
@@ -552,7 +552,7 @@ fn checks(model: &FeatureModel) -> TokenStream {
             let feature = &dep.feature;
             let span = span::last(feature).span();
             let def = quote_spanned!(span::at(span)=> <#feature as __p::Feature>::DEF);
-            checks.push(call(span, "listed", quote!(&__DEF, #def)));
+            checks.push(call(span, "listed", mixed!(&__DEF, #def)));
         }
     }
     checks.into_iter().collect()
@@ -569,8 +569,8 @@ fn call(span: Span, name: &str, arguments: TokenStream) -> TokenStream {
 fn column_codec((i, member): (usize, &Member)) -> TokenStream {
     let codec = member_const(i);
     match member.role {
-        Role::Id(_) => quote!(#codec.column),
-        Role::Column(_) | Role::Field(_) => quote!(#codec),
+        Role::Id(_) => mixed!(#codec.column),
+        Role::Column(_) | Role::Field(_) => mixed!(#codec),
     }
 }
 
@@ -585,7 +585,7 @@ fn upstream_const(i: usize) -> Ident {
 /// `Some(value)` or `None`, whatever those names mean to the user.
 fn option(value: Option<impl ToTokens>) -> TokenStream {
     match value {
-        Some(value) => quote!(__p::Some(#value)),
-        None => quote!(__p::None),
+        Some(value) => mixed!(__p::Some(#value)),
+        None => mixed!(__p::None),
     }
 }

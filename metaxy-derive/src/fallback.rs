@@ -8,7 +8,7 @@ use crate::diag::Errors;
 use crate::expand::{block, handle_types};
 use crate::span;
 use proc_macro2::{Ident, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::quote_spanned;
 use syn::ext::IdentExt as _;
 use syn::{Data, DeriveInput, Path};
 
@@ -127,8 +127,7 @@ fn stub(
         return TokenStream::new();
     }
     let krate = krate.unwrap_or_else(|| syn::parse_quote!(::metaxy));
-    let block = block(&krate, content());
-    quote!(#block)
+    block(&krate, content())
 }
 
 /// The `crate` option; what else is wrong has been reported.

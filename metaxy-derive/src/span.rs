@@ -13,3 +13,12 @@ pub(crate) fn at(span: Span) -> Span {
 pub(crate) fn last(path: &Path) -> &Ident {
     &path.segments.last().expect("a parsed path has a segment").ident
 }
+
+/// `quote!` whose own tokens have the macro's context: its local names are not the user's.
+macro_rules! mixed {
+    ($($tokens:tt)*) => {
+        ::quote::quote_spanned!(::proc_macro2::Span::mixed_site()=> $($tokens)*)
+    };
+}
+
+pub(crate) use mixed;

@@ -130,6 +130,7 @@ pub mod spec;
 pub mod store;
 pub mod version;
 
+pub use arrow;
 pub use column::{Column, DecodeError, IdColumn, IdValue};
 pub use data_version::DataVersion;
 pub use def::{ColumnRef, FieldRef};
