@@ -130,7 +130,8 @@ pub mod spec;
 pub mod store;
 pub mod version;
 
-pub use arrow;
+/// Arrow, in the version that batches have.
+pub use ::arrow;
 pub use column::{Column, DecodeError, IdColumn, IdValue};
 pub use data_version::DataVersion;
 pub use def::{ColumnRef, FieldRef};
@@ -143,6 +144,3 @@ pub use metaxy_derive::{Column, Feature, Row};
 pub use metaxy_sql::{ColumnType, HashAlgorithm, ScalarType};
 pub use row::{Row, RowError};
 pub use store::{BatchStream, Samples, Store, WriteError};
-
-/// Arrow, in the version that batches have.
-pub use arrow;
