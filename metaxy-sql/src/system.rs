@@ -38,6 +38,9 @@ pub const COLUMNS: [&str; 11] = [
     WRITE_TOKEN,
 ];
 
+/// The definitions that the Python implementation has pushed.
+pub const PYTHON_DEFINITIONS: &str = "metaxy_system__feature_versions";
+
 /// What every name of ours begins with.
 pub const PREFIX: &str = "metaxy_";
 

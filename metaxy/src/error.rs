@@ -135,6 +135,12 @@ pub enum Error {
         /// As it is opened.
         requested: String,
     },
+    /// A store of another program that does not say how it hashes.
+    #[error(
+        "the store was made by the Python implementation, which does not record how it hashes; open \
+         it with `.compat(Compat::Python)`, or name `hash_algorithm` and `hash_truncation_length`"
+    )]
+    UnknownSettings,
     /// A setting that no store has.
     #[error("{setting} cannot be {value}: {problem}")]
     Setting {

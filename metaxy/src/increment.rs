@@ -16,7 +16,6 @@
 //! | [`CAUSE`] | Utf8 | orphaned, blocked | what became of the upstream record; what is awaited |
 
 use crate::column::IdValue;
-use crate::data_version::DataVersion;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::key::FeatureKey;
@@ -274,19 +273,16 @@ impl<F: Feature, I: Row> Jobs<F, I> {
         let names = self.feature.field_names();
         let column = |name: &str| by_field(&batch, name, &names);
         let provenance = column(system::PROVENANCE_BY_FIELD)?;
-        let data_version = column(system::DATA_VERSION_BY_FIELD)?;
         let stored = column(STORED_PROVENANCE)?;
         let reasons = column(STALE_FIELDS)?;
         for (row, (input, ids)) in inputs.into_iter().zip(ids).enumerate() {
             let cell = |columns: &[Vec<Option<String>>], k: usize| columns[k][row].clone();
-            let mut fields = Vec::with_capacity(names.len());
+            let mut provenances = Vec::with_capacity(names.len());
             let mut stale = Vec::new();
             for (k, name) in names.iter().enumerate() {
-                let (Some(provenance), Some(data_version)) =
-                    (cell(&provenance, k), cell(&data_version, k))
-                else {
-                    return Err(Error::internal(format!("a job has no provenance for `{name}`")));
-                };
+                let provenance = cell(&provenance, k).ok_or_else(|| {
+                    Error::internal(format!("a job has no provenance for `{name}`"))
+                })?;
                 if let Some(reasons) = cell(&reasons, k) {
                     stale.push(StaleField {
                         field: name.clone(),
@@ -295,7 +291,7 @@ impl<F: Feature, I: Row> Jobs<F, I> {
                         new: provenance.clone(),
                     });
                 }
-                fields.push(FieldVersions { provenance, data_version });
+                provenances.push(provenance);
             }
             self.ready.push_back(Job {
                 feature: Arc::clone(&self.feature),
@@ -303,7 +299,7 @@ impl<F: Feature, I: Row> Jobs<F, I> {
                 ids,
                 input,
                 stale,
-                fields,
+                provenances,
                 of: PhantomData,
             });
         }
@@ -335,14 +331,6 @@ impl<F: Feature, I: Row> futures::Stream for Jobs<F, I> {
     }
 }
 
-/// What a write needs to know of one field of a record.
-#[derive(Clone, Debug)]
-pub(crate) struct FieldVersions {
-    pub(crate) provenance: String,
-    /// Unless the record brings one of its own.
-    pub(crate) data_version: String,
-}
-
 /// A record to compute, and the only way to write it: [`done`](Self::done) carries over what it
 /// was computed from.
 #[must_use = "a job that is dropped comes again with the next increment"]
@@ -352,7 +340,8 @@ pub struct Job<F, I> {
     ids: Vec<IdValue>,
     input: I,
     stale: Vec<StaleField>,
-    fields: Vec<FieldVersions>,
+    /// Per field.
+    provenances: Vec<String>,
     of: PhantomData<fn() -> F>,
 }
 
@@ -407,7 +396,7 @@ impl<F: Feature, I> Job<F, I> {
             let (found, expected) = (show(&found), show(&self.ids));
             return Err(write_error(&self.feature, WriteError::OtherRecord { found, expected }));
         }
-        Ok(Done(Outcome::Record { record, fields: self.fields }))
+        Ok(Done(Outcome::Record { record, provenances: self.provenances }))
     }
 
     /// The record could not be computed.
@@ -430,7 +419,7 @@ pub struct Done<F>(pub(crate) Outcome<F>);
 
 #[derive(Debug)]
 pub(crate) enum Outcome<F> {
-    Record { record: F, fields: Vec<FieldVersions> },
+    Record { record: F, provenances: Vec<String> },
     Failed { record: String, error: String },
 }
 
@@ -438,14 +427,12 @@ impl<F: Feature> Outcome<F> {
     /// The outcome for a record of a root, which is its own source.
     pub(crate) fn of_root(feature: &FeatureContext, record: F) -> Result<Self> {
         let names = feature.field_names();
-        let fields = record
+        let provenances = record
             .data_versions()
             .into_iter()
             .zip(&names)
             .map(|(version, name)| match version.as_str() {
-                Some(text) => {
-                    Ok(FieldVersions { provenance: text.to_owned(), data_version: text.to_owned() })
-                }
+                Some(text) => Ok(text.to_owned()),
                 None => {
                     let ids = &feature.definition().spec.id_columns;
                     let pairs = ids.iter().zip(record.ids()).map(|(n, id)| format!("{n} = {id}"));
@@ -461,13 +448,8 @@ impl<F: Feature> Outcome<F> {
                 }
             })
             .collect::<Result<_>>()?;
-        Ok(Self::Record { record, fields })
+        Ok(Self::Record { record, provenances })
     }
-}
-
-/// The data version that is written: one that user code has set wins.
-pub(crate) fn data_version<'a>(given: &'a DataVersion, computed: &'a FieldVersions) -> &'a str {
-    given.as_given().unwrap_or(&computed.data_version)
 }
 
 /// The ids of each row.

@@ -143,4 +143,4 @@ pub use key::{FeatureKey, FieldKey};
 pub use metaxy_derive::{Column, Feature, Row};
 pub use metaxy_sql::{ColumnType, HashAlgorithm, ScalarType};
 pub use row::{Row, RowError};
-pub use store::{BatchStream, Samples, Store, WriteError};
+pub use store::{BatchStream, Compat, Samples, Store, WriteError};

@@ -18,7 +18,7 @@ mod sync;
 mod writer;
 
 pub use backend::{Backend, BatchStream, Delete, ReadOptions, WriteOptions, Written};
-pub use open::{OpenStore, Settings};
+pub use open::{Compat, OpenStore, Settings};
 pub use read::Read;
 pub use stage::WriteError;
 pub use sync::{DeleteOrphans, Samples, Sync, SyncReport};

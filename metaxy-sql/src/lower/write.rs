@@ -3,7 +3,7 @@
 //! Rows are only ever appended. A write stages its rows in a table of its own connection, where
 //! they are checked as a whole, and then moves them by one statement per table.
 
-use super::{hash_of_values, id, ids_of, is_latest, is_live, time_of};
+use super::{by_field, hash_of_values, id, ids_of, is_latest, is_live, same, time_of};
 use crate::ast::build::{and, call, case, coalesce, col, eq, from, int, name, null, or, text};
 use crate::ast::{ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
 use crate::error::Result;
@@ -108,32 +108,37 @@ fn timestamp(micros: i64) -> Expr {
 /// # Errors
 /// When a name cannot be an identifier.
 pub fn append(plan: &Append) -> Result<Statement> {
-    let n_ids = plan.records.ids.len();
-    let source = match &plan.from {
-        AppendFrom::Stage(stage) => from(stage, "s"),
-        AppendFrom::Increment { stage, increment } => from(increment, "r").join(
-            JoinKind::Inner,
-            stage,
-            "s",
-            eq(col("r", "row"), Expr::RowAddress(name("s"))),
-        ),
-    };
-    // A field outside of a record's stale set keeps the data version that is stored.
-    let data_version = |i: usize| {
-        let given = col("s", format!("d{i}"));
-        match &plan.from {
-            AppendFrom::Stage(_) => given,
-            AppendFrom::Increment { .. } => case(
-                [(
-                    and([
-                        eq(col("r", "class"), int(Class::Stale as i64)),
-                        eq(col("r", format!("r{i}")), int(0)),
-                    ]),
-                    coalesce([col("r", format!("d{i}")), given.clone()]),
-                )],
-                Some(given),
-            ),
+    let (with, source) = match &plan.from {
+        AppendFrom::Stage(stage) => {
+            let ids = ids_of(&plan.records, "u").into_iter().enumerate();
+            let on = same((0..plan.records.ids.len()).map(|i| (col("s", id(i)), col("c", id(i)))));
+            (
+                vec![(name("current"), current(plan, ids))],
+                from(stage, "s").join(JoinKind::Left, "current", "c", on),
+            )
         }
+        AppendFrom::Increment { stage, increment } => {
+            let on = eq(col("r", "row"), Expr::RowAddress(name("s")));
+            (Vec::new(), from(increment, "r").join(JoinKind::Inner, stage, "s", on))
+        }
+    };
+    // A field outside of a record's stale set keeps the data version that is stored, unless a new
+    // one is given.
+    let data_version = |i: usize| {
+        let (given, provenance) = (col("s", format!("d{i}")), col("s", format!("p{i}")));
+        let (is_kept, stored) = match &plan.from {
+            AppendFrom::Stage(_) => {
+                (eq(col("c", format!("c{i}")), provenance.clone()), col("c", format!("d{i}")))
+            }
+            AppendFrom::Increment { .. } => (
+                and([
+                    eq(col("r", "class"), int(Class::Stale as i64)),
+                    eq(col("r", format!("r{i}")), int(0)),
+                ]),
+                col("r", format!("d{i}")),
+            ),
+        };
+        coalesce([given, case([(is_kept, stored)], None), provenance])
     };
     let provenances: Vec<(String, Expr)> = plan
         .fields
@@ -157,7 +162,6 @@ pub fn append(plan: &Append) -> Result<Statement> {
         columns.push(Ident::new(column)?);
         values.push((col("s", format!("c{i}")), format!("c{i}")));
     }
-    debug_assert_eq!(columns.len(), n_ids + plan.columns.len());
     let stamp = &plan.stamp;
     let system_values = [
         (system::PROVENANCE_BY_FIELD, map(&provenances)),
@@ -188,8 +192,26 @@ pub fn append(plan: &Append) -> Result<Statement> {
     Ok(Statement::Insert {
         table: Ident::new(&plan.records.table)?,
         columns,
-        query: Query { with: Vec::new(), union_all: vec![select] },
+        query: Query { with, union_all: vec![select] },
     })
+}
+
+/// What is stored of the records of a table: per field the provenance and the data version.
+fn current(plan: &Append, ids: impl Iterator<Item = (usize, Expr)>) -> Select {
+    let records = &plan.records;
+    let stored = |kept_as, column, prefix: &'static str| {
+        let field = move |(i, field): (usize, &String)| {
+            (by_field(kept_as, col("u", column), field), format!("{prefix}{i}"))
+        };
+        plan.fields.iter().enumerate().map(field)
+    };
+    Select::default()
+        .columns(ids.map(|(i, own)| (own, id(i))))
+        .columns(stored(&records.provenance, system::PROVENANCE_BY_FIELD, "c"))
+        .columns(stored(&records.data_version, system::DATA_VERSION_BY_FIELD, "d"))
+        .from(from(&records.table, "u"))
+        .filter(is_latest(records, "u", None))
+        .filter(is_live("u"))
 }
 
 /// Appends a tombstone for every live record whose ids are listed.

@@ -180,7 +180,7 @@ impl Backend for DuckDb {
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>> {
         self.batches(move |connection| {
-            let tables = tables(connection, &Planner::table_names(&feature))?;
+            let tables = look(connection, &feature)?;
             let plan = Planner { feature: &feature, tables: &tables }.read(options)?;
             Ok(Some(print(&lower::read(&plan), &DuckDbDialect)?))
         })
@@ -249,7 +249,7 @@ fn resolve(
     let result = (|| {
         let connection = shared.connect()?;
         run(&connection, "BEGIN TRANSACTION")?;
-        let tables = tables(&connection, &Planner::table_names(feature))?;
+        let tables = look(&connection, feature)?;
         let planned = Planner { feature, tables: &tables }.resolve(rows)?;
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
@@ -378,6 +378,40 @@ fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
     Ok(tables)
 }
 
+/// The tables that plans of a feature look at, those of its neighbours included.
+///
+/// A table that was written with other id columns is refused: its records cannot be compared.
+fn look(connection: &Connection, feature: &FeatureContext) -> Result<Tables> {
+    use system::definitions::{FEATURE_KEY, ID_COLUMNS};
+    let found = tables(connection, &Planner::table_names(feature))?;
+    if !found.contains_key(system::DEFINITIONS) {
+        return Ok(found);
+    }
+    let upstreams = feature.graph().upstreams(feature.key());
+    let keys = upstreams.iter().map(|upstream| &upstream.spec.key).chain([feature.key()]);
+    let contexts = keys.map(|key| feature.of(key)).collect::<Result<Vec<_>>>()?;
+    let quoted = contexts.iter().map(|context| DuckDbDialect.quote_text(context.key().as_str()));
+    let sql = format!(
+        "SELECT DISTINCT {FEATURE_KEY}, {ID_COLUMNS} FROM {} WHERE {FEATURE_KEY} IN ({})",
+        system::DEFINITIONS,
+        quoted.collect::<Result<Vec<_>, _>>()?.join(", "),
+    );
+    for row in texts(connection, &sql)? {
+        let [key, recorded] = row.as_slice() else { continue };
+        for context in contexts.iter().filter(|context| context.key().as_str() == key) {
+            let today = session::id_columns_text(context);
+            if today != *recorded {
+                return Err(Error::OtherIds {
+                    feature: context.key().clone(),
+                    today,
+                    recorded: recorded.clone(),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The settings of a store: as it was created, or, for a new one, as it is opened.
 fn settings(
     connection: &Connection,
@@ -386,7 +420,11 @@ fn settings(
 ) -> Result<Settings> {
     use system::settings::{NAME, VALUE};
     let table = system::SETTINGS;
-    if tables(connection, &[table.to_owned()])?.is_empty() {
+    let found = tables(connection, &[table.to_owned(), system::PYTHON_DEFINITIONS.to_owned()])?;
+    if !found.contains_key(table) {
+        if !found.is_empty() && !requested.is_complete() {
+            return Err(Error::UnknownSettings);
+        }
         let settings = requested.or_default(HashAlgorithm::XxHash64);
         if create_tables {
             run(connection, &format!("CREATE TABLE {table} ({NAME} VARCHAR, {VALUE} VARCHAR)"))?;

@@ -30,6 +30,17 @@ impl Settings {
     }
 }
 
+/// Another implementation whose default settings a store can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compat {
+    /// Python's `metaxy`: `xxhash32`, 8 characters.
+    ///
+    /// That is about 25 bits for each version: two different inputs look alike once in some thirty
+    /// million pairs, and then an update is missed.
+    Python,
+}
+
 /// The settings that a caller names; what is left out comes from the store, or from its defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestedSettings {
@@ -47,6 +58,11 @@ impl RequestedSettings {
                 .hash_truncation_length
                 .unwrap_or(DEFAULT_HASH_TRUNCATION_LENGTH),
         }
+    }
+
+    /// Whether nothing is left to a default.
+    pub(crate) fn is_complete(self) -> bool {
+        self.hash_algorithm.is_some() && self.hash_truncation_length.is_some()
     }
 
     /// The settings of a store that has some.
@@ -113,6 +129,15 @@ impl OpenStore {
     pub fn hash_truncation_length(mut self, length: usize) -> Self {
         self.settings.hash_truncation_length = Some(length);
         self
+    }
+
+    /// The settings of another implementation, for stores that are shared with it.
+    pub fn compat(self, with: Compat) -> Self {
+        match with {
+            Compat::Python => {
+                self.hash_algorithm(HashAlgorithm::XxHash32).hash_truncation_length(8)
+            }
+        }
     }
 
     async fn run(self) -> Result<Store> {

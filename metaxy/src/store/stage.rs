@@ -124,6 +124,17 @@ pub enum WriteError {
         /// Its class.
         status: String,
     },
+    /// A struct that is another definition of the feature than the graph's.
+    #[error(
+        "the struct has the fields {found:?}, but the feature has {expected:?} in the graph of this \
+         store; open the store with a graph of this struct"
+    )]
+    OtherDefinition {
+        /// The fields of the struct.
+        found: Vec<String>,
+        /// The fields of the feature in the graph.
+        expected: Vec<String>,
+    },
     /// A plain struct for a feature with upstreams.
     #[error(
         "a record of a feature with upstreams is written with the job that it came from: \
@@ -263,7 +274,7 @@ impl Stager<'_> {
         }
         arrays.extend(others);
         let provenances = self.provenances(batch)?;
-        let data_versions = self.data_versions(batch, &provenances)?;
+        let data_versions = self.data_versions(batch)?;
         arrays.extend(provenances.into_iter().map(|array| Arc::new(array) as ArrayRef));
         arrays.extend(data_versions.into_iter().map(|array| Arc::new(array) as ArrayRef));
         Ok(RecordBatch::try_new(staged_schema(self.layout), arrays)?)
@@ -422,31 +433,21 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// The data versions: what the caller gives, and the provenance for the rest.
-    fn data_versions(
-        &self,
-        batch: &RecordBatch,
-        provenances: &[StringArray],
-    ) -> Result<Vec<StringArray>> {
+    /// The data versions that the caller gives; NULL where it gives none.
+    fn data_versions(&self, batch: &RecordBatch) -> Result<Vec<StringArray>> {
+        let fields = &self.layout.fields;
         let Some(column) = batch.column_by_name(system::DATA_VERSION_BY_FIELD) else {
-            return Ok(provenances.to_vec());
+            return Ok(vec![StringArray::new_null(batch.num_rows()); fields.len()]);
         };
         let given = self.by_field(system::DATA_VERSION_BY_FIELD, column)?;
-        given
-            .iter()
-            .zip(provenances)
-            .zip(&self.layout.fields)
-            .map(|((given, computed), field)| {
-                let mut values = Vec::with_capacity(given.len());
-                for (row, (given, computed)) in given.iter().zip(computed).enumerate() {
-                    if let Some(version) = given {
-                        self.check_version(batch, row, field, version)?;
-                    }
-                    values.push(given.or(computed));
+        for (field, versions) in fields.iter().zip(&given) {
+            for (row, version) in versions.iter().enumerate() {
+                if let Some(version) = version {
+                    self.check_version(batch, row, field, version)?;
                 }
-                Ok(values.into_iter().collect())
-            })
-            .collect()
+            }
+        }
+        Ok(given)
     }
 
     /// A map or a struct as one array of texts per field.

@@ -190,14 +190,14 @@ impl<F: Feature> Sync<F> {
         let feature = self.root()?;
         let layout = typed_layout::<F>(&feature)?;
         let mut rows = Vec::with_capacity(records.len());
-        let mut versions = Vec::with_capacity(records.len());
+        let mut all_provenances = Vec::with_capacity(records.len());
         for record in records {
-            if let Outcome::Record { record, fields } = Outcome::of_root(&feature, record)? {
+            if let Outcome::Record { record, provenances } = Outcome::of_root(&feature, record)? {
                 rows.push(record);
-                versions.push(fields);
+                all_provenances.push(provenances);
             }
         }
-        let batch = staged(&feature, &layout, &rows, &versions)?;
+        let batch = staged(&feature, &layout, &rows, &all_provenances)?;
         self.run(feature, layout, futures::stream::iter([Ok(batch)]).boxed()).await
     }
 }

@@ -6,8 +6,9 @@
 use crate::column::IdValue;
 use crate::error::Result;
 use crate::feature::Feature;
-use crate::increment::{Done, FieldVersions, Outcome, data_version};
+use crate::increment::{Done, Outcome};
 use crate::key::FeatureKey;
+use crate::spec::{ColumnSpec, FeatureDefinition};
 use crate::store::Store;
 use crate::store::backend::{FeatureContext, Layout, WriteOptions, WriteSession, Written};
 use crate::store::stage::{Stager, Types, WriteError, layout, staged_schema, write_error};
@@ -86,7 +87,7 @@ pub struct Writer<F> {
     commit_every: Option<usize>,
     open: Option<Open>,
     records: Vec<F>,
-    versions: Vec<Vec<FieldVersions>>,
+    provenances: Vec<Vec<String>>,
     uncommitted: usize,
     committed: Committed,
 }
@@ -117,7 +118,7 @@ impl<F: Feature> Writer<F> {
             commit_every: None,
             open: None,
             records: Vec::new(),
-            versions: Vec::new(),
+            provenances: Vec::new(),
             uncommitted: 0,
             committed: Committed::default(),
         }
@@ -161,9 +162,9 @@ impl<F: Feature> Writer<F> {
                 tracing::warn!(feature = %self.key, record, error, "a record failed");
                 self.committed.failed.push(format!("{record}: {error}"));
             }
-            Outcome::Record { record, fields } => {
+            Outcome::Record { record, provenances } => {
                 self.records.push(record);
-                self.versions.push(fields);
+                self.provenances.push(provenances);
                 self.uncommitted += 1;
                 if self.records.len() >= ROWS_PER_BATCH {
                     self.flush().await?;
@@ -183,8 +184,8 @@ impl<F: Feature> Writer<F> {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let records = std::mem::take(&mut self.records);
-        let versions = std::mem::take(&mut self.versions);
-        let batch = staged(&open.feature, &open.layout, &records, &versions)?;
+        let provenances = std::mem::take(&mut self.provenances);
+        let batch = staged(&open.feature, &open.layout, &records, &provenances)?;
         open.session.stage(batch).await
     }
 
@@ -224,21 +225,29 @@ impl<F> Drop for Writer<F> {
 
 /// The layout of a feature's structs.
 pub(crate) fn typed_layout<F: Feature>(feature: &FeatureContext) -> Result<Layout> {
-    let mut layout = layout(feature, &Schema::empty())?;
-    let own = F::columns();
-    // The structs of this program may be another definition of the feature than the graph's: what
-    // is written is what the struct has.
-    let names = |columns: &[crate::spec::ColumnSpec]| -> Vec<String> {
-        columns.iter().map(|column| column.name.clone()).collect()
+    // A program may hold several definitions of one key; the struct has to be the graph's.
+    let fields = |definition: &FeatureDefinition| -> Vec<String> {
+        definition.spec.fields.iter().map(|field| field.key.to_string()).collect()
     };
-    let (expected, found) = ([names(&layout.ids), names(&layout.columns)].concat(), names(&own));
-    if expected != found {
+    let (found, expected) = (fields(&F::definition()), fields(feature.definition()));
+    if found != expected {
+        return Err(write_error(feature, WriteError::OtherDefinition { found, expected }));
+    }
+    let of_graph = layout(feature, &Schema::empty())?;
+    let columns = F::columns();
+    let names = |columns: &mut dyn Iterator<Item = &ColumnSpec>| -> Vec<String> {
+        columns.map(|column| column.name.clone()).collect()
+    };
+    let found = names(&mut columns.iter());
+    let expected = names(&mut of_graph.ids.iter().chain(&of_graph.columns));
+    if found != expected {
         let unknown = found.iter().filter(|name| !expected.contains(name)).cloned().collect();
         let missing = expected.iter().filter(|name| !found.contains(name)).cloned().collect();
         return Err(write_error(feature, WriteError::Columns { unknown, missing, expected }));
     }
-    layout.columns = own.into_iter().skip(layout.ids.len()).collect();
-    Ok(layout)
+    let mut ids = columns;
+    let columns = ids.split_off(of_graph.ids.len());
+    Ok(Layout { ids, columns, fields: of_graph.fields })
 }
 
 /// Structs as a staged batch.
@@ -246,33 +255,39 @@ pub(crate) fn staged<F: Feature>(
     feature: &FeatureContext,
     layout: &Layout,
     records: &[F],
-    versions: &[Vec<FieldVersions>],
+    provenances: &[Vec<String>],
 ) -> Result<RecordBatch> {
     let n_fields = layout.fields.len();
-    let mut provenances: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
-    let mut data_versions: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
-    for (row, (record, versions)) in records.iter().zip(versions).enumerate() {
-        for (k, (given, computed)) in record.data_versions().into_iter().zip(versions).enumerate() {
-            let version = data_version(given, computed);
-            if version.is_empty() || version.contains('|') {
-                return Err(write_error(
-                    feature,
-                    WriteError::BadVersion {
-                        row,
-                        id: show_ids(feature, &record.ids()),
-                        field: layout.fields[k].clone(),
-                        version: version.to_owned(),
-                    },
-                ));
+    let mut computed: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
+    let mut given: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(records.len()); n_fields];
+    let is_root = feature.is_root();
+    for (row, (record, provenances)) in records.iter().zip(provenances).enumerate() {
+        for (k, (version, provenance)) in
+            record.data_versions().into_iter().zip(provenances).enumerate()
+        {
+            // In a root the value is the provenance; elsewhere a value of the user's is an override.
+            let own = version.as_given().filter(|_| !is_root);
+            for version in [own, is_root.then_some(provenance.as_str())].into_iter().flatten() {
+                if version.is_empty() || version.contains('|') {
+                    return Err(write_error(
+                        feature,
+                        WriteError::BadVersion {
+                            row,
+                            id: show_ids(feature, &record.ids()),
+                            field: layout.fields[k].clone(),
+                            version: version.to_owned(),
+                        },
+                    ));
+                }
             }
-            provenances[k].push(&computed.provenance);
-            data_versions[k].push(version);
+            computed[k].push(provenance);
+            given[k].push(own);
         }
     }
     let mut arrays = F::encode(records);
-    for column in provenances.into_iter().chain(data_versions) {
-        arrays.push(Arc::new(StringArray::from(column)) as ArrayRef);
-    }
+    let computed = computed.into_iter().map(StringArray::from);
+    let given = given.into_iter().map(StringArray::from);
+    arrays.extend(computed.chain(given).map(|column| Arc::new(column) as ArrayRef));
     Ok(RecordBatch::try_new(staged_schema(layout), arrays)?)
 }
 

@@ -1,6 +1,6 @@
 //! Writes: rows are staged in a temporary table and appended in one transaction.
 
-use super::{Shared, database_error, on_thread, rows, run, run_ast, tables, texts};
+use super::{Shared, database_error, look, on_thread, rows, run, run_ast, texts};
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
@@ -154,7 +154,7 @@ impl Work {
         self.check_duplicates()?;
         transaction(shared, connection, || {
             let tables = if options.dry_run {
-                tables(connection, &Planner::table_names(&self.feature))?
+                look(connection, &self.feature)?
             } else {
                 self.ensure_tables(shared)?
             };
@@ -204,8 +204,7 @@ impl Work {
     /// The tables of the feature, made if they are missing and the store may.
     fn ensure_tables(&self, shared: &Shared) -> Result<Tables> {
         let connection = &self.connection;
-        let names = Planner::table_names(&self.feature);
-        let mut found = tables(connection, &names)?;
+        let mut found = look(connection, &self.feature)?;
         let key = self.feature.key();
         let table = key.table_name();
         let all = || self.layout.ids.iter().chain(&self.layout.columns);
@@ -228,7 +227,6 @@ impl Work {
                 changed = true;
             }
             Some(info) => {
-                check_ids(connection, &self.feature, &found)?;
                 let lacking: Vec<_> =
                     all().filter(|column| !info.columns.contains_key(&column.name)).collect();
                 if !lacking.is_empty() && !shared.create_tables {
@@ -265,7 +263,7 @@ impl Work {
             }
         }
         if changed {
-            found = tables(connection, &names)?;
+            found = look(connection, &self.feature)?;
         }
         Ok(found)
     }
@@ -280,7 +278,7 @@ pub(super) fn delete(
 ) -> Result<Written> {
     let connection = &shared.connect()?;
     transaction(shared, connection, || {
-        let tables = tables(connection, &Planner::table_names(feature))?;
+        let tables = look(connection, feature)?;
         let planner = Planner { feature, tables: &tables };
         if planner.records(feature.key())?.is_none() {
             return Ok(Written::default());
@@ -355,29 +353,7 @@ fn token() -> i64 {
     i64::try_from(random >> 1).unwrap_or(i64::MAX)
 }
 
-/// Refuses a table that was written with other id columns.
-fn check_ids(connection: &Connection, feature: &FeatureContext, tables: &Tables) -> Result<()> {
-    use system::definitions::{FEATURE_KEY, ID_COLUMNS};
-    if !tables.contains_key(system::DEFINITIONS) {
-        return Ok(());
-    }
-    let sql = format!(
-        "SELECT DISTINCT {ID_COLUMNS} FROM {} WHERE {FEATURE_KEY} = {}",
-        system::DEFINITIONS,
-        DuckDbDialect.quote_text(feature.key().as_str())?,
-    );
-    let today = id_columns_text(feature);
-    for row in texts(connection, &sql)? {
-        for recorded in row {
-            if recorded != today {
-                return Err(Error::OtherIds { feature: feature.key().clone(), today, recorded });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn id_columns_text(feature: &FeatureContext) -> String {
+pub(super) fn id_columns_text(feature: &FeatureContext) -> String {
     let ids = &feature.definition().spec.id_columns;
     serde_json::to_string(ids).expect("a list of texts is JSON")
 }
