@@ -1,0 +1,19 @@
+//! Types that no column can hold.
+
+use metaxy::prelude::*;
+
+use std::rc::Rc;
+
+#[derive(Feature)]
+#[metaxy(key = "raw/video")]
+struct Video {
+    #[metaxy(id)]
+    video_id: String,
+    size: Rc<u8>,
+    total: u128,
+    lists: Vec<Vec<String>>,
+    #[metaxy(field)]
+    audio: DataVersion,
+}
+
+fn main() {}

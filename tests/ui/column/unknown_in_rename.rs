@@ -1,0 +1,26 @@
+//! `rename` takes the upstream's columns, `select` their names upstream.
+
+use metaxy::prelude::*;
+
+#[derive(Feature)]
+#[metaxy(key = "raw/video")]
+struct Video {
+    #[metaxy(id)]
+    video_id: String,
+    path: String,
+    #[metaxy(field)]
+    audio: DataVersion,
+    #[metaxy(field)]
+    frames: DataVersion,
+}
+
+#[derive(Feature)]
+#[metaxy(key = "crop", deps(Video(rename(paht = "source"), select(path))))]
+struct Crop {
+    #[metaxy(id)]
+    video_id: String,
+    #[metaxy(field)]
+    audio: DataVersion,
+}
+
+fn main() {}

@@ -1,0 +1,26 @@
+//! A feature with the key of its upstream.
+
+use metaxy::prelude::*;
+
+#[derive(Feature)]
+#[metaxy(key = "raw/video")]
+struct Video {
+    #[metaxy(id)]
+    video_id: String,
+    path: String,
+    #[metaxy(field)]
+    audio: DataVersion,
+    #[metaxy(field)]
+    frames: DataVersion,
+}
+
+#[derive(Feature)]
+#[metaxy(key = "raw/video", deps(Video))]
+struct Crop {
+    #[metaxy(id)]
+    video_id: String,
+    #[metaxy(field)]
+    audio: DataVersion,
+}
+
+fn main() {}
