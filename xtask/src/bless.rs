@@ -7,18 +7,13 @@ use std::process::Command;
 
 use crate::setup;
 use crate::sh::{self, Result};
-use crate::test::{everything, without_features};
+use crate::test::everything;
 use crate::workspace::root;
 
 pub(crate) fn run() -> Result {
     setup::run()?;
-    for mut command in [everything()?, without_features()] {
-        // Without the second variable, a test stops at the first snapshot that it rewrote.
-        command
-            .env("INSTA_UPDATE", "always")
-            .env("INSTA_FORCE_PASS", "1")
-            .env("TRYBUILD", "overwrite");
-        sh::run(&mut command)?;
-    }
+    // Without the second variable, a test stops at the first snapshot that it rewrote.
+    let accept = [("INSTA_UPDATE", "always"), ("INSTA_FORCE_PASS", "1"), ("TRYBUILD", "overwrite")];
+    sh::run(everything()?.envs(accept))?;
     sh::run(Command::new("git").args(["status", "--short"]).current_dir(root()))
 }

@@ -9,7 +9,7 @@ use crate::sh::{self, Failure, Result};
 use crate::workspace::{all_but_bundled, cargo};
 
 /// The members that can be built without an engine.
-const WITHOUT_ENGINE: [&str; 8] = [
+const WITHOUT_ENGINE: [&str; 10] = [
     "--package",
     "metaxy",
     "--package",
@@ -18,6 +18,8 @@ const WITHOUT_ENGINE: [&str; 8] = [
     "metaxy-sql",
     "--package",
     "metaxy-tests",
+    "--package",
+    "metaxy-ui-tests",
 ];
 
 pub(crate) fn run() -> Result {

@@ -1,8 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, and one closing line.
 //!
-//! Two cargo runs. The first builds everything once, with all features but `bundled`. The second
-//! has no features: the compile-fail tests live there, because each of them makes cargo check a
-//! small crate, which is quick only as long as no engine hangs on it.
+//! One cargo run, with all features but `bundled`. The compile-fail tests are in it: each makes cargo
+//! check a small crate of its own, without any engine, in a folder inside the target folder.
 
 use std::process::Command;
 
@@ -14,19 +13,13 @@ use crate::workspace::{all_but_bundled, cargo};
 pub(crate) fn run() -> Result {
     setup::run()?;
     let mut summary = Summary::new();
-    let mut failures = Vec::new();
-    for mut command in [everything()?, without_features()] {
-        // An expected text that is missing or differs is a failure; only `bless` writes one.
-        command.arg("--no-fail-fast").env("INSTA_UPDATE", "no").env_remove("TRYBUILD");
-        if let Err(failure) = sh::run_seeing(&mut command, |line| summary.see(line)) {
-            failures.push(failure.to_string());
-        }
-    }
+    let mut command = everything()?;
+    // An expected text that is missing or differs is a failure; only `bless` writes one.
+    command.arg("--no-fail-fast").env("INSTA_UPDATE", "no").env_remove("TRYBUILD");
+    let done = sh::run_seeing(&mut command, |line| summary.see(line));
 
     println!("\n{summary}");
-    if !failures.is_empty() {
-        return Err(Failure::new(failures.join("\nerror: ")));
-    }
+    done?;
     if summary.is_empty() {
         return Err(Failure::new("no test was found"));
     }
@@ -36,9 +29,4 @@ pub(crate) fn run() -> Result {
 /// The whole workspace, with every feature but `bundled`.
 pub(crate) fn everything() -> Result<Command> {
     Ok(cargo(["test", "--workspace", "--features", &all_but_bundled()?]))
-}
-
-/// The tests from the outside that need no store.
-pub(crate) fn without_features() -> Command {
-    cargo(["test", "--package", "metaxy-tests", "--no-default-features"])
 }
