@@ -98,9 +98,10 @@ impl GraphVersions {
             let parts = members.into_iter().flat_map(|(key, version)| [key.as_str(), version]);
             (project.to_owned(), hash.of(parts))
         });
+        let projects = projects.collect();
         Self {
             features,
-            projects: projects.collect(),
+            projects,
             #[cfg(test)]
             n_hashes: hash.n_hashes.get(),
         }

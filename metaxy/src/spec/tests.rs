@@ -18,16 +18,12 @@ fn check(spec: &serde_json::Value, expected: &[&str]) {
 
 /// A spec with one upstream.
 fn with_dep(dep: serde_json::Value) -> serde_json::Value {
-    let mut spec = json!({"key": "a", "id_columns": ["id"], "deps": []});
-    spec["deps"][0] = dep;
-    spec
+    json!({"key": "a", "id_columns": ["id"], "deps": [dep]})
 }
 
 /// A spec with one field.
 fn with_field(field: serde_json::Value) -> serde_json::Value {
-    let mut spec = json!({"key": "a", "id_columns": ["id"], "fields": []});
-    spec["fields"][0] = field;
-    spec
+    json!({"key": "a", "id_columns": ["id"], "fields": [field]})
 }
 
 #[track_caller]
