@@ -171,6 +171,12 @@ impl ScalarType {
     }
 }
 
+impl From<ScalarType> for ColumnType {
+    fn from(scalar: ScalarType) -> Self {
+        Self::Scalar(scalar)
+    }
+}
+
 impl ColumnType {
     /// The Arrow type in which values cross into and out of a store.
     #[must_use]

@@ -304,7 +304,7 @@ impl FeatureDef {
             },
             project: self.project().to_owned(),
             columns: Some(columns().map(ColumnDef::to_spec).collect()),
-            schema: schema::of(self.type_name, self.description, columns()),
+            schema: schema::of(self.type_name, self.description, columns().map(Into::into)),
             type_path: self.type_path(),
             origin: Origin::Source { file: self.file.to_owned(), line: self.line },
         }

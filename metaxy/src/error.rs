@@ -39,6 +39,22 @@ pub enum Error {
         /// A key that is there and looks alike.
         nearest: Option<String>,
     },
+    /// A feature does not have a field.
+    #[error("there is no field `{field}` in the feature `{feature}`{}", hint(nearest.as_deref()))]
+    UnknownField {
+        /// The feature.
+        feature: FeatureKey,
+        /// The key that was asked for.
+        field: String,
+        /// A field that is there and looks alike.
+        nearest: Option<String>,
+    },
+    /// A text does not name a field of a feature.
+    #[error("`{text}` names no field; write feature and field with a dot, `example/video.audio`")]
+    NotAField {
+        /// The text.
+        text: String,
+    },
     /// Rows were refused; nothing of the write is in the store.
     #[error("cannot write `{feature}`: {reason}")]
     Write {

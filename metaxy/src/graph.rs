@@ -7,6 +7,8 @@
 mod check;
 mod error;
 mod parents;
+#[cfg(test)]
+mod tests;
 mod topo;
 
 pub use error::{FeatureSite, GraphError, GraphErrors};
@@ -22,7 +24,7 @@ use crate::spec::{FeatureDefinition, FeatureSpec, FieldDeps, FieldsMapping};
 use crate::version::GraphVersions;
 use indexmap::IndexMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use topo::Topology;
@@ -318,12 +320,76 @@ impl FeatureGraph {
         Arc::clone(versions)
     }
 
+    /// The same graph with another code version for one field, `example/video.audio`: what would be
+    /// stale if it were changed?
+    ///
+    /// # Errors
+    /// [`Error::UnknownFeature`], [`Error::UnknownField`] or, if the code version contains `|`,
+    /// [`Error::Graph`].
+    pub fn with_code_version(&self, field: &str, code_version: &str) -> Result<Self> {
+        let Some((feature, name)) = field.split_once('.') else {
+            return Err(Error::NotAField { text: field.to_owned() });
+        };
+        let node = FeatureKey::new(feature).ok().and_then(|key| self.inner.nodes.get(&key));
+        let Some(node) = node else { return Err(self.unknown_feature(feature)) };
+        let mut definition = FeatureDefinition::clone(&node.definition);
+        let key = FieldKey::new(name).ok();
+        let Some(position) = key.and_then(|key| parents::position(&definition.spec, &key)) else {
+            let fields = definition.spec.fields.iter().map(|f| f.key.as_str());
+            return Err(Error::UnknownField {
+                nearest: nearest(name, fields).map(str::to_owned),
+                feature: definition.spec.key,
+                field: name.to_owned(),
+            });
+        };
+        let field = &mut definition.spec.fields[position];
+        if code_version.contains('|') {
+            return Err(Error::Graph(GraphErrors::new(vec![GraphError::CodeVersion {
+                field: field.key.clone(),
+                feature: FeatureSite::of(&definition),
+                code_version: code_version.to_owned(),
+            }])));
+        }
+        field.code_version = code_version.to_owned();
+        let changed = Arc::new(definition);
+        let definitions = self.inner.nodes.values().map(|node| &node.definition);
+        let is_changed = |d: &FeatureDefinition| d.spec.key == changed.spec.key;
+        let definitions = definitions.map(|d| Arc::clone(if is_changed(d) { &changed } else { d }));
+        Ok(Self::from_shared(definitions.collect())?)
+    }
+
     /// The project of the graph, if all its features are of one.
     #[must_use]
     pub fn project(&self) -> Option<&str> {
         let mut projects = self.iter().map(|d| d.project.as_str());
         let first = projects.next()?;
         projects.all(|project| project == first).then_some(first)
+    }
+}
+
+/// What is wrong between features of which some are broken already, as far as it does not follow
+/// from what is missing in these. `is_key_lost` says that there are features without a key.
+pub(crate) fn other_mistakes(
+    definitions: Vec<FeatureDefinition>,
+    broken: &HashSet<FeatureKey>,
+    is_key_lost: bool,
+) -> Vec<GraphError> {
+    // An upstream that is broken can leave the features after it without fields or columns.
+    let downstream_of_broken: HashSet<FeatureKey> = (definitions.iter())
+        .filter(|d| d.spec.deps.iter().any(|dep| broken.contains(&dep.feature)))
+        .map(|d| d.spec.key.clone())
+        .collect();
+    let is_sound = |key: &FeatureKey| !broken.contains(key) && !downstream_of_broken.contains(key);
+    let is_known = |error: &GraphError| match error {
+        GraphError::Cycle { .. }
+        | GraphError::DuplicateKey { .. }
+        | GraphError::TableCollision { .. } => true,
+        GraphError::MissingUpstream { .. } => !is_key_lost,
+        error => error.features().into_iter().all(&is_sound),
+    };
+    match FeatureGraph::build(definitions) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.into_iter().filter(is_known).collect(),
     }
 }
 

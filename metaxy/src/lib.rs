@@ -110,8 +110,11 @@ extern crate self as metaxy;
 #[doc(hidden)]
 pub mod __private;
 pub mod blocking;
+pub mod builder;
 #[doc(hidden)]
 pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod column;
 mod data_version;
 mod def;

@@ -5,7 +5,7 @@ pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let limit = name.chars().count().max(3) / 3;
+    let limit = name.chars().count() / 3;
     let with_edits = candidates.into_iter().map(|candidate| (edits(name, candidate), candidate));
     with_edits.filter(|(edits, _)| *edits <= limit).min().map(|(_, candidate)| candidate)
 }
@@ -48,6 +48,7 @@ mod tests {
         assert_eq!(nearest("crops", features), Some("crop"));
         assert_eq!(nearest("video", features), None);
         assert_eq!(nearest("x", []), None);
+        assert_eq!(nearest("a", ["b"]), None);
     }
 
     #[test]

@@ -19,14 +19,37 @@
 //! A column that may hold NULL is `anyOf` its own schema and `type: null`, and is not `required`.
 
 use crate::def::ColumnDef;
+use crate::spec::ColumnSpec;
 use metaxy_sql::{ColumnType, ScalarType};
 use serde_json::{Map, Value, json};
+
+/// A column, as far as the schema shows it.
+pub(crate) struct Property<'a> {
+    name: &'a str,
+    ty: ColumnType,
+    nullable: bool,
+    description: Option<&'a str>,
+}
+
+impl From<&ColumnDef> for Property<'static> {
+    fn from(column: &ColumnDef) -> Self {
+        let ColumnDef { name, ty, nullable, description } = *column;
+        Self { name, ty, nullable, description }
+    }
+}
+
+impl<'a> From<&'a ColumnSpec> for Property<'a> {
+    fn from(column: &'a ColumnSpec) -> Self {
+        let ColumnSpec { name, ty, nullable } = column;
+        Self { name, ty: *ty, nullable: *nullable, description: None }
+    }
+}
 
 /// The schema of a feature.
 pub(crate) fn of<'a>(
     title: &str,
     description: Option<&str>,
-    columns: impl Iterator<Item = &'a ColumnDef>,
+    columns: impl Iterator<Item = Property<'a>>,
 ) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();

@@ -8,6 +8,8 @@ mod error;
 mod file;
 mod json;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use error::{SpecError, SpecErrors, SpecProblem};
 pub use file::SpecFile;

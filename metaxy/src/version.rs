@@ -8,6 +8,7 @@ use crate::key::{FeatureKey, FieldKey};
 use crate::pyjson;
 use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// The length to which a new store truncates hashes.
@@ -24,6 +25,9 @@ const EMPTY_PROJECT: &str = "empty";
 pub struct GraphVersions {
     features: IndexMap<FeatureKey, FeatureVersions>,
     projects: BTreeMap<String, String>,
+    /// How many hashes were made: a test holds it to one per field.
+    #[cfg(test)]
+    n_hashes: usize,
 }
 
 /// The versions of one feature.
@@ -45,7 +49,7 @@ pub struct FeatureVersions {
 
 impl GraphVersions {
     pub(crate) fn compute(graph: &FeatureGraph, length: usize) -> Self {
-        let hash = Hash { length };
+        let hash = Hash { length, n_hashes: Cell::new(0) };
         let mut field_versions: Vec<Vec<String>> = Vec::with_capacity(graph.len());
         let mut features = IndexMap::with_capacity(graph.len());
         for (position, definition) in graph.iter().enumerate() {
@@ -95,7 +99,12 @@ impl GraphVersions {
             (project.to_owned(), hash.of(parts))
         });
         let projects = projects.collect();
-        Self { features, projects }
+        Self {
+            features,
+            projects,
+            #[cfg(test)]
+            n_hashes: hash.n_hashes.get(),
+        }
     }
 
     /// The versions of a feature, if it is in the graph.
@@ -124,10 +133,12 @@ impl GraphVersions {
 /// SHA-256 of texts put one after the other, as lower-case hex of at most `length` characters.
 struct Hash {
     length: usize,
+    n_hashes: Cell<usize>,
 }
 
 impl Hash {
     fn of<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> String {
+        self.n_hashes.set(self.n_hashes.get() + 1);
         let mut hasher = Sha256::new();
         for part in parts {
             hasher.update(part.as_bytes());
@@ -135,5 +146,144 @@ impl Hash {
         let mut text = hex::encode(hasher.finalize());
         text.truncate(self.length);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::{FeatureBuilder, FieldBuilder, GraphBuilder};
+    use crate::spec::{FeatureDefinition, FeatureDep, FeatureSpec, FieldSpec, Origin};
+    use metaxy_sql::ScalarType::Text;
+    use std::time::Instant;
+
+    fn sha256(text: &str, length: usize) -> String {
+        let mut text = hex::encode(Sha256::digest(text));
+        text.truncate(length);
+        text
+    }
+
+    fn feature(key: &str) -> FeatureBuilder {
+        FeatureBuilder::new(key).id("id", Text)
+    }
+
+    fn graph<const N: usize>(features: [FeatureBuilder; N]) -> FeatureGraph {
+        features.into_iter().fold(FeatureGraph::builder(), GraphBuilder::feature).build().unwrap()
+    }
+
+    fn key(text: &str) -> FeatureKey {
+        FeatureKey::new(text).unwrap()
+    }
+
+    /// The worked example of the wire format's reference.
+    #[test]
+    fn worked_example() {
+        let graph = graph([feature("media/video").field("audio").field("frames")]);
+        let versions = graph.versions(8);
+        let video = versions.feature(&key("media/video")).unwrap();
+        assert_eq!(video.fields.values().collect::<Vec<_>>(), ["46ac598e", "96665143"]);
+        assert_eq!(video.feature_version, "fb3c2831");
+        assert_eq!(video.fields[0], sha256("media/video.audio__metaxy_initial__", 8));
+    }
+
+    /// Features of a project are sorted by the parts of their keys, fields by the text of theirs.
+    #[test]
+    fn orders() {
+        let field = |key: &str| FieldBuilder::new(key).code_version(key);
+        let graph = graph([
+            feature("a-b"),
+            feature("a/b").field(field("a0")).field(field("a/z")).field(field("a-z")),
+        ]);
+        let versions = graph.versions(64);
+        let definition =
+            |feature: &str| &versions.feature(&key(feature)).unwrap().definition_version;
+        let text = format!("a/b{}a-b{}", definition("a/b"), definition("a-b"));
+        assert_eq!(versions.project("default"), sha256(&text, 64));
+        let code_version = &versions.feature(&key("a/b")).unwrap().feature_code_version;
+        assert_eq!(*code_version, sha256("a-za-za/za/za0a0", 64));
+    }
+
+    /// Only the features of a project count, and a feature without fields hashes nothing.
+    #[test]
+    fn projects_and_empty_features() {
+        let empty = FeatureDefinition {
+            spec: FeatureSpec {
+                key: key("none"),
+                id_columns: vec!["id".to_owned()],
+                deps: Vec::new(),
+                fields: Vec::new(),
+                metadata: serde_json::Map::new(),
+                description: None,
+            },
+            project: "q".to_owned(),
+            columns: None,
+            schema: serde_json::json!({}),
+            type_path: String::new(),
+            origin: Origin::Recorded,
+        };
+        let graph =
+            FeatureGraph::builder().project("p").feature(feature("a")).definition(empty).build();
+        let graph = graph.unwrap();
+        let versions = graph.versions(8);
+        let none = versions.feature(&key("none")).unwrap();
+        assert_eq!(none.feature_version, "e3b0c442");
+        assert_eq!(versions.project("q"), sha256(&format!("none{}", none.definition_version), 8));
+        assert_eq!(versions.project("r"), "empty");
+        assert_eq!(versions.projects().count(), 2);
+        assert_eq!(graph.project(), None);
+    }
+
+    #[test]
+    fn versions_are_computed_once_per_length() {
+        let graph = graph([feature("a")]);
+        let again = graph.clone();
+        assert!(std::sync::Arc::ptr_eq(&graph.versions(16), &again.versions(16)));
+        let long = graph.versions(100);
+        assert_eq!(long.feature(&key("a")).unwrap().feature_version.len(), 64);
+    }
+
+    /// Forty layers of fifty features, each computed from all fields of three of the layer before:
+    /// 3^40 ways from the last layer to the first, and yet one hash per field.
+    #[test]
+    fn every_field_is_hashed_once() {
+        const LAYERS: usize = 40;
+        const WIDTH: usize = 50;
+        let name = |layer: usize, i: usize| key(&format!("layer_{layer}/feature_{}", i % WIDTH));
+        let field = |key| FieldSpec::new(FieldKey::new(key).unwrap());
+        let definitions: Vec<_> = (0..LAYERS * WIDTH)
+            .map(|n| {
+                let (layer, i) = (n / WIDTH, n % WIDTH);
+                let deps = (0..3).filter(|_| layer > 0);
+                FeatureDefinition {
+                    spec: FeatureSpec {
+                        key: name(layer, i),
+                        id_columns: vec!["id".to_owned()],
+                        deps: deps.map(|d| FeatureDep::new(name(layer - 1, i + d))).collect(),
+                        // Nothing of this name is upstream, which gives all fields.
+                        fields: ["x", "y"].map(|x| field(format!("{x}_{layer}"))).into(),
+                        metadata: serde_json::Map::new(),
+                        description: None,
+                    },
+                    project: "p".to_owned(),
+                    columns: None,
+                    schema: serde_json::json!({}),
+                    type_path: String::new(),
+                    origin: Origin::Recorded,
+                }
+            })
+            .collect();
+        let start = Instant::now();
+        let graph = FeatureGraph::build(definitions).unwrap();
+        let built = start.elapsed();
+        let versions = graph.versions(16);
+        println!(
+            "{} features in {LAYERS} layers: built in {built:?}, versions in {:?}",
+            graph.len(),
+            start.elapsed() - built
+        );
+        let last = &graph.parents(&name(LAYERS - 1, 0), &FieldKey::new("x_39").unwrap());
+        assert_eq!(last.len(), 6);
+        // Two fields, then feature, code, spec and definition version; one for the project.
+        assert_eq!(versions.n_hashes, graph.len() * (2 + 4) + 1);
     }
 }

@@ -122,7 +122,8 @@ fn columns(definition: &FeatureDefinition, errors: &mut Errors) {
         }
     }
     for (i, id) in ids.iter().enumerate() {
-        if is_column(id) && ids[..i].contains(id) {
+        let is_listed_once = columns.iter().filter(|c| c.name == *id).count() == 1;
+        if is_listed_once && ids[..i].contains(id) {
             by_name.entry(id.to_ascii_lowercase()).or_default().push(id.clone());
         }
     }

@@ -75,7 +75,7 @@ pub struct FeatureSite {
 }
 
 impl FeatureSite {
-    pub(super) fn of(definition: &FeatureDefinition) -> Self {
+    pub(crate) fn of(definition: &FeatureDefinition) -> Self {
         Self { key: definition.spec.key.clone(), origin: definition.origin.clone() }
     }
 }
@@ -91,8 +91,10 @@ impl fmt::Display for FeatureSite {
 #[non_exhaustive]
 pub enum GraphError {
     /// A text is no key; only at run time can one come this far.
-    #[error("{origin}: {error}")]
+    #[error("`{feature}` ({origin}): {error}")]
     Key {
+        /// The key of the feature, or what was given for it.
+        feature: String,
         /// Where the feature was declared.
         origin: Origin,
         /// The text and what is wrong with it.

@@ -1,9 +1,9 @@
 //! [`SpecFile`]: features of a project, written down as JSON.
 
 use super::read::{At, Reader};
-use super::{FeatureDefinition, Origin, SpecErrors, SpecProblem};
+use super::{FeatureDefinition, Origin, SpecError, SpecErrors, SpecProblem};
 use crate::error::Result;
-use crate::graph::{FeatureGraph, GraphError};
+use crate::graph::{self, FeatureGraph};
 use crate::pyjson;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -51,7 +51,7 @@ impl SpecFile {
             let mut reader = Reader::new(Some(index));
             let definition = reader.definition(item.at_root(), index, &project);
             match &definition {
-                Some(definition) if !reader.errors.is_empty() => {
+                Some(definition) if reader.errors.iter().any(leaves_a_gap) => {
                     broken.insert(definition.spec.key.clone());
                 }
                 Some(_) => {}
@@ -64,21 +64,8 @@ impl SpecFile {
             return Ok(Self { project, features });
         }
 
-        // What is wrong between features is worth knowing in the same run, as far as it does not
-        // follow from what could not be read.
-        let upstreams = |key| features.iter().filter(move |d| d.spec.key == key);
-        let is_sound = |error: &GraphError| match error {
-            GraphError::Cycle { .. } | GraphError::DuplicateKey { .. } => true,
-            GraphError::MissingUpstream { .. } if is_key_lost => false,
-            error => error.features().into_iter().all(|key| {
-                let mut near = upstreams(key.clone()).flat_map(|d| &d.spec.deps);
-                !broken.contains(key) && !near.any(|dep| broken.contains(&dep.feature))
-            }),
-        };
-        let graph = match FeatureGraph::build(features.clone()) {
-            Ok(_) => Vec::new(),
-            Err(errors) => errors.into_iter().filter(is_sound).collect(),
-        };
+        // What is wrong between features is worth knowing in the same run.
+        let graph = graph::other_mistakes(features, &broken, is_key_lost);
         Err(SpecErrors::new(errors, graph))
     }
 }
@@ -149,6 +136,21 @@ impl Reader {
         }
         schema
     }
+}
+
+/// Whether what could not be read may be missing to others: names of fields and columns, but not
+/// what is said about them.
+fn leaves_a_gap(error: &SpecError) -> bool {
+    let member = error.path.rsplit('.').next().unwrap_or_default();
+    !matches!(
+        member,
+        "code_version"
+            | "description"
+            | "metadata"
+            | "project"
+            | "feature_schema"
+            | "feature_class_path"
+    )
 }
 
 /// The grammar of project names: the one of Python's configuration.
