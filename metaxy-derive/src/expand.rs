@@ -69,6 +69,7 @@ pub(crate) fn row(model: &RowModel) -> TokenStream {
 ///     }
 /// }
 /// // A bound that depends on a lifetime may be false; then there is no impl, and no error either.
+/// // An error about the newtype as an id then names the newtype, not what is inside.
 /// impl IdColumn for VideoId where for<'a> &'a String: InnerId { .. }
 /// impl ListItem for VideoId where for<'a> &'a String: InnerItem {}
 /// ```
@@ -106,6 +107,7 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
                     }
                 }
 
+                #[diagnostic::do_not_recommend]
                 #[automatically_derived]
                 impl __p::IdColumn for #ident
                 where
@@ -116,6 +118,7 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
                     }
                 }
 
+                #[diagnostic::do_not_recommend]
                 #[automatically_derived]
                 impl __p::ListItem for #ident where for<'a> &'a #ty: __p::InnerItem {}
             }
