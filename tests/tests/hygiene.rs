@@ -63,7 +63,7 @@ mod upstream_elsewhere {
     #[metaxy(key = "hygiene/faces", deps(Film, Clip))]
     pub(super) struct Faces {
         #[metaxy(id)]
-        video_id: std::string::String,
+        video_id: String,
         #[metaxy(field, deps(Clip::audio, Film::audio))]
         faces: DataVersion,
     }
