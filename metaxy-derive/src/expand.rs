@@ -4,6 +4,8 @@
 //! The output names nothing but the user's own types and `metaxy::__private`, and has no generic
 //! item: only what is not generic is evaluated by `cargo check`.
 //!
+//! Even local names begin with `__`: a pattern would otherwise be a user's constant of that name.
+//!
 //! One fact has one place. The bound on a member's type is named once, by the constructor of its
 //! codec; the bound on an upstream once, by its `DefPtr`; each check is a `const _` of its own, at
 //! the token that it is about. A mistake is then one error, under that token.
@@ -94,15 +96,15 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
                     const NULLABLE: __p::bool = __INNER.is_nullable();
 
                     fn encode<'a>(
-                        values: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
+                        __values: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
                     ) -> __p::ArrayRef {
-                        __INNER.encode(values, |value| &value.#member)
+                        __INNER.encode(__values, |__value| &__value.#member)
                     }
 
                     fn decode(
-                        array: &dyn __p::Array,
+                        __array: &dyn __p::Array,
                     ) -> __p::Result<__p::Vec<__p::Option<Self>>, __p::DecodeError> {
-                        __INNER.decode(array, |inner| Self { #member: inner })
+                        __INNER.decode(__array, |__inner| Self { #member: __inner })
                     }
                 }
 
@@ -132,15 +134,15 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
                     const TYPE: __p::ColumnType = __p::TEXT;
 
                     fn encode<'a>(
-                        values: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
+                        __values: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
                     ) -> __p::ArrayRef {
-                        __p::encode_text(values, |value| match value { #(#to_text,)* })
+                        __p::encode_text(__values, |__value| match __value { #(#to_text,)* })
                     }
 
                     fn decode(
-                        array: &dyn __p::Array,
+                        __array: &dyn __p::Array,
                     ) -> __p::Result<__p::Vec<__p::Option<Self>>, __p::DecodeError> {
-                        __p::decode_text(array, &[#(#texts),*], |text| match text {
+                        __p::decode_text(__array, &[#(#texts),*], |__text| match __text {
                             #(#from_text,)*
                             _ => __p::None,
                         })
@@ -158,11 +160,18 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
 /// The block around an expansion; also of what `fallback` emits.
 ///
 /// `deprecated` is allowed because a member may be; `dead_code` because handles need not be used;
-/// the evaluation of the checks grows with the graph and has a bound of its own.
+/// `unused_qualifications` because a path in an attribute is repeated here; and the evaluation of the
+/// checks grows with the graph and has a bound of its own.
 pub(crate) fn block(krate: &Path, content: TokenStream) -> TokenStream {
     mixed! {
         #[doc(hidden)]
-        #[allow(dead_code, deprecated, long_running_const_eval, non_upper_case_globals)]
+        #[allow(
+            dead_code,
+            deprecated,
+            long_running_const_eval,
+            non_upper_case_globals,
+            unused_qualifications
+        )]
         const _: () = {
             use #krate::__private as __p;
             #content
@@ -421,7 +430,7 @@ enum RowColumns {
 fn row_impl(ident: &Ident, name: &str, members: &[Member], columns: RowColumns) -> TokenStream {
     let span = span::at(ident.span());
     let cells: Vec<_> =
-        (0..members.len()).map(|i| format_ident!("cells_{i}", span = span)).collect();
+        (0..members.len()).map(|i| format_ident!("__cells_{i}", span = span)).collect();
     let codecs: Vec<_> = (0..members.len()).zip(members).map(column_codec).collect();
     let idents = members.iter().map(|member| &member.ident);
     let columns = match columns {
@@ -432,11 +441,11 @@ fn row_impl(ident: &Ident, name: &str, members: &[Member], columns: RowColumns) 
         #[automatically_derived]
         impl __p::Row for #ident {
             fn decode(
-                batch: &__p::RecordBatch,
+                __batch: &__p::RecordBatch,
             ) -> __p::Result<__p::Vec<Self>, __p::RowError> {
-                let rows = __p::Rows::new(#name, batch);
-                #(let mut #cells = #codecs.decode(rows)?;)*
-                rows.collect(|| Self { #(#idents: #cells.take(),)* })
+                let __rows = __p::Rows::new(#name, __batch);
+                #(let mut #cells = #codecs.decode(__rows)?;)*
+                __rows.collect(|| Self { #(#idents: #cells.take(),)* })
             }
 
             fn columns() -> __p::Vec<__p::ColumnSpec> {
@@ -454,12 +463,12 @@ fn row_impl(ident: &Ident, name: &str, members: &[Member], columns: RowColumns) 
 ///     const COLUMNS: VideoColumns = VideoColumns { video_id: ColumnRef::new("video_id") };
 ///     const DEF: DefPtr = DefPtr::new(&__DEF);
 ///     fn encode(rows: &[Self]) -> Vec<ArrayRef> {
-///         Vec::from([__MEMBER_0.column.encode(rows, |row| &row.video_id)])
+///         vec([__MEMBER_0.column.encode(rows, |row| &row.video_id)])
 ///     }
 ///     fn data_versions(&self) -> Vec<&DataVersion> {
-///         Vec::from([__MEMBER_1.version(&self.audio)])
+///         vec([__MEMBER_1.version(&self.audio)])
 ///     }
-///     fn ids(&self) -> Vec<IdValue> { Vec::from([__MEMBER_0.to_id(&self.video_id)]) }
+///     fn ids(&self) -> Vec<IdValue> { vec([__MEMBER_0.to_id(&self.video_id)]) }
 /// }
 /// ```
 fn feature_impl(model: &FeatureModel) -> TokenStream {
@@ -480,7 +489,7 @@ fn feature_impl(model: &FeatureModel) -> TokenStream {
     let mut ids = Vec::new();
     for (i, member) in model.members.iter().enumerate() {
         let (codec, ident) = (column_codec((i, member)), &member.ident);
-        let encode = mixed!(#codec.encode(rows, |row| &row.#ident));
+        let encode = mixed!(#codec.encode(__rows, |__row| &__row.#ident));
         match &member.role {
             Role::Id(_) => {
                 let codec = member_const(i);
@@ -501,16 +510,16 @@ fn feature_impl(model: &FeatureModel) -> TokenStream {
             const COLUMNS: #columns_type = #columns_type { #(#columns,)* };
             const DEF: __p::DefPtr = __p::DefPtr::new(&__DEF);
 
-            fn encode(rows: &[Self]) -> __p::Vec<__p::ArrayRef> {
-                __p::Vec::from([#(#encode_ids,)* #(#encode_columns,)*])
+            fn encode(__rows: &[Self]) -> __p::Vec<__p::ArrayRef> {
+                __p::vec([#(#encode_ids,)* #(#encode_columns,)*])
             }
 
             fn data_versions(&self) -> __p::Vec<&__p::DataVersion> {
-                __p::Vec::from([#(#versions),*])
+                __p::vec([#(#versions),*])
             }
 
             fn ids(&self) -> __p::Vec<__p::IdValue> {
-                __p::Vec::from([#(#ids),*])
+                __p::vec([#(#ids),*])
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct FeatureModel {
     pub(crate) metadata: Vec<(String, Metadata)>,
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) members: Vec<Member>,
+    /// Whether every option of every member could be read; if not, `field` may be among the others.
+    pub(crate) has_all_roles: bool,
 }
 
 /// A member of it.
@@ -101,33 +103,33 @@ pub(crate) enum ColumnShape {
 
 impl FeatureModel {
     pub(crate) fn from_input(errors: &mut Errors, input: &DeriveInput) -> Option<Self> {
-        let attrs = FeatureAttrs::parse(errors, &input.attrs);
         let name = input.ident.unraw().to_string();
+        let n_errors = errors.len();
+        let attrs = FeatureAttrs::parse(errors, &input.attrs);
+        // An option that could not be read may have been the key: that is one mistake, not two.
+        if attrs.key.is_none() && errors.len() == n_errors {
+            let message = format!("`{name}` has no key; add `#[metaxy(key = \"..\")]`");
+            errors.at(input.ident.span(), message);
+        }
+        let missing = || LitStr::new("missing", input.ident.span());
         not_generic(errors, &name, "feature", &input.generics);
-        let key = attrs.key.map(|key| key.value).unwrap_or_else(|| {
-            if !has_option(input, "key") {
-                errors.at(
-                    input.ident.span(),
-                    format!("`{name}` has no key; add `#[metaxy(key = \"..\")]`"),
-                );
-            }
-            LitStr::new("missing", input.ident.span())
-        });
         let upstreams = attrs.deps.map(|deps| deps.value).unwrap_or_default();
-        let members = named_members(errors, input, "feature")?
-            .iter()
-            .map(|member| Member::of_feature(errors, member, &upstreams))
-            .collect();
+        let members = named_members(errors, input, "feature")?;
+        let n_errors = errors.len();
+        let members: Vec<_> =
+            members.iter().map(|member| Member::of_feature(errors, member, &upstreams)).collect();
+        let has_all_roles = errors.len() == n_errors;
         Some(Self {
             ident: input.ident.clone(),
             name,
             krate: crate_path(attrs.krate),
-            key,
+            key: attrs.key.map_or_else(missing, |key| key.value),
             project: attrs.project.map(|project| project.value),
             description: attr::description(&input.attrs),
             metadata: attrs.metadata.map(|metadata| metadata.value).unwrap_or_default(),
             upstreams,
             members,
+            has_all_roles,
         })
     }
 
@@ -386,18 +388,6 @@ fn names_of(member: &syn::Field) -> (Ident, String) {
 /// The runtime, unless `crate = path` says where else it is.
 fn crate_path(krate: Option<Opt<Path>>) -> Path {
     krate.map_or_else(|| syn::parse_quote!(::metaxy), |krate| krate.value)
-}
-
-/// Whether an option was there but could not be parsed: that is one mistake, not two.
-fn has_option(input: &DeriveInput, name: &str) -> bool {
-    let has =
-        |attr: &syn::Attribute| match &attr.meta {
-            syn::Meta::List(list) => list.tokens.clone().into_iter().any(
-                |token| matches!(token, proc_macro2::TokenTree::Ident(ident) if ident == name),
-            ),
-            _ => false,
-        };
-    input.attrs.iter().filter(|attr| attr.path().is_ident("metaxy")).any(has)
 }
 
 fn not_generic(errors: &mut Errors, name: &str, what: &str, generics: &Generics) {

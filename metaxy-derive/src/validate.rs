@@ -97,6 +97,9 @@ fn check_project(errors: &mut Errors, model: &FeatureModel) {
 }
 
 fn check_has_id_and_field(errors: &mut Errors, model: &FeatureModel) {
+    if !model.has_all_roles {
+        return;
+    }
     let name = &model.name;
     if model.ids().next().is_none() {
         let message =

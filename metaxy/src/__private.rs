@@ -29,6 +29,11 @@ pub use std::vec::Vec;
 /// The type of an enum without data.
 pub const TEXT: ColumnType = ColumnType::Scalar(crate::ScalarType::Text);
 
+/// A `Vec` without naming a trait, which may not be in scope.
+pub fn vec<T, const N: usize>(items: [T; N]) -> Vec<T> {
+    Vec::from(items)
+}
+
 /// The body of what a broken item still has to implement.
 pub fn broken<T>() -> T {
     unreachable!("a program with errors is not run")

@@ -41,6 +41,10 @@ pub trait Column: Sized + 'static {
     /// Whether the column may hold NULL.
     const NULLABLE: bool = false;
 
+    /// Why a column of this type makes no sense, if it does not; the derives ask.
+    #[doc(hidden)]
+    const PROBLEM: Option<&'static str> = None;
+
     /// Makes an array of [`TYPE`](Self::TYPE); `None` becomes NULL.
     fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef;
 
@@ -152,8 +156,11 @@ impl DecodeError {
     }
 }
 
+// Impls for single types are not recommended: the text of the trait says it shorter than a list that
+// depends on cargo features.
 macro_rules! primitives {
     ($($ty:ty => $scalar:ident, $arrow:ident;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Column for $ty {
             const TYPE: ColumnType = ColumnType::Scalar(ScalarType::$scalar);
 
@@ -182,6 +189,7 @@ primitives! {
     f64 => Float64, Float64Type;
 }
 
+#[diagnostic::do_not_recommend]
 impl Column for bool {
     const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Bool);
 
@@ -195,6 +203,7 @@ impl Column for bool {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Column for String {
     const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Text);
 
@@ -210,9 +219,10 @@ impl Column for String {
 
 impl<T: Column> Column for Option<T> {
     const TYPE: ColumnType = T::TYPE;
-    const NULLABLE: bool = {
-        assert!(!T::NULLABLE, "an `Option` of an `Option` has two values for one NULL");
-        true
+    const NULLABLE: bool = true;
+    const PROBLEM: Option<&'static str> = match T::NULLABLE {
+        true => Some("an `Option` of an `Option` has two values for one NULL"),
+        false => T::PROBLEM,
     };
 
     fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
@@ -237,12 +247,16 @@ impl<T: ListItem> Column for Vec<T> {
 }
 
 macro_rules! list_items {
-    ($($ty:ty)*) => {$( impl ListItem for $ty {} )*};
+    ($($ty:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl ListItem for $ty {}
+    )*};
 }
 
 list_items! { bool i8 i16 i32 i64 u16 u32 u64 f32 f64 String Vec<u8> }
 
 /// A `Vec<u8>` is bytes.
+#[diagnostic::do_not_recommend]
 impl ListItem for u8 {
     const LIST: ColumnType = ColumnType::Scalar(ScalarType::Bytes);
 
@@ -256,6 +270,7 @@ impl ListItem for u8 {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Column for BTreeMap<String, String> {
     const TYPE: ColumnType = ColumnType::TextMap;
 
@@ -318,6 +333,7 @@ mod chrono_types {
 
     list_items! { NaiveDate DateTime<Utc> }
 
+    #[diagnostic::do_not_recommend]
     impl Column for NaiveDate {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Date);
 
@@ -336,6 +352,7 @@ mod chrono_types {
     }
 
     /// At microseconds: that is what every engine keeps.
+    #[diagnostic::do_not_recommend]
     impl Column for DateTime<Utc> {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 
@@ -362,6 +379,7 @@ mod uuid_types {
 
     list_items! { Uuid }
 
+    #[diagnostic::do_not_recommend]
     impl Column for Uuid {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Uuid);
 
@@ -396,6 +414,7 @@ mod json_types {
 
     list_items! { Value }
 
+    #[diagnostic::do_not_recommend]
     impl Column for Value {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Json);
 

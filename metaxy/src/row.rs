@@ -138,11 +138,18 @@ type Decode<T> = fn(&dyn Array) -> Result<Vec<Option<T>>, DecodeError>;
 
 impl<T> ColumnCodec<T> {
     /// A column of this name.
+    ///
+    /// # Panics
+    /// If a column of this type makes no sense; in a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str, description: Option<&'static str>) -> Self
     where
-        T: Column + 'static,
+        T: Column,
     {
+        if let Some(problem) = T::PROBLEM {
+            panic!("{}", problem);
+        }
         let def = ColumnDef { name, ty: T::TYPE, nullable: T::NULLABLE, description };
         Self { def, encode: T::encode, decode: T::decode }
     }
@@ -182,9 +189,10 @@ pub struct IdCodec<T> {
 impl<T> IdCodec<T> {
     /// An id column of this name.
     #[must_use]
+    #[track_caller]
     pub const fn new(name: &'static str, description: Option<&'static str>) -> Self
     where
-        T: IdColumn + 'static,
+        T: IdColumn,
     {
         Self { column: ColumnCodec::new(name, description), to_id: T::to_id }
     }
@@ -245,6 +253,7 @@ pub struct InnerCodec<T> {
 impl<T> InnerCodec<T> {
     /// As the type of the member says.
     #[must_use]
+    #[track_caller]
     #[allow(clippy::new_without_default, reason = "not every `T` has one")]
     pub const fn new() -> Self
     where

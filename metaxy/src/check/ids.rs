@@ -16,15 +16,21 @@ pub const fn ids(def: &FeatureDef, dep: usize) {
         let name = name_here(dep, id.name);
         match find(def.ids, name) {
             Some(own) => check_types(def, &own, upstream, &id),
-            None if matches!(dep.lineage, LineageDef::Identity) => Message::new()
-                .text("id column ")
-                .name(id.name)
-                .text(" of ")
-                .name(upstream.type_name)
-                .text(" is not an id column of ")
-                .name(def.type_name)
-                .text("; add it, `rename(..)` it, or name the relation: `lineage = aggregation(on(..))`")
-                .panic(),
+            None if matches!(dep.lineage, LineageDef::Identity) => {
+                let mut message = Message::new()
+                    .text("id column ")
+                    .name(id.name)
+                    .text(" of ")
+                    .name(upstream.type_name);
+                if !same(id.name, name) {
+                    message = message.text(", here ").name(name).text(",");
+                }
+                message
+                    .text(" is not an id column of ")
+                    .name(def.type_name)
+                    .text("; add it, `rename(..)` it, or name the relation: `lineage = aggregation(on(..))`")
+                    .panic()
+            }
             None => {}
         }
         i += 1;

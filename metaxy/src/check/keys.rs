@@ -1,5 +1,6 @@
 //! Keys: their grammar, and one key for one feature among everything upstream.
 
+use super::is_same_feature;
 use super::message::Message;
 use super::walk::Walk;
 use crate::def::FeatureDef;
@@ -33,19 +34,17 @@ const fn check(key: &str) {
 pub const fn keys_upstream(def: &FeatureDef, walk: &Walk) {
     if let Some((first, second)) = walk.one_key_twice {
         let (first, second) = (first.get(), second.get());
-        Message::new()
+        let message = Message::new()
             .text("the key ")
             .name(first.key)
-            .text(" is used by both `")
-            .text(first.module)
-            .text("::")
-            .text(first.type_name)
-            .text("` and `")
-            .text(second.module)
-            .text("::")
-            .text(second.type_name)
-            .text("`, both upstream of ")
-            .name(def.type_name)
-            .panic()
+            .text(" is used by both ")
+            .path(first.module, first.type_name)
+            .text(" and ")
+            .path(second.module, second.type_name);
+        // A walk begins with the feature itself.
+        match is_same_feature(first, def) {
+            true => message.text(", which is upstream of it").panic(),
+            false => message.text(", both upstream of ").name(def.type_name).panic(),
+        }
     }
 }

@@ -34,6 +34,11 @@ impl Message {
         self.text("`").text(name).text("`")
     }
 
+    /// With the path of an item appended, in backticks.
+    pub(super) const fn path(self, module: &str, name: &str) -> Self {
+        self.text("`").text(module).text("::").text(name).text("`")
+    }
+
     /// Stops the evaluation with this message.
     #[track_caller]
     pub(super) const fn panic(self) -> ! {

@@ -59,6 +59,7 @@ impl fmt::Display for IdValue {
 
 macro_rules! integers {
     ($($variant:ident: $($ty:ty)*;)*) => {$($(
+        #[diagnostic::do_not_recommend]
         impl IdColumn for $ty {
             fn to_id(&self) -> IdValue {
                 IdValue::$variant((*self).into())
@@ -72,6 +73,7 @@ integers! {
     UInt: u8 u16 u32 u64;
 }
 
+#[diagnostic::do_not_recommend]
 impl IdColumn for String {
     fn to_id(&self) -> IdValue {
         IdValue::Text(self.clone())
@@ -79,6 +81,7 @@ impl IdColumn for String {
 }
 
 #[cfg(feature = "uuid")]
+#[diagnostic::do_not_recommend]
 impl IdColumn for uuid::Uuid {
     fn to_id(&self) -> IdValue {
         IdValue::Uuid(*self.as_bytes())
@@ -86,6 +89,7 @@ impl IdColumn for uuid::Uuid {
 }
 
 #[cfg(feature = "chrono")]
+#[diagnostic::do_not_recommend]
 impl IdColumn for chrono::NaiveDate {
     fn to_id(&self) -> IdValue {
         IdValue::Date(arrow::datatypes::Date32Type::from_naive_date(*self))

@@ -2,14 +2,14 @@
 
 use metaxy::prelude::*;
 
-use std::rc::Rc;
+use std::ops::Range;
 
 #[derive(Feature)]
 #[metaxy(key = "raw/video")]
 struct Video {
     #[metaxy(id)]
     video_id: String,
-    size: Rc<u8>,
+    part: Range<u8>,
     total: u128,
     lists: Vec<Vec<String>>,
     #[metaxy(field)]
