@@ -52,7 +52,7 @@ impl FeatureReport {
     }
 
     /// The number of records that computing everything from scratch would have had to compute.
-    fn from_scratch(&self) -> u64 {
+    fn all_records(&self) -> u64 {
         self.computed.map_or(0, |_| self.counts.to_compute() + self.counts.unchanged)
     }
 
@@ -90,7 +90,7 @@ impl Report {
     #[must_use]
     pub fn work(&self) -> Work {
         let computed = self.features.iter().filter_map(|feature| feature.computed).sum();
-        Work { computed, from_scratch: self.features.iter().map(FeatureReport::from_scratch).sum() }
+        Work { computed, from_scratch: self.features.iter().map(FeatureReport::all_records).sum() }
     }
 }
 
