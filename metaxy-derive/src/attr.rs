@@ -384,10 +384,10 @@ fn pieces(tokens: TokenStream) -> Vec<TokenStream> {
 /// `deps(Video, Crop(select(path)))` on the struct.
 fn upstreams(entry: &Entry, errors: &mut Errors) -> Option<Vec<Upstream>> {
     let pieces = entry.list(errors, "deps(Feature, ..)")?;
-    Some(pieces.into_iter().filter_map(|piece| upstream(errors, piece)).collect())
+    Some(pieces.into_iter().filter_map(|piece| upstream(errors, &piece)).collect())
 }
 
-fn upstream(errors: &mut Errors, tokens: TokenStream) -> Option<Upstream> {
+fn upstream(errors: &mut Errors, tokens: &TokenStream) -> Option<Upstream> {
     let parse = |input: ParseStream<'_>| {
         let feature = Path::parse_mod_style(input)?;
         let options: Option<TokenTree> = input.parse()?;
@@ -544,7 +544,7 @@ fn metadata(entry: &Entry, errors: &mut Errors) -> Option<Vec<(String, Metadata)
     for piece in entry.list(errors, &form)? {
         let Some(entry) = errors.ok(Entry::parse(piece)) else { continue };
         let value = match &entry.value {
-            Value::Equals(tokens) => errors.ok(metadata_value(&entry.name, tokens.clone())),
+            Value::Equals(tokens) => errors.ok(metadata_value(&entry.name, tokens)),
             Value::List(_) => metadata(&entry, errors).map(Metadata::Map),
             Value::Absent => entry.wrong(errors, &format!("{} = value", entry.name())),
         };
@@ -557,7 +557,7 @@ fn metadata(entry: &Entry, errors: &mut Errors) -> Option<Vec<(String, Metadata)
     Some(found)
 }
 
-fn metadata_value(name: &Ident, tokens: TokenStream) -> syn::Result<Metadata> {
+fn metadata_value(name: &Ident, tokens: &TokenStream) -> syn::Result<Metadata> {
     let what = "expected a string, a number, `true`, `false` or `[..]`";
     if tokens.is_empty() {
         return Err(syn::Error::new(name.span(), what));
@@ -566,10 +566,10 @@ fn metadata_value(name: &Ident, tokens: TokenStream) -> syn::Result<Metadata> {
     if let (Some(TokenTree::Group(group)), None) = (trees.next(), trees.next())
         && group.delimiter() == Delimiter::Bracket
     {
-        let values = pieces(group.stream()).into_iter().map(|piece| metadata_value(name, piece));
+        let values = pieces(group.stream()).into_iter().map(|piece| metadata_value(name, &piece));
         return values.collect::<syn::Result<_>>().map(Metadata::List);
     }
-    let wrong = |what: &str| syn::Error::new_spanned(&tokens, what);
+    let wrong = |what: &str| syn::Error::new_spanned(tokens, what);
     let number = |input: ParseStream<'_>| {
         let minus: Option<syn::Token![-]> = input.parse()?;
         Ok((minus.is_some(), input.parse::<Lit>()?))

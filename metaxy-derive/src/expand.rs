@@ -36,7 +36,7 @@ pub(crate) fn feature(model: &FeatureModel) -> TokenStream {
     let checks = checks(model);
     block(
         &model.krate,
-        quote_spanned! {span=>
+        &quote_spanned! {span=>
             #(#codecs)*
             #(#upstreams)*
             #handles
@@ -53,7 +53,7 @@ pub(crate) fn feature(model: &FeatureModel) -> TokenStream {
 pub(crate) fn row(model: &RowModel) -> TokenStream {
     let codecs = model.members.iter().enumerate().map(|(i, member)| codec(i, member));
     let row = row_impl(&model.ident, &model.name, &model.members, RowColumns::Declared);
-    block(&model.krate, mixed!(#(#codecs)* #row))
+    block(&model.krate, &mixed!(#(#codecs)* #row))
 }
 
 /// `#[derive(Column)]`.
@@ -154,7 +154,7 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
             }
         }
     };
-    block(&model.krate, output)
+    block(&model.krate, &output)
 }
 
 /// The block around an expansion; also of what `fallback` emits.
@@ -162,7 +162,7 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
 /// `deprecated` is allowed because a member may be; `dead_code` because handles need not be used;
 /// `unused_qualifications` because a path in an attribute is repeated here; and the evaluation of the
 /// checks grows with the graph and has a bound of its own.
-pub(crate) fn block(krate: &Path, content: TokenStream) -> TokenStream {
+pub(crate) fn block(krate: &Path, content: &TokenStream) -> TokenStream {
     mixed! {
         #[doc(hidden)]
         #[allow(
@@ -528,22 +528,22 @@ fn feature_impl(model: &FeatureModel) -> TokenStream {
 /// One constant per fact, spanned on the token that it is about:
 /// `const _: () = check::ids(&__DEF, 0usize);`.
 fn checks(model: &FeatureModel) -> TokenStream {
-    let mut checks = vec![call(model.key.span(), "keys", mixed!(&__DEF))];
+    let mut checks = vec![call(model.key.span(), "keys", &mixed!(&__DEF))];
     if !model.upstreams.is_empty() {
         let span = span::at(model.key.span());
         checks.push(
             quote_spanned!(span=> const __WALK: __p::check::Walk = __p::check::walk(&__DEF);),
         );
-        checks.push(call(model.key.span(), "keys_upstream", mixed!(&__DEF, &__WALK)));
+        checks.push(call(model.key.span(), "keys_upstream", &mixed!(&__DEF, &__WALK)));
     }
     for (i, upstream) in model.upstreams.iter().enumerate() {
         let span = span::last(&upstream.feature).span();
-        checks.push(call(span, "once", mixed!(&__DEF, #i)));
-        checks.push(call(span, "acyclic", mixed!(&__DEF, #i, &__WALK)));
-        checks.push(call(span, "ids", mixed!(&__DEF, #i)));
+        checks.push(call(span, "once", &mixed!(&__DEF, #i)));
+        checks.push(call(span, "acyclic", &mixed!(&__DEF, #i, &__WALK)));
+        checks.push(call(span, "ids", &mixed!(&__DEF, #i)));
         if let Some(rename) = &upstream.rename {
             for (j, (_, to)) in rename.value.iter().enumerate() {
-                checks.push(call(to.span(), "renamed", mixed!(&__DEF, #i, #j)));
+                checks.push(call(to.span(), "renamed", &mixed!(&__DEF, #i, #j)));
             }
         }
         let on = match upstream.lineage.as_ref().map(|lineage| &lineage.value) {
@@ -552,7 +552,7 @@ fn checks(model: &FeatureModel) -> TokenStream {
         };
         for id in on {
             let name = model.id_named(id);
-            checks.push(call(id.span(), "on", mixed!(&__DEF, #i, #name)));
+            checks.push(call(id.span(), "on", &mixed!(&__DEF, #i, #name)));
         }
     }
     for (_, field) in model.fields() {
@@ -561,14 +561,14 @@ fn checks(model: &FeatureModel) -> TokenStream {
             let feature = &dep.feature;
             let span = span::last(feature).span();
             let def = quote_spanned!(span::at(span)=> <#feature as __p::Feature>::DEF);
-            checks.push(call(span, "listed", mixed!(&__DEF, #def)));
+            checks.push(call(span, "listed", &mixed!(&__DEF, #def)));
         }
     }
     checks.into_iter().collect()
 }
 
 /// `const _: () = check::name(arguments);`, all of it at one place.
-fn call(span: Span, name: &str, arguments: TokenStream) -> TokenStream {
+fn call(span: Span, name: &str, arguments: &TokenStream) -> TokenStream {
     let span = span::at(span);
     let name = Ident::new(name, span);
     quote_spanned!(span=> const _: () = __p::check::#name(#arguments);)

@@ -127,7 +127,7 @@ fn stub(
         return TokenStream::new();
     }
     let krate = krate.unwrap_or_else(|| syn::parse_quote!(::metaxy));
-    block(&krate, content())
+    block(&krate, &content())
 }
 
 /// The `crate` option; what else is wrong has been reported.

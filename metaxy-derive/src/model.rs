@@ -96,7 +96,7 @@ pub(crate) struct ColumnModel {
 #[derive(Debug)]
 pub(crate) enum ColumnShape {
     /// A struct around one value; `None` is `.0`.
-    Newtype { member: Option<Ident>, ty: Type },
+    Newtype { member: Option<Ident>, ty: Box<Type> },
     /// An enum without data: each variant and its text.
     Enum(Vec<(Ident, LitStr)>),
 }
@@ -296,7 +296,10 @@ impl ColumnModel {
                     (Some(member), None) => {
                         // Reported as unknown: nothing can be said of the only member.
                         NameAttrs::parse(errors, &member.attrs, &[]);
-                        ColumnShape::Newtype { member: member.ident.clone(), ty: member.ty.clone() }
+                        ColumnShape::Newtype {
+                            member: member.ident.clone(),
+                            ty: Box::new(member.ty.clone()),
+                        }
                     }
                     _ => {
                         let message = format!(

@@ -46,7 +46,7 @@ pub trait Column: Sized + 'static {
     const PROBLEM: Option<&'static str> = None;
 
     /// Makes an array of [`TYPE`](Self::TYPE); `None` becomes NULL.
-    fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef;
+    fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef;
 
     /// The values of an array; NULL becomes `None`.
     ///
@@ -76,7 +76,7 @@ pub trait ListItem: Column {
 
     /// Makes an array of [`LIST`](Self::LIST).
     #[doc(hidden)]
-    fn encode_list<'a>(values: &mut dyn Iterator<Item = Option<&'a [Self]>>) -> ArrayRef {
+    fn encode_list(values: &mut dyn Iterator<Item = Option<&[Self]>>) -> ArrayRef {
         let mut items = Vec::new();
         let mut lengths = Vec::new();
         let mut valid = Vec::new();
@@ -164,7 +164,7 @@ macro_rules! primitives {
         impl Column for $ty {
             const TYPE: ColumnType = ColumnType::Scalar(ScalarType::$scalar);
 
-            fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+            fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
                 Arc::new(values.map(Option::<&Self>::copied).collect::<PrimitiveArray<types::$arrow>>())
             }
 
@@ -193,7 +193,7 @@ primitives! {
 impl Column for bool {
     const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Bool);
 
-    fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+    fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
         Arc::new(values.map(Option::<&Self>::copied).collect::<BooleanArray>())
     }
 
@@ -207,7 +207,7 @@ impl Column for bool {
 impl Column for String {
     const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Text);
 
-    fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+    fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
         Arc::new(values.map(|value| value.map(Self::as_str)).collect::<StringArray>())
     }
 
@@ -225,7 +225,7 @@ impl<T: Column> Column for Option<T> {
         false => T::PROBLEM,
     };
 
-    fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+    fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
         T::encode(&mut values.map(|value| value.and_then(Option::as_ref)))
     }
 
@@ -237,7 +237,7 @@ impl<T: Column> Column for Option<T> {
 impl<T: ListItem> Column for Vec<T> {
     const TYPE: ColumnType = T::LIST;
 
-    fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+    fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
         T::encode_list(&mut values.map(|value| value.map(Self::as_slice)))
     }
 
@@ -260,7 +260,7 @@ list_items! { bool i8 i16 i32 i64 u16 u32 u64 f32 f64 String Vec<u8> }
 impl ListItem for u8 {
     const LIST: ColumnType = ColumnType::Scalar(ScalarType::Bytes);
 
-    fn encode_list<'a>(values: &mut dyn Iterator<Item = Option<&'a [Self]>>) -> ArrayRef {
+    fn encode_list(values: &mut dyn Iterator<Item = Option<&[Self]>>) -> ArrayRef {
         Arc::new(values.collect::<BinaryArray>())
     }
 
@@ -274,7 +274,7 @@ impl ListItem for u8 {
 impl Column for BTreeMap<String, String> {
     const TYPE: ColumnType = ColumnType::TextMap;
 
-    fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+    fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
         let (mut keys, mut texts) = (Vec::new(), Vec::new());
         let mut lengths = Vec::new();
         let mut valid = Vec::new();
@@ -337,7 +337,7 @@ mod chrono_types {
     impl Column for NaiveDate {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Date);
 
-        fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+        fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
             let days = values.map(|value| value.copied().map(types::Date32Type::from_naive_date));
             Arc::new(days.collect::<PrimitiveArray<types::Date32Type>>())
         }
@@ -356,7 +356,7 @@ mod chrono_types {
     impl Column for DateTime<Utc> {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 
-        fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+        fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
             let micros = values.map(|value| value.map(Self::timestamp_micros));
             let micros: PrimitiveArray<types::TimestampMicrosecondType> = micros.collect();
             Arc::new(micros.with_data_type(Self::TYPE.to_arrow()))
@@ -383,7 +383,7 @@ mod uuid_types {
     impl Column for Uuid {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Uuid);
 
-        fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+        fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
             let mut buffer = Self::encode_buffer();
             let mut texts = arrow::array::StringBuilder::new();
             for value in values {
@@ -418,7 +418,7 @@ mod json_types {
     impl Column for Value {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Json);
 
-        fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+        fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
             Arc::new(values.map(|value| value.map(Self::to_string)).collect::<StringArray>())
         }
 

@@ -297,8 +297,8 @@ impl FeatureDef {
             spec: FeatureSpec {
                 key: self.feature_key(),
                 id_columns: self.ids.iter().map(|id| id.name.to_owned()).collect(),
-                deps: self.deps.iter().map(DepDef::to_spec).collect(),
-                fields: self.fields.iter().map(FieldDef::to_spec).collect(),
+                deps: self.deps.iter().map(DepDef::spec).collect(),
+                fields: self.fields.iter().map(FieldDef::spec).collect(),
                 metadata: to_json_map(self.metadata),
                 description: self.description.map(str::to_owned),
             },
@@ -326,7 +326,7 @@ impl FieldDef {
         field_key(self.renamed_from.unwrap_or(self.key)).struct_key()
     }
 
-    fn to_spec(&self) -> FieldSpec {
+    fn spec(&self) -> FieldSpec {
         FieldSpec {
             key: field_key(self.key),
             code_version: self.code_version.unwrap_or(INITIAL_CODE_VERSION).to_owned(),
@@ -366,7 +366,7 @@ impl DepDef {
         self.rename.iter().find(|(from, _)| *from == column).map_or(column, |(_, to)| to)
     }
 
-    fn to_spec(&self) -> FeatureDep {
+    fn spec(&self) -> FeatureDep {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
         let rename = self.rename.iter().map(|&(from, to)| (from.to_owned(), to.to_owned()));
         FeatureDep {

@@ -532,10 +532,7 @@ fn by_field(
     let keys = maps.keys().as_string::<i32>();
     let values = maps.values().as_string::<i32>();
     let mut columns = vec![vec![None; maps.len()]; fields.len()];
-    for row in 0..maps.len() {
-        if maps.is_null(row) {
-            continue;
-        }
+    for row in (0..maps.len()).filter(|&row| maps.is_valid(row)) {
         let offset = |i: usize| usize::try_from(maps.value_offsets()[i]).unwrap_or_default();
         for entry in offset(row)..offset(row + 1) {
             let place = fields.iter().position(|field| field == keys.value(entry));

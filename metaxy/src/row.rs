@@ -89,6 +89,9 @@ impl<'a> Rows<'a> {
     }
 
     /// As many rows as the batch has; each call of `row` takes one cell of each column.
+    ///
+    /// # Errors
+    /// None: what can fail has been decoded by then. It is what the derived method ends with.
     pub fn collect<R>(self, mut row: impl FnMut() -> R) -> Result<Vec<R>, RowError> {
         Ok((0..self.batch.num_rows()).map(|_| row()).collect())
     }

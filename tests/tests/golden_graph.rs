@@ -55,8 +55,11 @@ fn versions_parents_and_names() {
             for (field, version) in field_versions {
                 let field = FieldKey::new(field).expect("a key");
                 assert_eq!(actual.fields[&field], text(version), "{name}: {key}.{field}");
-                let parents: Vec<_> =
-                    graph.parents(&key, &field).iter().map(|parent| parent.label()).collect();
+                let parents: Vec<_> = graph
+                    .parents(&key, &field)
+                    .iter()
+                    .map(metaxy::graph::ParentField::label)
+                    .collect();
                 let expected = texts(&expected["parent_fields"][field.as_str()]);
                 assert_eq!(parents, expected, "{name}: parents of {key}.{field}");
             }
@@ -118,7 +121,8 @@ fn graphs_of_record_scenarios_are_valid() {
     for scenario in golden["records"].as_array().expect("a list of scenarios") {
         let shorts = scenario["features"].as_array().expect("a list").iter().enumerate();
         let definitions = shorts.map(|(index, short)| golden::definition(short, index));
-        FeatureGraph::build(definitions.collect()).expect(text(&scenario["name"]));
+        FeatureGraph::build(definitions.collect())
+            .unwrap_or_else(|errors| panic!("{}: {errors}", text(&scenario["name"])));
     }
 }
 

@@ -164,7 +164,7 @@ impl Backend for DuckDb {
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             tokio::task::spawn_blocking(move || {
-                resolve(shared, &feature, rows, tell_counts, &sender)
+                resolve(&shared, &feature, rows, tell_counts, &sender);
             });
             let counts = counts
                 .await
@@ -237,7 +237,7 @@ impl Backend for DuckDb {
 
 /// Resolves on the current thread: counts first, then batches for as long as somebody takes them.
 fn resolve(
-    shared: Arc<Shared>,
+    shared: &Shared,
     feature: &FeatureContext,
     rows: bool,
     tell_counts: oneshot::Sender<Result<Counts>>,

@@ -136,7 +136,7 @@ impl Answer<'_> {
 
         let reason_texts: Vec<String> = (0..8).map(reason_text).collect();
         let reason_of = |k: usize, row: usize| {
-            let bits = reasons[k].is_valid(row).then(|| reasons[k].value(row)).unwrap_or_default();
+            let bits = if reasons[k].is_valid(row) { reasons[k].value(row) } else { 0 };
             let text = reason_texts.get(usize::try_from(bits).unwrap_or_default())?;
             (!text.is_empty()).then_some(text.as_str())
         };

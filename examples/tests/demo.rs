@@ -1,0 +1,23 @@
+//! The demo on `sample`: what it prints is in a snapshot, and the README shows the same.
+
+use std::fs;
+use std::path::Path;
+
+use metaxy_examples::demo;
+
+#[tokio::test]
+async fn each_change_costs_what_the_readme_says() {
+    let member = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut out = Vec::new();
+    demo::run(&member.join("sample"), &mut out).await.unwrap();
+    let out = String::from_utf8(out).unwrap();
+    insta::assert_snapshot!(out);
+
+    let readme = fs::read_to_string(member.join("README.md")).unwrap();
+    let blocks = readme.split("```").skip(1).step_by(2);
+    let shown: Vec<&str> = blocks.filter_map(|block| block.strip_prefix("text\n")).collect();
+    assert!(!shown.is_empty());
+    for block in shown {
+        assert!(out.contains(block.trim_end()), "the README shows what is not printed:\n{block}");
+    }
+}
