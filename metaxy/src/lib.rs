@@ -147,3 +147,8 @@ pub use metaxy_derive::{Column, Feature, Row};
 pub use metaxy_sql::{ColumnType, HashAlgorithm, ScalarType};
 pub use row::{Row, RowError};
 pub use store::{BatchStream, Compat, Samples, Store, WriteError};
+
+/// The snippets of the README, as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
