@@ -120,6 +120,12 @@ fn write_object(out: &mut String, members: &Map<String, Value>, sorted: bool) {
 
 fn write_text(out: &mut String, text: &str) {
     out.push('"');
+    let is_plain = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),

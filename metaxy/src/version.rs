@@ -143,9 +143,10 @@ impl Hash {
         for part in parts {
             hasher.update(part.as_bytes());
         }
-        let mut text = hex::encode(hasher.finalize());
-        text.truncate(self.length);
-        text
+        let mut text = [0; 64];
+        hex::encode_to_slice(hasher.finalize(), &mut text).expect("SHA-256 has 32 bytes");
+        let length = self.length.min(text.len());
+        text[..length].iter().copied().map(char::from).collect()
     }
 }
 

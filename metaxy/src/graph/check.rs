@@ -36,17 +36,17 @@ pub(super) fn unique(sorted: &mut Vec<Arc<FeatureDefinition>>, errors: &mut Erro
 
 /// A table belongs to one feature, and none to a system table.
 pub(super) fn tables(features: &Features, errors: &mut Errors) {
-    let mut by_table: BTreeMap<String, Vec<FeatureSite>> = BTreeMap::new();
+    let mut by_table: BTreeMap<String, Vec<&FeatureDefinition>> = BTreeMap::new();
     for definition in features.values() {
         let table = definition.spec.key.table_name();
-        let feature = FeatureSite::of(definition);
         if table.starts_with(SYSTEM_TABLES) {
-            errors.push(GraphError::ReservedKey { feature: feature.clone() });
+            errors.push(GraphError::ReservedKey { feature: FeatureSite::of(definition) });
         }
-        by_table.entry(table).or_default().push(feature);
+        by_table.entry(table).or_default().push(definition);
     }
     for (table, features) in by_table {
         if features.len() > 1 {
+            let features = features.into_iter().map(FeatureSite::of).collect();
             errors.push(GraphError::TableCollision { table, features });
         }
     }
@@ -313,8 +313,11 @@ impl Edge<'_> {
 }
 
 fn renames(edge: &Edge<'_>, errors: &mut Errors) {
-    let (feature, upstream) = edge.sites();
     let renames: Vec<_> = edge.dep.renames().collect();
+    if renames.is_empty() {
+        return;
+    }
+    let (feature, upstream) = edge.sites();
     let is_renamed = |column: &str| renames.iter().any(|(from, _)| *from == column);
     let ids = edge.upstream.spec.id_columns.iter();
     let columns = edge.upstream.columns.iter().flatten();
@@ -361,12 +364,12 @@ fn select(edge: &Edge<'_>, errors: &mut Errors) {
 
 /// The ids of a feature and those of an upstream have to go together.
 fn lineage(edge: &Edge<'_>, errors: &mut Errors) {
-    let (feature, upstream) = edge.sites();
     let (lineage, on) = match &edge.dep.lineage {
         Lineage::Identity => {
             let foreign = edge.upstream_ids().filter(|id| !edge.is_id(id));
             let columns: Vec<_> = foreign.map(str::to_owned).collect();
             if !columns.is_empty() {
+                let (feature, upstream) = edge.sites();
                 errors.push(GraphError::IdentityIds { feature, upstream, columns });
             }
             return;
@@ -374,6 +377,7 @@ fn lineage(edge: &Edge<'_>, errors: &mut Errors) {
         Lineage::Aggregation { on } => ("aggregation", on.as_deref()),
         Lineage::Expansion { on, .. } => ("expansion", Some(on.as_slice())),
     };
+    let (feature, upstream) = edge.sites();
     if let Some(on) = on
         && (on.is_empty() || on.iter().enumerate().any(|(i, column)| on[..i].contains(column)))
     {
@@ -470,9 +474,8 @@ pub(super) fn resolved(
     features: &Features,
     errors: &mut Errors,
 ) {
-    let (feature, field) = (FeatureSite::of(definition), field.key.clone());
     for unresolved in unresolved {
-        let (feature, field) = (feature.clone(), field.clone());
+        let (feature, field) = (FeatureSite::of(definition), field.key.clone());
         errors.push(match unresolved {
             Unresolved::Undeclared(upstream) => {
                 GraphError::UndeclaredUpstream { feature, field, upstream }

@@ -104,10 +104,13 @@ impl Topology {
     /// One shortest cycle through the smallest feature of every set of features that reach each
     /// other, each feature followed by one that it is computed from. So each knot is reported once.
     pub(super) fn cycles(&self) -> Vec<Vec<usize>> {
-        let mut cycles: Vec<_> = tarjan_scc(&self.graph)
-            .into_iter()
-            .filter_map(|knot| self.shortest_cycle(knot.into_iter().min()?.index()))
-            .collect();
+        // Most features are a set of their own, and in no cycle unless they depend on themselves.
+        let is_knot = |set: &Vec<NodeIndex>| {
+            set.len() > 1 || set.iter().any(|node| self.graph.contains_edge(*node, *node))
+        };
+        let knots = tarjan_scc(&self.graph).into_iter().filter(is_knot);
+        let mut cycles: Vec<_> =
+            knots.filter_map(|knot| self.shortest_cycle(knot.into_iter().min()?.index())).collect();
         cycles.sort();
         cycles
     }

@@ -17,12 +17,12 @@ fn check(spec: &serde_json::Value, expected: &[&str]) {
 }
 
 /// A spec with one upstream.
-fn with_dep(dep: serde_json::Value) -> serde_json::Value {
+fn with_dep(dep: &serde_json::Value) -> serde_json::Value {
     json!({"key": "a", "id_columns": ["id"], "deps": [dep]})
 }
 
 /// A spec with one field.
-fn with_field(field: serde_json::Value) -> serde_json::Value {
+fn with_field(field: &serde_json::Value) -> serde_json::Value {
     json!({"key": "a", "id_columns": ["id"], "fields": [field]})
 }
 
@@ -72,7 +72,7 @@ fn no_fields_and_an_empty_list_differ() {
 #[test]
 fn a_file_may_carry_any_code_version() {
     for code_version in ["", "1|2", "é"] {
-        let spec = read(&with_field(json!({"key": "x", "code_version": code_version})));
+        let spec = read(&with_field(&json!({"key": "x", "code_version": code_version})));
         assert_eq!(spec.fields[0].code_version, code_version);
     }
 }
@@ -115,13 +115,13 @@ fn mistakes_of_a_feature() {
 #[test]
 fn mistakes_of_a_field() {
     check(
-        &with_field(json!({"key": "x", "code_version": 1})),
+        &with_field(&json!({"key": "x", "code_version": 1})),
         &[
             "feature `a`, field `x`, `fields[0].code_version`: expected a text, found `1`; put it in quotes: `\"1\"`",
         ],
     );
     check(
-        &with_field(json!({"key": "x", "dep": [], "deps": "all"})),
+        &with_field(&json!({"key": "x", "dep": [], "deps": "all"})),
         &[
             "feature `a`, field `x`, `fields[0]`: unknown member `dep`, the nearest is `deps`; expected one of `key`, `code_version`, `deps`",
             "feature `a`, field `x`, `fields[0].deps`: `all` is unknown; expected `__METAXY_ALL_DEP__`",
@@ -129,7 +129,7 @@ fn mistakes_of_a_field() {
     );
     check(
         &with_field(
-            json!({"key": "x", "deps": [{"feature": "b", "fields": "*"}, {"fields": []}, 1]}),
+            &json!({"key": "x", "deps": [{"feature": "b", "fields": "*"}, {"fields": []}, 1]}),
         ),
         &[
             "feature `a`, field `x`, `fields[0].deps[0].fields`: `*` is unknown; expected `__METAXY_ALL_DEP__`",
@@ -138,7 +138,7 @@ fn mistakes_of_a_field() {
         ],
     );
     check(
-        &with_field(json!("X")),
+        &with_field(&json!("X")),
         &[
             "feature `a`, `fields[0]`: `X` is not a key: only lower-case ASCII letters, digits, `_`, `-` and `/` are allowed",
         ],
@@ -148,13 +148,13 @@ fn mistakes_of_a_field() {
 #[test]
 fn mistakes_of_an_upstream() {
     check(
-        &with_dep(json!({"feature": "b", "filters": [], "sql_filters": []})),
+        &with_dep(&json!({"feature": "b", "filters": [], "sql_filters": []})),
         &[
             "feature `a`, `deps[0].filters`: `filters` is another name of `sql_filters`, and both are given; remove one",
         ],
     );
     check(
-        &with_dep(json!({"feature": "b", "filters": "x = 1", "optional": 1, "rename": ["x"]})),
+        &with_dep(&json!({"feature": "b", "filters": "x = 1", "optional": 1, "rename": ["x"]})),
         &[
             "feature `a`, `deps[0].rename`: expected an object of names upstream and names here, found `[\"x\"]`",
             "feature `a`, `deps[0].filters`: expected a list of filters, found `\"x = 1\"`; write `[\"x = 1\"]`",
@@ -162,39 +162,39 @@ fn mistakes_of_an_upstream() {
         ],
     );
     check(
-        &with_dep(json!({"feature": "b", "lineage": {"type": "1:1"}})),
+        &with_dep(&json!({"feature": "b", "lineage": {"type": "1:1"}})),
         &[
             "feature `a`, `deps[0].lineage`: unknown member `type`; expected one of `relationship`",
             "feature `a`, `deps[0].lineage`: `relationship` is missing; say which one, `\"relationship\": {\"type\": \"1:1\"}`",
         ],
     );
     check(
-        &with_dep(json!({"feature": "b", "lineage": {"relationship": {"type": "1:n"}}})),
+        &with_dep(&json!({"feature": "b", "lineage": {"relationship": {"type": "1:n"}}})),
         &[
             "feature `a`, `deps[0].lineage.relationship.type`: `1:n` is unknown; expected one of `1:1`, `N:1`, `1:N`",
         ],
     );
     check(
-        &with_dep(json!({"feature": "b", "lineage": {"relationship": {"type": "1:N"}}})),
+        &with_dep(&json!({"feature": "b", "lineage": {"relationship": {"type": "1:N"}}})),
         &[
             "feature `a`, `deps[0].lineage.relationship`: `on` is missing; name the columns of the parent, `\"on\": [\"id\"]`",
         ],
     );
     check(
-        &with_dep(json!({"feature": "b", "lineage": {"relationship": {"type": "1:1", "on": []}}})),
+        &with_dep(&json!({"feature": "b", "lineage": {"relationship": {"type": "1:1", "on": []}}})),
         &[
             "feature `a`, `deps[0].lineage.relationship`: unknown member `on`; expected one of `type`",
         ],
     );
     check(
-        &with_dep(json!({"feature": "b", "fields_mapping": {"mapping": {"match_suffix": true}}})),
+        &with_dep(&json!({"feature": "b", "fields_mapping": {"mapping": {"match_suffix": true}}})),
         &[
             "feature `a`, `deps[0].fields_mapping.mapping`: `type` is missing; expected one of `default`, `specific`, `all`, `none`",
         ],
     );
     check(
         &with_dep(
-            json!({"feature": "b", "fields_mapping": {"mapping": {"type": "specific", "mapping": {"x": "y", "X": []}}}}),
+            &json!({"feature": "b", "fields_mapping": {"mapping": {"type": "specific", "mapping": {"x": "y", "X": []}}}}),
         ),
         &[
             "feature `a`, `deps[0].fields_mapping.mapping.mapping.x`: expected a list of field keys, found `\"y\"`; write `[\"y\"]`",
@@ -236,7 +236,7 @@ fn a_file_of_definitions() {
 
 #[test]
 fn serde() {
-    let spec = read(&with_dep(json!("b")));
+    let spec = read(&with_dep(&json!("b")));
     let text = serde_json::to_string(&spec).unwrap();
     assert_eq!(serde_json::from_str::<FeatureSpec>(&text).unwrap(), spec);
     let error = serde_json::from_str::<FeatureSpec>("{}").unwrap_err().to_string();
@@ -369,6 +369,6 @@ proptest! {
         let mut spec = json!({"key": "a", "id_columns": ["id"]});
         spec[&member] = value.clone();
         let _ = FeatureSpec::from_json(&spec);
-        let _ = FeatureSpec::from_json(&with_dep(json!({ "feature": "b", "lineage": value })));
+        let _ = FeatureSpec::from_json(&with_dep(&json!({ "feature": "b", "lineage": value })));
     }
 }
