@@ -58,12 +58,12 @@ pub(crate) fn row(model: &RowModel) -> TokenStream {
 
 /// `#[derive(Column)]`.
 ///
-/// ```ignore
+/// ```text
 /// const __INNER: InnerCodec<String> = InnerCodec::<String>::new();
 /// impl Column for VideoId {
 ///     const TYPE: ColumnType = __INNER.ty();
 ///     const NULLABLE: bool = __INNER.is_nullable();
-///     fn encode<'a>(values: &mut dyn Iterator<Item = Option<&'a Self>>) -> ArrayRef {
+///     fn encode(values: &mut dyn Iterator<Item = Option<&Self>>) -> ArrayRef {
 ///         __INNER.encode(values, |value| &value.0)
 ///     }
 ///     fn decode(array: &dyn Array) -> Result<Vec<Option<Self>>, DecodeError> {
@@ -95,8 +95,8 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
                     const TYPE: __p::ColumnType = __INNER.ty();
                     const NULLABLE: __p::bool = __INNER.is_nullable();
 
-                    fn encode<'a>(
-                        __values: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
+                    fn encode(
+                        __values: &mut dyn __p::Iterator<Item = __p::Option<&Self>>,
                     ) -> __p::ArrayRef {
                         __INNER.encode(__values, |__value| &__value.#member)
                     }
@@ -133,8 +133,8 @@ pub(crate) fn column(model: &ColumnModel) -> TokenStream {
                 impl __p::Column for #ident {
                     const TYPE: __p::ColumnType = __p::TEXT;
 
-                    fn encode<'a>(
-                        __values: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
+                    fn encode(
+                        __values: &mut dyn __p::Iterator<Item = __p::Option<&Self>>,
                     ) -> __p::ArrayRef {
                         __p::encode_text(__values, |__value| match __value { #(#to_text,)* })
                     }
@@ -416,7 +416,7 @@ enum RowColumns {
 
 /// How rows are read: every column is decoded whole, then each row takes one cell of each.
 ///
-/// ```ignore
+/// ```text
 /// impl Row for Video {
 ///     fn decode(batch: &RecordBatch) -> Result<Vec<Self>, RowError> {
 ///         let rows = Rows::new("Video", batch);
@@ -455,7 +455,7 @@ fn row_impl(ident: &Ident, name: &str, members: &[Member], columns: RowColumns) 
     }
 }
 
-/// ```ignore
+/// ```text
 /// impl Feature for Video {
 ///     type Fields = VideoFields;
 ///     type Columns = VideoColumns;

@@ -75,8 +75,8 @@ pub(crate) fn column(input: &DeriveInput) -> TokenStream {
             impl __p::Column for #ident {
                 const TYPE: __p::ColumnType = __p::TEXT;
 
-                fn encode<'a>(
-                    _: &mut dyn __p::Iterator<Item = __p::Option<&'a Self>>,
+                fn encode(
+                    _: &mut dyn __p::Iterator<Item = __p::Option<&Self>>,
                 ) -> __p::ArrayRef {
                     __p::broken()
                 }

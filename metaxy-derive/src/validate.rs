@@ -56,7 +56,7 @@ pub(crate) fn column(errors: &mut Errors, model: &ColumnModel) {
 }
 
 /// The grammar of keys, as in `metaxy::key`, which looks at every key again in a constant.
-fn key_problem(text: &str) -> Option<&'static str> {
+pub(crate) fn key_problem(text: &str) -> Option<&'static str> {
     let first_of_all = text.chars().next();
     for part in text.split('/') {
         let Some(first) = part.chars().next() else {

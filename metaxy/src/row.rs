@@ -278,9 +278,9 @@ impl<T> InnerCodec<T> {
     }
 
     /// The array of the members that `get` borrows.
-    pub fn encode<'a, R: 'a>(
+    pub fn encode<R>(
         &self,
-        values: &mut dyn Iterator<Item = Option<&'a R>>,
+        values: &mut dyn Iterator<Item = Option<&R>>,
         get: fn(&R) -> &T,
     ) -> ArrayRef {
         (self.column.encode)(&mut values.map(|value| value.map(get)))

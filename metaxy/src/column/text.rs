@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// Makes a text array of the names that `name` gives.
 #[doc(hidden)]
-pub fn encode_text<'a, T: Column>(
-    values: &mut dyn Iterator<Item = Option<&'a T>>,
+pub fn encode_text<T: Column>(
+    values: &mut dyn Iterator<Item = Option<&T>>,
     name: fn(&T) -> &'static str,
 ) -> ArrayRef {
     Arc::new(values.map(|value| value.map(name)).collect::<StringArray>())
