@@ -96,50 +96,26 @@ impl DuckDb {
         .await
     }
 
-    /// Runs a statement whose rows are handed on one batch at a time, on a thread and a connection
-    /// of its own. `begin` prepares within the transaction and gives the text; `each` sees every
-    /// batch and says whether to go on.
-    fn stream<B, E>(
-        shared: Arc<Shared>,
-        begin: B,
-        mut each: E,
-    ) -> impl FnOnce() -> Result<()> + Send
-    where
-        B: FnOnce(&Connection) -> Result<Option<String>> + Send,
-        E: FnMut(RecordBatch) -> Result<bool> + Send,
-    {
-        move || {
-            let connection = shared.connect()?;
-            // One snapshot for what the statement is made from and what it sees.
-            run(&connection, "BEGIN TRANSACTION")?;
-            if let Some(sql) = begin(&connection)? {
-                tracing::debug!(sql, "statement");
-                let mut statement = connection.prepare(&sql).map_err(database_error)?;
-                drop(statement.stream_arrow([]).map_err(database_error)?);
-                while let Some(rows) = statement.step().map_err(database_error)? {
-                    if !each(RecordBatch::from(&rows))? {
-                        break;
-                    }
-                }
-            }
-            Ok(())
-        }
-    }
-
-    /// A stream of the rows of a statement, once it has begun.
-    async fn batches<B>(&self, begin: B) -> Result<BatchStream>
-    where
-        B: FnOnce(&Connection) -> Result<Option<String>> + Send + 'static,
-    {
+    /// A stream of the rows of a statement, once it has begun. `make` gives the text, from what it
+    /// sees in the snapshot that the statement sees too.
+    async fn batches(
+        &self,
+        make: impl FnOnce(&Connection) -> Result<String> + Send + 'static,
+    ) -> Result<BatchStream> {
+        let shared = Arc::clone(&self.shared);
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        let failures = sender.clone();
-        let work = Self::stream(Arc::clone(&self.shared), begin, move |batch| {
-            Ok(sender.blocking_send(in_utc(&batch)).is_ok())
-        });
         tokio::task::spawn_blocking(move || {
+            let work = || -> Result<()> {
+                let connection = shared.connect()?;
+                run(&connection, "BEGIN TRANSACTION")?;
+                let sql = make(&connection)?;
+                for_each_batch(&connection, &sql, |batch| {
+                    Ok(sender.blocking_send(in_utc(&batch)).is_ok())
+                })
+            };
             if let Err(error) = work() {
                 // Without a reader nobody is left to be told.
-                let _ = failures.blocking_send(Err(error));
+                let _ = sender.blocking_send(Err(error));
             }
         });
         begun(receiver).await
@@ -182,7 +158,7 @@ impl Backend for DuckDb {
         self.batches(move |connection| {
             let tables = look(connection, &feature)?;
             let plan = Planner { feature: &feature, tables: &tables }.read(options)?;
-            Ok(Some(print(&lower::read(&plan), &DuckDbDialect)?))
+            Ok(print(&lower::read(&plan), &DuckDbDialect)?)
         })
         .boxed()
     }
@@ -231,7 +207,7 @@ impl Backend for DuckDb {
     }
 
     fn read_file(&self, path: PathBuf) -> BoxFuture<'_, Result<BatchStream>> {
-        self.batches(move |_| Ok(Some(file_statement(&path)?))).boxed()
+        self.batches(move |_| file_statement(&path)).boxed()
     }
 }
 
@@ -254,24 +230,19 @@ fn resolve(
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
         let sql = print(&statement, &DuckDbDialect)?;
-        tracing::debug!(sql, "statement");
-        let mut statement = connection.prepare(&sql).map_err(database_error)?;
-        drop(statement.stream_arrow([]).map_err(database_error)?);
-        while let Some(answer) = statement.step().map_err(database_error)? {
-            let answer = RecordBatch::from(&answer);
-            let Some(increment) = Answer(&answer).take_counts(&mut counts)? else { continue };
+        for_each_batch(&connection, &sql, |answer| {
+            let Some(increment) = Answer(&answer).take_counts(&mut counts)? else {
+                return Ok(true);
+            };
             // A row of the increment comes after all counts.
             if let Some(tell) = tell_counts.take()
                 && tell.send(Ok(counts)).is_err()
             {
-                return Ok(());
+                return Ok(false);
             }
             let batch = Answer(&increment).increment(feature, plan).and_then(|b| in_utc(&b));
-            if sender.blocking_send(batch).is_err() {
-                return Ok(());
-            }
-        }
-        Ok(())
+            Ok(sender.blocking_send(batch).is_ok())
+        })
     })();
     match (result, tell_counts) {
         (Ok(()), Some(tell)) => drop(tell.send(Ok(counts))),
@@ -335,15 +306,32 @@ fn run_ast(connection: &Connection, statement: &metaxy_sql::ast::Statement) -> R
     run(connection, &print(statement, &DuckDbDialect)?)
 }
 
-/// The rows of a statement that gives few.
-fn rows(connection: &Connection, sql: &str) -> Result<Vec<RecordBatch>> {
+/// Hands on the rows of a statement one batch at a time, as the engine makes them, until `each` says
+/// that it has seen enough.
+fn for_each_batch(
+    connection: &Connection,
+    sql: &str,
+    mut each: impl FnMut(RecordBatch) -> Result<bool>,
+) -> Result<()> {
     tracing::debug!(sql, "statement");
     let mut statement = connection.prepare(sql).map_err(database_error)?;
-    drop(statement.query_arrow([]).map_err(database_error)?);
-    let mut batches = Vec::new();
+    // The iterator that this gives panics when the engine fails in mid-stream; stepping does not.
+    drop(statement.stream_arrow([]).map_err(database_error)?);
     while let Some(rows) = statement.step().map_err(database_error)? {
-        batches.push(RecordBatch::from(&rows));
+        if !each(RecordBatch::from(&rows))? {
+            break;
+        }
     }
+    Ok(())
+}
+
+/// The rows of a statement that gives few.
+fn rows(connection: &Connection, sql: &str) -> Result<Vec<RecordBatch>> {
+    let mut batches = Vec::new();
+    for_each_batch(connection, sql, |batch| {
+        batches.push(batch);
+        Ok(true)
+    })?;
     Ok(batches)
 }
 
