@@ -55,16 +55,8 @@ impl Pipeline {
     /// # Errors
     /// If the store cannot be opened, or was made for other features.
     pub async fn open(folder: impl Into<PathBuf>, url: &str, rules: SymbolRules) -> Result<Self> {
-        let graph = FeatureGraph::of::<(Overview, Freshness)>()?;
-        let mut definitions: Vec<_> = graph.iter().cloned().collect();
-        for definition in definitions.iter_mut().filter(|d| d.spec.key == Index::key()) {
-            for field in &mut definition.spec.fields {
-                if field.key.as_str() == Index::FIELDS.symbols.key() {
-                    field.code_version = rules.code_version().to_owned();
-                }
-            }
-        }
-        let graph = FeatureGraph::build(definitions)?;
+        let graph = FeatureGraph::of::<(Overview, Freshness)>()?
+            .with_code_version("files/index.symbols", rules.code_version())?;
         let store = Store::open(url).graph(graph).create_tables(true).await?;
         Ok(Self { folder: Arc::from(folder.into()), store, rules })
     }

@@ -7,11 +7,11 @@
 //!
 //! | check | about | token |
 //! |---|---|---|
-//! | [`keys`] | the grammar of keys | the feature's key |
+//! | [`keys`](fn@keys) | the grammar of keys | the feature's key |
 //! | [`keys_upstream`] | one key, one feature, among everything upstream | the feature's key |
 //! | [`once`] | an upstream that is listed twice under two names | the second one |
 //! | [`acyclic`] | cycles, with their path | the upstream, from the smallest key |
-//! | [`ids`] | ids that an upstream shares, or fails to share | the upstream |
+//! | [`ids`](fn@ids) | ids that an upstream shares, or fails to share | the upstream |
 //! | [`renamed`] | a new name that the upstream already has | the new name |
 //! | [`on`] | columns that name a group or a parent | the column |
 //! | [`listed`] | a field of a feature that is no upstream | the feature in `Feature::field` |
