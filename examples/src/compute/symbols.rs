@@ -173,7 +173,7 @@ mod tests {
     fn definitions_are_found() {
         check("pub fn a() {}", &["fn a"]);
         check("pub(crate) struct A<'a>(&'a str); enum B {}", &["struct A", "enum B"]);
-        check("unsafe trait T { type X; const fn f() {} }", &["trait T", "type X", "fn f"]);
+        check("pub trait T { type X; const fn f() {} }", &["trait T", "type X", "fn f"]);
         check("static mut S: u8 = 0; const _: () = ();", &["static S"]);
         check("fn r#type() {}", &["fn r#type"]);
     }
