@@ -12,7 +12,7 @@ use crate::store::backend::{
     BatchStream, Delete, FeatureContext, Layout, SyncOptions, WriteOptions, Written,
 };
 use crate::store::stage::{Stager, Types, layout};
-use crate::store::writer::{staged, typed_layout};
+use crate::store::writer::{check_versions, staged, typed_layout};
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -154,7 +154,9 @@ impl<F> Sync<F> {
         let feature = self.root()?;
         let kind = std::mem::replace(&mut self.samples.0, Kind::Batches(Vec::new()));
         let (mut batches, types): (BatchStream, Types) = match kind {
-            Kind::File(path) => (self.store.backend.read_file(path).await?, Types::Converted),
+            Kind::File(path) => {
+                (self.store.backend.read_file(feature.clone(), path).await?, Types::Converted)
+            }
             Kind::Batches(batches) => {
                 (futures::stream::iter(batches.into_iter().map(Ok)).boxed(), Types::Exact)
             }
@@ -191,13 +193,14 @@ impl<F: Feature> Sync<F> {
         let layout = typed_layout::<F>(&feature)?;
         let mut rows = Vec::with_capacity(records.len());
         let mut versions = Vec::with_capacity(records.len());
-        for record in records {
-            if let Outcome::Record { record, fields } = Outcome::of_root(&feature, record)? {
+        for (row, record) in records.into_iter().enumerate() {
+            if let Outcome::Record { record, fields } = Outcome::of_root(&feature, record, row)? {
+                check_versions(&feature, &layout, &record, &fields, row)?;
                 rows.push(record);
                 versions.push(fields);
             }
         }
-        let batch = staged(&feature, &layout, &rows, &versions)?;
+        let batch = staged(&layout, &rows, &versions)?;
         self.run(feature, layout, futures::stream::iter([Ok(batch)]).boxed()).await
     }
 }

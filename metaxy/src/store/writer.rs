@@ -150,10 +150,12 @@ impl<F: Feature> Writer<F> {
             let session = session.await?;
             self.open = Some(Open { feature, layout, session });
         }
-        let feature = &self.open.as_ref().expect("it was just opened").feature;
+        let open = self.open.as_ref().expect("it was just opened");
+        let feature = &open.feature;
+        let row = usize::try_from(self.committed.rows).unwrap_or_default() + self.uncommitted;
         let outcome = match item.into().0 {
             Source::Done(outcome) => outcome,
-            Source::Record(record) if feature.is_root() => Outcome::of_root(feature, record)?,
+            Source::Record(record) if feature.is_root() => Outcome::of_root(feature, record, row)?,
             Source::Record(_) => return Err(write_error(feature, WriteError::WithoutJob)),
         };
         match outcome {
@@ -162,6 +164,8 @@ impl<F: Feature> Writer<F> {
                 self.committed.failed.push(format!("{record}: {error}"));
             }
             Outcome::Record { record, fields } => {
+                // A record that is refused takes no other one with it.
+                check_versions(feature, &open.layout, &record, &fields, row)?;
                 self.records.push(record);
                 self.versions.push(fields);
                 self.uncommitted += 1;
@@ -184,7 +188,7 @@ impl<F: Feature> Writer<F> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let records = std::mem::take(&mut self.records);
         let versions = std::mem::take(&mut self.versions);
-        let batch = staged(&open.feature, &open.layout, &records, &versions)?;
+        let batch = staged(&open.layout, &records, &versions)?;
         open.session.stage(batch).await
     }
 
@@ -241,9 +245,33 @@ pub(crate) fn typed_layout<F: Feature>(feature: &FeatureContext) -> Result<Layou
     Ok(layout)
 }
 
+/// Refuses a version that would make two histories look alike.
+pub(crate) fn check_versions<F: Feature>(
+    feature: &FeatureContext,
+    layout: &Layout,
+    record: &F,
+    computed: &[FieldVersions],
+    row: usize,
+) -> Result<()> {
+    for (k, (given, computed)) in record.data_versions().into_iter().zip(computed).enumerate() {
+        let version = data_version(given, computed);
+        if version.is_empty() || version.contains('|') {
+            return Err(write_error(
+                feature,
+                WriteError::BadVersion {
+                    row,
+                    id: show_ids(feature, &record.ids()),
+                    field: layout.fields[k].clone(),
+                    version: version.to_owned(),
+                },
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Structs as a staged batch.
 pub(crate) fn staged<F: Feature>(
-    feature: &FeatureContext,
     layout: &Layout,
     records: &[F],
     versions: &[Vec<FieldVersions>],
@@ -251,22 +279,10 @@ pub(crate) fn staged<F: Feature>(
     let n_fields = layout.fields.len();
     let mut provenances: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
     let mut data_versions: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
-    for (row, (record, versions)) in records.iter().zip(versions).enumerate() {
+    for (record, versions) in records.iter().zip(versions) {
         for (k, (given, computed)) in record.data_versions().into_iter().zip(versions).enumerate() {
-            let version = data_version(given, computed);
-            if version.is_empty() || version.contains('|') {
-                return Err(write_error(
-                    feature,
-                    WriteError::BadVersion {
-                        row,
-                        id: show_ids(feature, &record.ids()),
-                        field: layout.fields[k].clone(),
-                        version: version.to_owned(),
-                    },
-                ));
-            }
             provenances[k].push(&computed.provenance);
-            data_versions[k].push(version);
+            data_versions[k].push(data_version(given, computed));
         }
     }
     let mut arrays = F::encode(records);
