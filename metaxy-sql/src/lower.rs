@@ -16,14 +16,26 @@ pub use write::{append, definitions, duplicates, latest_time, stage, table, tomb
 use crate::ast::build::{
     and, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
 };
-use crate::ast::{Expr, Select};
+use crate::ast::{Expr, From, Select};
 use crate::functions::Function;
+use crate::ident::Ident;
 use crate::plan::{ByField, FieldDefinition, Hash, Records};
 use crate::system;
 
 /// The name of the n-th id in every generated relation.
 fn id(index: usize) -> String {
     format!("id{index}")
+}
+
+/// The name of a part of a statement. No table of a feature has an `@` in its name, so that a feature
+/// may be called `current`.
+fn part(text: &str) -> Ident {
+    name(format!("@{text}"))
+}
+
+/// A part of a statement as the first relation of another one.
+fn from_part(text: &str, alias: &str) -> From {
+    from(part(text).as_str(), alias)
 }
 
 /// The ids of a table.
@@ -59,6 +71,12 @@ fn is_latest(records: &Records, alias: &str, as_of: Option<Expr>) -> Expr {
 /// That a row is no tombstone.
 fn is_live(alias: &str) -> Expr {
     is_null(col(alias, system::DELETED_AT))
+}
+
+/// That a row is a record at all: rows without an id can stand in tables of other programs, and
+/// would be new and orphaned for ever, since they equal nothing (H3).
+fn has_ids(records: &Records, alias: &str) -> Expr {
+    and(ids_of(records, alias).into_iter().map(is_set))
 }
 
 /// The text of one field in a by-field column; NULL if it has none.

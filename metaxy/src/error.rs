@@ -114,6 +114,19 @@ pub enum Error {
         /// The columns.
         columns: Vec<String>,
     },
+    /// A column that the engine cannot tell from something of its own.
+    #[error(
+        "the table `{table}` cannot have a column `{column}`: {engine} gives the address of a row \
+         under this name; call it something else, `#[metaxy(name = \"..\")]` in a struct"
+    )]
+    ReservedColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The engine.
+        engine: &'static str,
+    },
     /// A table was written with other id columns than the feature has today.
     #[error(
         "`{feature}` has the id columns {today}, but its table was written with {recorded}; records \

@@ -266,6 +266,10 @@ impl<F: Feature, I: Row> Jobs<F, I> {
 
     fn accept(&mut self, batch: &RecordBatch) -> Result<()> {
         let batch = writable(batch)?;
+        if batch.num_rows() == 0 {
+            // Without the table of an upstream its columns have no type, and there are no jobs.
+            return Ok(());
+        }
         let definition = self.feature.definition();
         let ids = ids_of(&batch, &definition.spec.id_columns, definition.columns.as_deref())?;
         let inputs = I::decode(&batch)?;
@@ -424,8 +428,8 @@ pub(crate) enum Outcome<F> {
 }
 
 impl<F: Feature> Outcome<F> {
-    /// The outcome for a record of a root, which is its own source.
-    pub(crate) fn of_root(feature: &FeatureContext, record: F) -> Result<Self> {
+    /// The outcome for a record of a root, the n-th of its write, which is its own source.
+    pub(crate) fn of_root(feature: &FeatureContext, record: F, row: usize) -> Result<Self> {
         let names = feature.field_names();
         let provenances = record
             .data_versions()
@@ -439,7 +443,7 @@ impl<F: Feature> Outcome<F> {
                     Err(write_error(
                         feature,
                         WriteError::MissingVersion {
-                            row: 0,
+                            row,
                             id: pairs.collect::<Vec<_>>().join(", "),
                             what: "data version",
                             field: name.clone(),

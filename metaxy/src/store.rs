@@ -185,7 +185,7 @@ impl Store {
     /// Records that are not there, or deleted already, are left alone.
     ///
     /// # Errors
-    /// When the rows lack an id column, or the store fails.
+    /// When the rows lack an id column or a value in one, or the store fails.
     #[tracing::instrument(skip_all, fields(feature = %key))]
     pub async fn delete_of(
         &self,
@@ -193,47 +193,12 @@ impl Store {
         ids: &[arrow::array::RecordBatch],
     ) -> Result<Written> {
         let feature = self.feature(key)?;
-        let names = &feature.definition().spec.id_columns;
-        let batches = ids
-            .iter()
-            .map(|batch| {
-                let places: Option<Vec<usize>> =
-                    names.iter().map(|name| batch.schema().index_of(name).ok()).collect();
-                let places = places.ok_or_else(|| {
-                    stage::write_error(
-                        &feature,
-                        WriteError::Columns {
-                            unknown: Vec::new(),
-                            missing: names
-                                .iter()
-                                .filter(|name| batch.column_by_name(name).is_none())
-                                .cloned()
-                                .collect(),
-                            expected: names.clone(),
-                        },
-                    )
-                })?;
-                let ids = batch.project(&places)?;
-                let fields = ids
-                    .schema()
-                    .fields()
-                    .iter()
-                    .enumerate()
-                    .map(|(i, field)| {
-                        arrow::datatypes::Field::new(
-                            format!("id{i}"),
-                            field.data_type().clone(),
-                            true,
-                        )
-                    })
-                    .collect::<Vec<_>>();
-                let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-                Ok(arrow::array::RecordBatch::try_new(schema, ids.columns().to_vec())?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        if batches.is_empty() {
-            return Ok(Written::default());
-        }
+        let Some(first) = ids.first() else { return Ok(Written::default()) };
+        let layout = stage::layout(&feature, &first.schema())?;
+        let stager =
+            stage::Stager { feature: &feature, layout: &layout, types: stage::Types::Exact };
+        let batches =
+            ids.iter().map(|batch| stager.stage_ids(batch)).collect::<Result<Vec<_>>>()?;
         self.backend.delete(feature, Delete::Ids(batches), WriteOptions::default()).await
     }
 

@@ -1,6 +1,6 @@
 //! [`Resolve`] -> one statement that classifies every record.
 //!
-//! The named parts, in order:
+//! The named parts, in order, each with an `@` before its name:
 //! - `in{i}`: per input the latest row of each record that is not deleted, with its ids under the
 //!   target's names, the data versions that are read (`v{m}`) and whether it is fit to be read
 //!   (`block`);
@@ -15,8 +15,8 @@
 //! are wanted. `UNION ALL` keeps that order.
 
 use super::{
-    by_field, hash, hash_of_values, id, ids_of, is_current, is_latest, is_live, order_of, present,
-    same, versions_that_agree,
+    by_field, from_part, has_ids, hash, hash_of_values, id, ids_of, is_current, is_latest, is_live,
+    order_of, part, present, same, versions_that_agree,
 };
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, differs, eq, from, int, is_null, is_set, name, not,
@@ -47,12 +47,12 @@ pub fn resolve(plan: &Resolve) -> Option<Statement> {
         return None;
     }
     if let Some(records) = current {
-        with.push((name("current"), lowering.current(records)));
+        with.push((part("current"), lowering.current(records)));
         if lowering.needs_own() {
-            with.push((name("own"), lowering.own(records)));
+            with.push((part("own"), lowering.own(records)));
         }
     }
-    with.push((name("classified"), lowering.classified(has_expected)));
+    with.push((part("classified"), lowering.classified(has_expected)));
     let mut union_all = vec![lowering.counts()];
     if plan.rows {
         let rows = lowering.rows(&mut with, has_expected);
@@ -114,7 +114,7 @@ impl Lowering<'_> {
                         self.fields().map(|(k, _)| (col("s", format!("p{k}")), format!("p{k}"))),
                     )
                     .from(from(stage, "s"));
-                with.push((name("expected"), select));
+                with.push((part("expected"), select));
                 true
             }
             Expected::Inputs(inputs) => {
@@ -123,10 +123,10 @@ impl Lowering<'_> {
                 }
                 for (i, input) in inputs.iter().enumerate() {
                     if let Some(records) = &input.records {
-                        with.push((name(format!("in{i}")), self.input(input, records)));
+                        with.push((part(&format!("in{i}")), self.input(input, records)));
                     }
                 }
-                with.push((name("expected"), self.joined(inputs)));
+                with.push((part("expected"), self.joined(inputs)));
                 true
             }
         }
@@ -164,6 +164,7 @@ impl Lowering<'_> {
             .from(from(&records.table, "u"))
             .filter(is_latest(records, "u", None))
             .filter(is_live("u"))
+            .filter(has_ids(records, "u"))
     }
 
     /// The join of all inputs on the ids that they share.
@@ -177,14 +178,14 @@ impl Lowering<'_> {
         let mut source: Option<From> = None;
         for (i, input) in inputs.iter().enumerate() {
             source = Some(match source {
-                None => from(alias(i), &alias(i)),
+                None => from_part(&alias(i), &alias(i)),
                 Some(joined) => {
                     let shared = input
                         .ids
                         .iter()
                         .filter(|k| inputs[..i].iter().any(|before| before.ids.contains(k)));
                     let on = same(shared.map(|k| (giver(*k), col(&alias(i), id(*k)))));
-                    joined.join(JoinKind::Inner, alias(i), &alias(i), on)
+                    joined.join(JoinKind::Inner, part(&alias(i)).as_str(), &alias(i), on)
                 }
             });
         }
@@ -240,6 +241,7 @@ impl Lowering<'_> {
             .from(from(&records.table, "u"))
             .filter(is_latest(records, "u", None))
             .filter(is_live("u"))
+            .filter(has_ids(records, "u"))
     }
 
     /// The recorded definitions of the target, one row per version.
@@ -326,14 +328,16 @@ impl Lowering<'_> {
 
         let on = same(self.ids().map(|k| (col("e", id(k)), col("c", id(k)))));
         let mut source = match (has_expected, has_current) {
-            (true, true) => from("expected", "e").join(JoinKind::Full, "current", "c", on),
-            (true, false) => from("expected", "e"),
-            (false, _) => from("current", "c"),
+            (true, true) => {
+                from_part("expected", "e").join(JoinKind::Full, part("current").as_str(), "c", on)
+            }
+            (true, false) => from_part("expected", "e"),
+            (false, _) => from_part("current", "c"),
         };
         if has_current && self.is_root() && self.plan.definitions.is_some() {
             source = source.join(
                 JoinKind::Left,
-                "own",
+                part("own").as_str(),
                 "own",
                 eq(col("own", "version"), col("c", "version")),
             );
@@ -382,7 +386,7 @@ impl Lowering<'_> {
         if self.plan.rows {
             select = select.columns(self.row_columns().into_iter().map(|column| (null(), column)));
         }
-        select.from(from("classified", "r")).group_by([col("r", "class")])
+        select.from(from_part("classified", "r")).group_by([col("r", "class")])
     }
 
     /// The names of the columns of a row of the increment.
@@ -405,7 +409,7 @@ impl Lowering<'_> {
     /// The rows of the increment, with all that is looked up for them.
     fn rows(&self, with: &mut Vec<(Ident, Select)>, has_expected: bool) -> Select {
         let target = self.plan.target.records.as_ref();
-        let mut source = from("classified", "r");
+        let mut source = from_part("classified", "r");
         if let Some(records) = target {
             source = source.join(
                 JoinKind::Left,
@@ -416,7 +420,7 @@ impl Lowering<'_> {
             if self.plan.definitions.is_some() {
                 source = source.join(
                     JoinKind::Left,
-                    "own",
+                    part("own").as_str(),
                     "own",
                     eq(col("own", "version"), col("r", "version")),
                 );
@@ -550,12 +554,13 @@ impl Lowering<'_> {
         let mut deleted = Vec::new();
         for (i, input) in self.inputs().iter().enumerate() {
             let Some(records) = &input.records else { continue };
-            let part = format!("trace{i}");
+            let trace = format!("trace{i}");
             let state = Expr::IsNull(Box::new(col("u", system::DELETED_AT)));
-            with.push((name(&part), self.state(records, &input.ids, Class::Orphaned, not(state))));
-            let on = same(input.ids.iter().map(|k| (col("r", id(*k)), col(&part, id(*k)))));
-            source = source.join(JoinKind::Left, &part, &part, and([is_orphan(), on]));
-            deleted.push(coalesce([col(&part, "state"), crate::ast::build::bool(false)]));
+            with.push((part(&trace), self.state(records, &input.ids, Class::Orphaned, not(state))));
+            let on = same(input.ids.iter().map(|k| (col("r", id(*k)), col(&trace, id(*k)))));
+            source =
+                source.join(JoinKind::Left, part(&trace).as_str(), &trace, and([is_orphan(), on]));
+            deleted.push(coalesce([col(&trace, "state"), crate::ast::build::bool(false)]));
         }
         let cause = case([(or(deleted), code(orphan::GONE))], Some(code(orphan::MISSING)));
         (as_code(case([(is_orphan(), cause)], None)), source)
@@ -582,7 +587,7 @@ impl Lowering<'_> {
                     orphaned.push(crate::ast::build::bool(true));
                     continue;
                 };
-                let part = format!("need{i}_{j}");
+                let need = format!("need{i}_{j}");
                 let agreeing = self
                     .plan
                     .definitions
@@ -597,10 +602,15 @@ impl Lowering<'_> {
                 );
                 // The ids of the source, by the target's names.
                 let ids: Vec<usize> = ids.iter().map(|of_input| input.ids[*of_input]).collect();
-                with.push((name(&part), self.state(records, &ids, Class::Blocked, state)));
-                let on = same(ids.iter().map(|k| (col("r", id(*k)), col(&part, id(*k)))));
-                source = source.join(JoinKind::Left, &part, &part, and([is_blocked(), on]));
-                let state = || coalesce([col(&part, "state"), code(block::ORPHANED)]);
+                with.push((part(&need), self.state(records, &ids, Class::Blocked, state)));
+                let on = same(ids.iter().map(|k| (col("r", id(*k)), col(&need, id(*k)))));
+                source = source.join(
+                    JoinKind::Left,
+                    part(&need).as_str(),
+                    &need,
+                    and([is_blocked(), on]),
+                );
+                let state = || coalesce([col(&need, "state"), code(block::ORPHANED)]);
                 orphaned.push(eq(state(), code(block::ORPHANED)));
                 blocked.push(eq(state(), code(block::BLOCKED)));
             }
@@ -624,7 +634,7 @@ impl Lowering<'_> {
             distinct: true,
             ..Select::default()
                 .columns(ids.iter().map(|k| (col("r", id(*k)), id(*k))))
-                .from(from("classified", "r"))
+                .from(from_part("classified", "r"))
                 .filter(eq(col("r", "class"), class(of)))
         };
         Select::default()

@@ -3,7 +3,9 @@
 //! Rows are only ever appended. A write stages its rows in a table of its own connection, where
 //! they are checked as a whole, and then moves them by one statement per table.
 
-use super::{by_field, hash_of_values, id, ids_of, is_latest, is_live, same, time_of};
+use super::{
+    by_field, from_part, hash_of_values, id, ids_of, is_latest, is_live, part, same, time_of,
+};
 use crate::ast::build::{and, call, case, coalesce, col, eq, from, int, name, null, or, text};
 use crate::ast::{ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
 use crate::error::Result;
@@ -81,9 +83,9 @@ pub fn duplicates(stage: &Stage) -> Statement {
     let mut example = Select::default()
         .columns((0..stage.ids.len()).map(|i| (col("r", id(i)), id(i))))
         .column(col("r", "n"), "n")
-        .from(from("repeated", "r"));
+        .from(from_part("repeated", "r"));
     example.limit = Some(1);
-    Statement::Query(Query { with: vec![(name("repeated"), repeated)], union_all: vec![example] })
+    Statement::Query(Query { with: vec![(part("repeated"), repeated)], union_all: vec![example] })
 }
 
 /// The latest time in a table, in microseconds; NULL if it is empty.
@@ -113,8 +115,8 @@ pub fn append(plan: &Append) -> Result<Statement> {
             let ids = ids_of(&plan.records, "u").into_iter().enumerate();
             let on = same((0..plan.records.ids.len()).map(|i| (col("s", id(i)), col("c", id(i)))));
             (
-                vec![(name("current"), current(plan, ids))],
-                from(stage, "s").join(JoinKind::Left, "current", "c", on),
+                vec![(part("current"), current(plan, ids))],
+                from(stage, "s").join(JoinKind::Left, part("current").as_str(), "c", on),
             )
         }
         AppendFrom::Increment { stage, increment } => {

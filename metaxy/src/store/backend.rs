@@ -239,8 +239,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Written>>;
 
-    /// The rows of a file, with the columns that it has.
-    fn read_file(&self, path: std::path::PathBuf) -> BoxFuture<'_, Result<BatchStream>>;
+    /// The rows of a file with samples of a root, with the columns that it has: texts and versions
+    /// as they are written there.
+    fn read_file(
+        &self,
+        feature: FeatureContext,
+        path: std::path::PathBuf,
+    ) -> BoxFuture<'_, Result<BatchStream>>;
 }
 
 /// Rows on their way into a store. What is not committed when it is dropped was never there.

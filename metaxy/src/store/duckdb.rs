@@ -5,6 +5,7 @@
 //! Writes of one process take turns (H15): each appends in one transaction, with one time that is
 //! later than any in the table.
 
+mod database;
 mod hash;
 mod session;
 
@@ -20,16 +21,18 @@ use crate::store::plan::{Planner, TableInfo, Tables};
 use crate::store::rows::Answer;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
-use duckdb::{Config, Connection};
+use database::Database;
+use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{Dialect, HashAlgorithm, lower, print, system};
+use metaxy_sql::{ColumnType, Dialect, HashAlgorithm, lower, print, system};
 use session::Session;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// How many batches wait for a reader: enough to keep both sides busy.
 const BATCHES_AHEAD: usize = 4;
@@ -42,10 +45,7 @@ pub(crate) struct DuckDb {
 
 struct Shared {
     path: String,
-    /// Others are made from it; it runs nothing itself.
-    connection: Mutex<Connection>,
-    /// Held by the write that is being appended.
-    writing: Mutex<()>,
+    database: Arc<Database>,
     settings: Settings,
     create_tables: bool,
 }
@@ -71,26 +71,13 @@ impl DuckDb {
             });
         }
         on_thread(move || {
-            // Nothing is ever fetched behind the user's back.
-            let config = Config::default()
-                .with("autoload_known_extensions", "false")
-                .and_then(|config| config.with("autoinstall_known_extensions", "false"))
-                .map_err(database_error)?;
-            let connection = if path == ":memory:" {
-                Connection::open_in_memory_with_flags(config)
-            } else {
-                Connection::open_with_flags(&path, config)
+            let database = Database::open(&path)?;
+            let settings = {
+                let connection = database.connect()?;
+                let _turn = database.turn();
+                settings(&connection, create_tables, requested)?
             };
-            let connection = connection.map_err(database_error)?;
-            hash::register(&connection).map_err(database_error)?;
-            let settings = settings(&connection, create_tables, requested)?;
-            let shared = Shared {
-                path,
-                connection: Mutex::new(connection),
-                writing: Mutex::new(()),
-                settings,
-                create_tables,
-            };
+            let shared = Shared { path, database, settings, create_tables };
             Ok(Self { shared: Arc::new(shared) })
         })
         .await
@@ -104,9 +91,9 @@ impl DuckDb {
     ) -> Result<BatchStream> {
         let shared = Arc::clone(&self.shared);
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        tokio::task::spawn_blocking(move || {
+        let thread = tokio::task::spawn_blocking(move || {
             let work = || -> Result<()> {
-                let connection = shared.connect()?;
+                let connection = shared.database.connect()?;
                 run(&connection, "BEGIN TRANSACTION")?;
                 let sql = make(&connection)?;
                 for_each_batch(&connection, &sql, |batch| {
@@ -118,14 +105,7 @@ impl DuckDb {
                 let _ = sender.blocking_send(Err(error));
             }
         });
-        begun(receiver).await
-    }
-}
-
-impl Shared {
-    fn connect(&self) -> Result<Connection> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.try_clone().map_err(database_error)
+        begun(received(receiver, thread)).await
     }
 }
 
@@ -139,13 +119,14 @@ impl Backend for DuckDb {
         async move {
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-            tokio::task::spawn_blocking(move || {
+            let thread = tokio::task::spawn_blocking(move || {
                 resolve(&shared, &feature, rows, tell_counts, &sender);
             });
             let counts = counts
                 .await
                 .map_err(|_| Error::internal("a resolve ended without its counts"))??;
-            Ok(Resolved { counts, batches: if rows { received(receiver) } else { no_batches() } })
+            let batches = if rows { received(receiver, thread) } else { no_batches() };
+            Ok(Resolved { counts, batches })
         }
         .boxed()
     }
@@ -156,7 +137,7 @@ impl Backend for DuckDb {
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>> {
         self.batches(move |connection| {
-            let tables = look(connection, &feature)?;
+            let tables = tables_of(connection, &feature)?;
             let plan = Planner { feature: &feature, tables: &tables }.read(options)?;
             Ok(print(&lower::read(&plan), &DuckDbDialect)?)
         })
@@ -206,8 +187,12 @@ impl Backend for DuckDb {
         on_thread(move || session::delete(&shared, &feature, &which, &options)).boxed()
     }
 
-    fn read_file(&self, path: PathBuf) -> BoxFuture<'_, Result<BatchStream>> {
-        self.batches(move |_| file_statement(&path)).boxed()
+    fn read_file(
+        &self,
+        feature: FeatureContext,
+        path: PathBuf,
+    ) -> BoxFuture<'_, Result<BatchStream>> {
+        self.batches(move |connection| file_statement(connection, &feature, &path)).boxed()
     }
 }
 
@@ -223,9 +208,9 @@ fn resolve(
     let mut counts = Counts::default();
     let mut tell_counts = Some(tell_counts);
     let result = (|| {
-        let connection = shared.connect()?;
+        let connection = shared.database.connect()?;
         run(&connection, "BEGIN TRANSACTION")?;
-        let tables = look(&connection, feature)?;
+        let tables = tables_of(&connection, feature)?;
         let planned = Planner { feature, tables: &tables }.resolve(rows)?;
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
@@ -252,20 +237,26 @@ fn resolve(
     }
 }
 
-/// The batches that a thread sends.
-fn received(receiver: mpsc::Receiver<Result<RecordBatch>>) -> BatchStream {
-    futures::stream::unfold(receiver, |mut receiver| async move {
-        let batch = receiver.recv().await?;
-        Some((batch, receiver))
+/// The batches that a thread sends. One that dies ends them with an error: what is missing must not
+/// look like the end.
+fn received(receiver: mpsc::Receiver<Result<RecordBatch>>, thread: JoinHandle<()>) -> BatchStream {
+    futures::stream::unfold((receiver, Some(thread)), |(mut receiver, mut thread)| async move {
+        if let Some(batch) = receiver.recv().await {
+            return Some((batch, (receiver, thread)));
+        }
+        match thread.take()?.await {
+            Ok(()) => None,
+            Err(_) => Some((Err(Error::internal("a database thread died")), (receiver, None))),
+        }
     })
     .boxed()
 }
 
 /// The same, but an error before the first batch is an error of the call and not of the stream.
-async fn begun(mut receiver: mpsc::Receiver<Result<RecordBatch>>) -> Result<BatchStream> {
-    Ok(match receiver.recv().await.transpose()? {
+async fn begun(mut batches: BatchStream) -> Result<BatchStream> {
+    Ok(match batches.next().await.transpose()? {
         None => no_batches(),
-        Some(first) => futures::stream::iter([Ok(first)]).chain(received(receiver)).boxed(),
+        Some(first) => futures::stream::iter([Ok(first)]).chain(batches).boxed(),
     })
 }
 
@@ -347,6 +338,67 @@ fn texts(connection: &Connection, sql: &str) -> Result<Vec<Vec<String>>> {
     Ok(all)
 }
 
+/// The tables of a feature and of what it is computed from, as far as they are there; refused if one
+/// of them was written with other ids than it has today.
+fn tables_of(connection: &Connection, feature: &FeatureContext) -> Result<Tables> {
+    let tables = tables(connection, &Planner::table_names(feature))?;
+    check_ids(connection, feature, &tables)?;
+    Ok(tables)
+}
+
+/// Refuses tables that were written with other id columns: their rows cannot be compared with
+/// records of today.
+fn check_ids(connection: &Connection, feature: &FeatureContext, tables: &Tables) -> Result<()> {
+    use system::definitions::{FEATURE_KEY, ID_COLUMNS};
+    if !tables.contains_key(system::DEFINITIONS) {
+        return Ok(());
+    }
+    let graph = feature.graph();
+    let all = [feature.definition()].into_iter().chain(graph.upstreams(feature.key()));
+    let all: Vec<_> =
+        all.map(|d| &d.spec).filter(|spec| tables.contains_key(&spec.key.table_name())).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let keys = all.iter().map(|spec| DuckDbDialect.quote_text(spec.key.as_str()));
+    let sql = format!(
+        "SELECT DISTINCT {FEATURE_KEY}, {ID_COLUMNS} FROM {} WHERE {FEATURE_KEY} IN ({})",
+        system::DEFINITIONS,
+        keys.collect::<Result<Vec<_>, _>>()?.join(", "),
+    );
+    let recorded = texts(connection, &sql)?;
+    for spec in all {
+        let today = id_columns_text(&spec.id_columns);
+        for row in &recorded {
+            if let [key, recorded] = row.as_slice()
+                && *key == spec.key.as_str()
+                && *recorded != today
+            {
+                let recorded = recorded.clone();
+                return Err(Error::OtherIds { feature: spec.key.clone(), today, recorded });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The id columns of a feature as they are recorded: a JSON list.
+fn id_columns_text(ids: &[String]) -> String {
+    serde_json::to_string(ids).expect("a list of texts is JSON")
+}
+
+/// Refuses a column that would take the place of the address of a row.
+fn check_column(table: &str, column: &str) -> Result<()> {
+    if DuckDbDialect.row_address().is_some_and(|address| column.eq_ignore_ascii_case(address)) {
+        return Err(Error::ReservedColumn {
+            table: table.to_owned(),
+            column: column.to_owned(),
+            engine: "DuckDB",
+        });
+    }
+    Ok(())
+}
+
 /// Those of some tables that are there, with their columns.
 fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
     let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
@@ -359,45 +411,12 @@ fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
     let mut tables = Tables::new();
     for row in texts(connection, &sql)? {
         if let [table, column, ty] = row.as_slice() {
+            check_column(table, column)?;
             let table: &mut TableInfo = tables.entry(table.clone()).or_default();
             table.columns.insert(column.clone(), ty.clone());
         }
     }
     Ok(tables)
-}
-
-/// The tables that plans of a feature look at, those of its neighbours included.
-///
-/// A table that was written with other id columns is refused: its records cannot be compared.
-fn look(connection: &Connection, feature: &FeatureContext) -> Result<Tables> {
-    use system::definitions::{FEATURE_KEY, ID_COLUMNS};
-    let found = tables(connection, &Planner::table_names(feature))?;
-    if !found.contains_key(system::DEFINITIONS) {
-        return Ok(found);
-    }
-    let upstreams = feature.graph().upstreams(feature.key());
-    let keys = upstreams.iter().map(|upstream| &upstream.spec.key).chain([feature.key()]);
-    let contexts = keys.map(|key| feature.of(key)).collect::<Result<Vec<_>>>()?;
-    let quoted = contexts.iter().map(|context| DuckDbDialect.quote_text(context.key().as_str()));
-    let sql = format!(
-        "SELECT DISTINCT {FEATURE_KEY}, {ID_COLUMNS} FROM {} WHERE {FEATURE_KEY} IN ({})",
-        system::DEFINITIONS,
-        quoted.collect::<Result<Vec<_>, _>>()?.join(", "),
-    );
-    for row in texts(connection, &sql)? {
-        let [key, recorded] = row.as_slice() else { continue };
-        for context in contexts.iter().filter(|context| context.key().as_str() == key) {
-            let today = session::id_columns_text(context);
-            if today != *recorded {
-                return Err(Error::OtherIds {
-                    feature: context.key().clone(),
-                    today,
-                    recorded: recorded.clone(),
-                });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// The settings of a store: as it was created, or, for a new one, as it is opened.
@@ -415,12 +434,12 @@ fn settings(
         }
         let settings = requested.or_default(HashAlgorithm::XxHash64);
         if create_tables {
-            run(connection, &format!("CREATE TABLE {table} ({NAME} VARCHAR, {VALUE} VARCHAR)"))?;
+            // One statement: a store that is stamped is stamped whole, whatever happens meanwhile.
             run(
                 connection,
                 &format!(
-                    "INSERT INTO {table} VALUES ('hash_algorithm', '{}'), \
-                     ('hash_truncation_length', '{}')",
+                    "CREATE TABLE {table} AS SELECT * FROM (VALUES \
+                     ('hash_algorithm', '{}'), ('hash_truncation_length', '{}')) AS s({NAME}, {VALUE})",
                     settings.hash_algorithm, settings.hash_truncation_length
                 ),
             )?;
@@ -453,23 +472,60 @@ fn settings(
 }
 
 /// The rows of a file, by the ending of its name.
-fn file_statement(path: &Path) -> Result<String> {
+///
+/// Types are guessed by the engine where a file has none, but never those of texts and versions: an
+/// id `007` is not the number 7.
+fn file_statement(
+    connection: &Connection,
+    feature: &FeatureContext,
+    path: &Path,
+) -> Result<String> {
     let problem =
         |problem: &str| Error::File { path: path.to_owned(), problem: problem.to_owned() };
     if !path.exists() {
         return Err(problem("there is no such file"));
     }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let function = match ending.to_ascii_lowercase().as_str() {
-        "parquet" => "read_parquet",
-        "csv" | "tsv" => "read_csv",
-        "json" | "jsonl" | "ndjson" => "read_json",
+    // The option that names types takes all columns of the file in one format, some in the other.
+    let (function, types, takes_all) = match ending.to_ascii_lowercase().as_str() {
+        "parquet" => ("read_parquet", None, false),
+        "csv" | "tsv" => ("read_csv", Some("types"), false),
+        "json" | "jsonl" | "ndjson" => ("read_json", Some("columns"), true),
         _ => {
             return Err(problem("its name ends in none of parquet, csv, tsv, json, jsonl, ndjson"));
         }
     };
-    let path = path.to_str().ok_or_else(|| problem("its name is not UTF-8"))?;
-    Ok(format!("SELECT * FROM {function}({})", DuckDbDialect.quote_text(path)?))
+    let file = path.to_str().ok_or_else(|| problem("its name is not UTF-8"))?;
+    let file = DuckDbDialect.quote_text(file)?;
+    let Some(option) = types else { return Ok(format!("SELECT * FROM {function}({file})")) };
+
+    let definition = feature.definition();
+    let fields = feature.field_names();
+    let declared = |name: &str| -> Option<String> {
+        let column =
+            definition.columns.iter().flatten().find(|column| column.name == name).map(|c| c.ty);
+        match column {
+            Some(ColumnType::Scalar(scalar)) if scalar.to_arrow() != DataType::Utf8 => None,
+            Some(ColumnType::Scalar(_)) => Some("VARCHAR".to_owned()),
+            Some(other) => Some(DuckDbDialect.column_type(other)),
+            None => fields.iter().any(|field| field == name).then(|| "VARCHAR".to_owned()),
+        }
+    };
+    let guessed =
+        format!("SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {function}({file}))");
+    let mut types = Vec::new();
+    for row in texts(connection, &guessed)? {
+        if let [name, guessed] = row.as_slice()
+            && let Some(ty) = declared(name).or_else(|| takes_all.then(|| guessed.clone()))
+        {
+            let quote = |text: &str| DuckDbDialect.quote_text(text);
+            types.push(format!("{}: {}", quote(name)?, quote(&ty)?));
+        }
+    }
+    if types.is_empty() {
+        return Ok(format!("SELECT * FROM {function}({file})"));
+    }
+    Ok(format!("SELECT * FROM {function}({file}, {option} = {{{}}})", types.join(", ")))
 }
 
 /// Timestamps as instants in UTC: DuckDB names the time zone of the session, which changes nothing

@@ -12,7 +12,6 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use metaxy_sql::{ColumnType, system};
-use std::fmt;
 use std::sync::Arc;
 
 /// Why rows were not written. Nothing of the write is in the store.
@@ -37,6 +36,18 @@ pub enum WriteError {
         /// Its type in the rows.
         found: String,
         /// Its type in the feature.
+        expected: String,
+    },
+    /// A value that the column would not keep as it is.
+    #[error("row {row} has {value} in the column `{column}`, which {expected} cannot keep exactly")]
+    Inexact {
+        /// The column.
+        column: String,
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The value.
+        value: String,
+        /// The type of the column in the feature.
         expected: String,
     },
     /// NULL where a value is needed.
@@ -163,7 +174,7 @@ fn columns_message(unknown: &[String], missing: &[String], expected: &[String]) 
     format!("{}; the feature has {}", parts.join(" and "), list(expected))
 }
 
-/// How strictly types are taken.
+/// How strictly types are taken. No value is ever changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Types {
     /// As they are; integers may be narrower than the column.
@@ -187,7 +198,7 @@ pub(crate) fn layout(feature: &FeatureContext, schema: &Schema) -> Result<Layout
                 let is_version = definition.spec.deps.is_empty()
                     && !schema.fields().iter().any(|f| f.name() == system::PROVENANCE_BY_FIELD)
                     && fields.contains(name);
-                if name.starts_with(system::PREFIX) || is_version {
+                if is_ours(name) || is_version {
                     continue;
                 }
                 let ty = ColumnType::from_arrow(field.data_type()).ok_or_else(|| {
@@ -224,6 +235,15 @@ pub(crate) fn layout(feature: &FeatureContext, schema: &Schema) -> Result<Layout
 
 pub(crate) fn write_error(feature: &FeatureContext, reason: WriteError) -> Error {
     Error::Write { feature: feature.key().clone(), reason }
+}
+
+/// Whether a column is one of ours, of a table or of an increment. Others that begin as ours do are
+/// no columns of anything.
+fn is_ours(name: &str) -> bool {
+    use crate::increment as i;
+    system::COLUMNS.contains(&name)
+        || [i::STATUS, i::STALE_FIELDS, i::STORED_PROVENANCE, i::STORED_VERSION, i::CAUSE]
+            .contains(&name)
 }
 
 /// The schema of staged batches.
@@ -293,7 +313,7 @@ impl Stager<'_> {
             .fields()
             .iter()
             .map(|field| field.name())
-            .filter(|name| !name.starts_with(system::PREFIX))
+            .filter(|name| !is_ours(name))
             .filter(|name| !(versions && self.layout.fields.contains(name)))
             .filter(|name| !known().any(|column| column.name == **name))
             .cloned()
@@ -329,9 +349,58 @@ impl Stager<'_> {
                     return Err(wrong());
                 }
                 let options = CastOptions { safe: false, ..CastOptions::default() };
-                cast_with_options(array, &expected, &options).map_err(|_| wrong())
+                let converted =
+                    cast_with_options(array, &expected, &options).map_err(|_| wrong())?;
+                self.nothing_lost(column, array, &converted)?;
+                Ok(converted)
             })
             .collect()
+    }
+
+    /// A number or a time that was converted is the same when it is converted back. A text is read,
+    /// and may be written in more than one way.
+    fn nothing_lost(
+        &self,
+        column: &ColumnSpec,
+        array: &ArrayRef,
+        converted: &ArrayRef,
+    ) -> Result<()> {
+        let found = array.data_type();
+        if !(found.is_numeric() || matches!(found, DataType::Timestamp(_, _))) {
+            return Ok(());
+        }
+        let back = arrow::compute::cast(converted, found)?;
+        if back.to_data() == array.to_data() {
+            return Ok(());
+        }
+        let differs = |row: &usize| back.slice(*row, 1).to_data() != array.slice(*row, 1).to_data();
+        let row = (0..array.len()).find(differs).unwrap_or_default();
+        Err(self.error(WriteError::Inexact {
+            column: column.name.clone(),
+            row,
+            value: describe_value(array, row),
+            expected: column.ty.to_string(),
+        }))
+    }
+
+    /// The ids of rows that are to be deleted, in the layout of a stage.
+    pub(crate) fn stage_ids(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let ids = &self.layout.ids;
+        let missing: Vec<String> = ids
+            .iter()
+            .filter(|id| batch.column_by_name(&id.name).is_none())
+            .map(|id| id.name.clone())
+            .collect();
+        if !missing.is_empty() {
+            let expected = ids.iter().map(|id| id.name.clone()).collect();
+            return Err(self.error(WriteError::Columns { unknown: Vec::new(), missing, expected }));
+        }
+        let arrays = self.columns(batch, ids)?;
+        for (column, array) in ids.iter().zip(&arrays) {
+            self.no_nulls("id", column, array)?;
+        }
+        let fields = staged_schema(self.layout).fields()[..ids.len()].to_vec();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
     }
 
     fn no_nulls(&self, what: &'static str, column: &ColumnSpec, array: &ArrayRef) -> Result<()> {
@@ -355,7 +424,7 @@ impl Stager<'_> {
     /// Rows of an increment that are orphaned or blocked are not for writing.
     fn check_status(&self, batch: &RecordBatch) -> Result<()> {
         let Some(status) = batch.column_by_name(crate::increment::STATUS) else { return Ok(()) };
-        let Some(status) = status.as_string_opt::<i32>() else { return Ok(()) };
+        let status = self.text(crate::increment::STATUS, status)?;
         for (row, value) in status.iter().enumerate() {
             if let Some(value @ ("orphaned" | "blocked")) = value {
                 let (id, status) = (self.id(batch, row), value.to_owned());
@@ -537,18 +606,15 @@ pub(crate) fn describe_ids<'a>(
     columns: impl IntoIterator<Item = (&'a str, &'a ArrayRef)>,
     row: usize,
 ) -> String {
-    let options = FormatOptions::default();
-    let mut out = String::new();
-    for (name, array) in columns {
-        use fmt::Write;
-        if !out.is_empty() {
-            out.push_str(", ");
-        }
-        let value = match ArrayFormatter::try_new(array, &options) {
-            Ok(formatter) if array.is_valid(row) => formatter.value(row).to_string(),
-            _ => "NULL".to_owned(),
-        };
-        write!(out, "{name} = {value}").expect("writing to a string");
+    let pairs =
+        columns.into_iter().map(|(name, array)| format!("{name} = {}", describe_value(array, row)));
+    pairs.collect::<Vec<_>>().join(", ")
+}
+
+/// A value, for messages.
+fn describe_value(array: &ArrayRef, row: usize) -> String {
+    match ArrayFormatter::try_new(array, &FormatOptions::default()) {
+        Ok(formatter) if array.is_valid(row) => formatter.value(row).to_string(),
+        _ => "NULL".to_owned(),
     }
-    out
 }

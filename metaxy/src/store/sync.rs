@@ -12,7 +12,7 @@ use crate::store::backend::{
     BatchStream, Delete, FeatureContext, Layout, SyncOptions, WriteOptions, Written,
 };
 use crate::store::stage::{Stager, Types, layout};
-use crate::store::writer::{staged, typed_layout};
+use crate::store::writer::{check_versions, staged, typed_layout};
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -154,7 +154,9 @@ impl<F> Sync<F> {
         let feature = self.root()?;
         let kind = std::mem::replace(&mut self.samples.0, Kind::Batches(Vec::new()));
         let (mut batches, types): (BatchStream, Types) = match kind {
-            Kind::File(path) => (self.store.backend.read_file(path).await?, Types::Converted),
+            Kind::File(path) => {
+                (self.store.backend.read_file(feature.clone(), path).await?, Types::Converted)
+            }
             Kind::Batches(batches) => {
                 (futures::stream::iter(batches.into_iter().map(Ok)).boxed(), Types::Exact)
             }
@@ -191,8 +193,10 @@ impl<F: Feature> Sync<F> {
         let layout = typed_layout::<F>(&feature)?;
         let mut rows = Vec::with_capacity(records.len());
         let mut all_provenances = Vec::with_capacity(records.len());
-        for record in records {
-            if let Outcome::Record { record, provenances } = Outcome::of_root(&feature, record)? {
+        for (row, record) in records.into_iter().enumerate() {
+            let outcome = Outcome::of_root(&feature, record, row)?;
+            if let Outcome::Record { record, provenances } = outcome {
+                check_versions(&feature, &layout, &record, &provenances, row)?;
                 rows.push(record);
                 all_provenances.push(provenances);
             }

@@ -151,10 +151,12 @@ impl<F: Feature> Writer<F> {
             let session = session.await?;
             self.open = Some(Open { feature, layout, session });
         }
-        let feature = &self.open.as_ref().expect("it was just opened").feature;
+        let open = self.open.as_ref().expect("it was just opened");
+        let feature = &open.feature;
+        let row = usize::try_from(self.committed.rows).unwrap_or_default() + self.uncommitted;
         let outcome = match item.into().0 {
             Source::Done(outcome) => outcome,
-            Source::Record(record) if feature.is_root() => Outcome::of_root(feature, record)?,
+            Source::Record(record) if feature.is_root() => Outcome::of_root(feature, record, row)?,
             Source::Record(_) => return Err(write_error(feature, WriteError::WithoutJob)),
         };
         match outcome {
@@ -163,6 +165,8 @@ impl<F: Feature> Writer<F> {
                 self.committed.failed.push(format!("{record}: {error}"));
             }
             Outcome::Record { record, provenances } => {
+                // A record that is refused takes no other one with it.
+                check_versions(feature, &open.layout, &record, &provenances, row)?;
                 self.records.push(record);
                 self.provenances.push(provenances);
                 self.uncommitted += 1;
@@ -250,6 +254,32 @@ pub(crate) fn typed_layout<F: Feature>(feature: &FeatureContext) -> Result<Layou
     Ok(Layout { ids, columns, fields: of_graph.fields })
 }
 
+/// Refuses a version that would make two histories look alike.
+pub(crate) fn check_versions<F: Feature>(
+    feature: &FeatureContext,
+    layout: &Layout,
+    record: &F,
+    provenances: &[String],
+    row: usize,
+) -> Result<()> {
+    let versions = record.data_versions().into_iter().zip(provenances).enumerate();
+    for (k, (given, provenance)) in versions {
+        let version = given.as_given().unwrap_or(provenance);
+        if version.is_empty() || version.contains('|') {
+            return Err(write_error(
+                feature,
+                WriteError::BadVersion {
+                    row,
+                    id: show_ids(feature, &record.ids()),
+                    field: layout.fields[k].clone(),
+                    version: version.to_owned(),
+                },
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Structs as a staged batch.
 pub(crate) fn staged<F: Feature>(
     feature: &FeatureContext,
@@ -261,27 +291,12 @@ pub(crate) fn staged<F: Feature>(
     let mut computed: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
     let mut given: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(records.len()); n_fields];
     let is_root = feature.is_root();
-    for (row, (record, provenances)) in records.iter().zip(provenances).enumerate() {
-        for (k, (version, provenance)) in
-            record.data_versions().into_iter().zip(provenances).enumerate()
-        {
-            // In a root the value is the provenance; elsewhere a value of the user's is an override.
-            let own = version.as_given().filter(|_| !is_root);
-            for version in [own, is_root.then_some(provenance.as_str())].into_iter().flatten() {
-                if version.is_empty() || version.contains('|') {
-                    return Err(write_error(
-                        feature,
-                        WriteError::BadVersion {
-                            row,
-                            id: show_ids(feature, &record.ids()),
-                            field: layout.fields[k].clone(),
-                            version: version.to_owned(),
-                        },
-                    ));
-                }
-            }
+    for (record, provenances) in records.iter().zip(provenances) {
+        let versions = record.data_versions().into_iter().zip(provenances);
+        for (k, (version, provenance)) in versions.enumerate() {
             computed[k].push(provenance);
-            given[k].push(own);
+            // In a root the value is the provenance; elsewhere a value of the user's is an override.
+            given[k].push(version.as_given().filter(|_| !is_root));
         }
     }
     let mut arrays = F::encode(records);

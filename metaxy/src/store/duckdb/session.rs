@@ -1,6 +1,10 @@
 //! Writes: rows are staged in a temporary table and appended in one transaction.
 
-use super::{Shared, database_error, look, on_thread, rows, run, run_ast, texts};
+use super::database::Link;
+use super::{
+    Shared, check_column, database_error, id_columns_text, on_thread, rows, run, run_ast,
+    tables_of, texts,
+};
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
@@ -18,13 +22,14 @@ use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::plan::{AppendFrom, Stage, orphan};
 use metaxy_sql::{ColumnType, Dialect, Ident, lower, print, system};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The staged rows of a session; temporary tables are seen by their connection alone.
-const STAGE: &str = "metaxy_stage";
+/// The staged rows of a session; temporary tables are seen by their connection alone. They hide tables
+/// of the same name, and no feature's table has an `@`.
+const STAGE: &str = "@stage";
 /// What a resolve found, while it is being acted upon.
-const INCREMENT: &str = "metaxy_increment";
+const INCREMENT: &str = "@increment";
 
 /// A write to one feature.
 pub(super) struct Session {
@@ -34,7 +39,7 @@ pub(super) struct Session {
 }
 
 struct Work {
-    connection: Connection,
+    connection: Link,
     feature: FeatureContext,
     layout: Layout,
     options: WriteOptions,
@@ -49,7 +54,7 @@ impl Session {
         options: WriteOptions,
     ) -> Result<Self> {
         on_thread(move || {
-            let connection = shared.connect()?;
+            let connection = shared.database.connect()?;
             let stage = stage(STAGE, &layout);
             run_ast(&connection, &lower::stage(&stage))?;
             let work = Some(Work { connection, feature, layout, options, stage });
@@ -106,7 +111,7 @@ fn transaction<T>(
     connection: &Connection,
     act: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let _turn = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = shared.database.turn();
     run(connection, "BEGIN TRANSACTION")?;
     let result = act();
     match result {
@@ -145,7 +150,7 @@ impl Work {
             record_definition(connection, &self.feature)?;
             Ok(Written { rows, deleted: 0, time: Some(time) })
         })?;
-        run(connection, &format!("DELETE FROM temp.{STAGE}"))?;
+        run(connection, &format!("DELETE FROM temp.\"{STAGE}\""))?;
         Ok(written)
     }
 
@@ -154,7 +159,7 @@ impl Work {
         self.check_duplicates()?;
         transaction(shared, connection, || {
             let tables = if options.dry_run {
-                look(connection, &self.feature)?
+                tables_of(connection, &self.feature)?
             } else {
                 self.ensure_tables(shared)?
             };
@@ -163,7 +168,7 @@ impl Work {
             let counts = make_increment(connection, lower::resolve(&resolve))?;
             let orphans = options.delete_orphans && counts.orphaned > 0;
             if options.dry_run || (counts.to_compute() == 0 && !orphans) {
-                run(connection, &format!("DROP TABLE IF EXISTS temp.{INCREMENT}"))?;
+                run(connection, &format!("DROP TABLE IF EXISTS temp.\"{INCREMENT}\""))?;
                 return Ok((counts, Written::default()));
             }
             let time = next_time(connection, &planner.own_records()?.table)?;
@@ -182,7 +187,7 @@ impl Work {
                 let plan = planner.tombstone(INCREMENT, Some(vec![orphan::GONE]), stamp)?;
                 written.deleted = run_ast(connection, &lower::tombstone(&plan)?)?;
             }
-            run(connection, &format!("DROP TABLE temp.{INCREMENT}"))?;
+            run(connection, &format!("DROP TABLE temp.\"{INCREMENT}\""))?;
             Ok((counts, written))
         })
     }
@@ -204,10 +209,11 @@ impl Work {
     /// The tables of the feature, made if they are missing and the store may.
     fn ensure_tables(&self, shared: &Shared) -> Result<Tables> {
         let connection = &self.connection;
-        let mut found = look(connection, &self.feature)?;
+        let mut found = tables_of(connection, &self.feature)?;
         let key = self.feature.key();
         let table = key.table_name();
         let all = || self.layout.ids.iter().chain(&self.layout.columns);
+        all().try_for_each(|column| check_column(&table, &column.name))?;
         let mut changed = false;
         if !found.contains_key(system::DEFINITIONS) {
             if !shared.create_tables {
@@ -263,7 +269,7 @@ impl Work {
             }
         }
         if changed {
-            found = look(connection, &self.feature)?;
+            found = tables_of(connection, &self.feature)?;
         }
         Ok(found)
     }
@@ -276,9 +282,9 @@ pub(super) fn delete(
     which: &Delete,
     options: &WriteOptions,
 ) -> Result<Written> {
-    let connection = &shared.connect()?;
+    let connection = &shared.database.connect()?;
     transaction(shared, connection, || {
-        let tables = look(connection, feature)?;
+        let tables = tables_of(connection, feature)?;
         let planner = Planner { feature, tables: &tables };
         if planner.records(feature.key())?.is_none() {
             return Ok(Written::default());
@@ -328,7 +334,7 @@ fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result
     let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
     let table = Ident::new(INCREMENT)?;
     run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    let sql = format!("SELECT class, n, n_older FROM temp.{INCREMENT} WHERE n IS NOT NULL");
+    let sql = format!("SELECT class, n, n_older FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL");
     for batch in rows(connection, &sql)? {
         Answer(&batch).take_counts(&mut counts)?;
     }
@@ -351,11 +357,6 @@ fn next_time(connection: &Connection, table: &str) -> Result<i64> {
 fn token() -> i64 {
     let random = RandomState::new().hash_one(SystemTime::now());
     i64::try_from(random >> 1).unwrap_or(i64::MAX)
-}
-
-pub(super) fn id_columns_text(feature: &FeatureContext) -> String {
-    let ids = &feature.definition().spec.id_columns;
-    serde_json::to_string(ids).expect("a list of texts is JSON")
 }
 
 /// Records what today's definition says of each field, unless that is known.
@@ -382,7 +383,7 @@ fn record_definition(connection: &Connection, feature: &FeatureContext) -> Resul
             &feature.versions().fields[&field.key],
             &field.code_version,
             &parents,
-            &id_columns_text(feature),
+            &id_columns_text(&feature.definition().spec.id_columns),
         ];
         let row = row.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
         values.push(format!("({})", row.join(", ")));

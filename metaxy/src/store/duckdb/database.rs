@@ -1,0 +1,125 @@
+//! [`Database`]: one per file and process.
+//!
+//! DuckDB keeps other processes from a file that is open, but not the same process: opened twice
+//! there, each of the two would overwrite what the other has written. So stores over one file share
+//! one database, from the first that opens it to the last connection that is closed.
+
+use super::{database_error, hash};
+use crate::error::Result;
+use duckdb::{Config, Connection};
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The files that are open in this process, by their canonical paths.
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
+/// Told whenever one of them was closed.
+static CLOSED: Condvar = Condvar::new();
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An open database.
+pub(super) struct Database {
+    /// Others are made from it; it runs nothing itself. Gone while the database is being closed.
+    connection: Mutex<Option<Connection>>,
+    /// Held by the write that is being appended.
+    writing: Mutex<()>,
+    /// Where it is listed in [`OPEN`]; nowhere if it is in memory.
+    file: Option<PathBuf>,
+}
+
+impl Database {
+    /// Opens a file, or takes part in it if this process has it open.
+    pub(super) fn open(path: &str) -> Result<Arc<Self>> {
+        if path == ":memory:" {
+            return Ok(Arc::new(Self::connected(
+                None,
+                Connection::open_in_memory_with_flags(config()?),
+            )?));
+        }
+        let file = canonical(Path::new(path));
+        let mut open = lock(&OPEN);
+        while let Some(listed) = open.get(&file) {
+            if let Some(database) = listed.upgrade() {
+                return Ok(database);
+            }
+            // It is being closed, which writes to the file.
+            open = CLOSED.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+        let connection = Connection::open_with_flags(path, config()?);
+        let database = Arc::new(Self::connected(Some(file.clone()), connection)?);
+        open.insert(file, Arc::downgrade(&database));
+        Ok(database)
+    }
+
+    fn connected(file: Option<PathBuf>, connection: duckdb::Result<Connection>) -> Result<Self> {
+        let connection = connection.map_err(database_error)?;
+        hash::register(&connection).map_err(database_error)?;
+        Ok(Self { connection: Mutex::new(Some(connection)), writing: Mutex::new(()), file })
+    }
+
+    /// A connection of one's own.
+    pub(super) fn connect(self: &Arc<Self>) -> Result<Link> {
+        let connection = match &*lock(&self.connection) {
+            Some(connection) => connection.try_clone().map_err(database_error)?,
+            None => unreachable!("a database that somebody has is not being closed"),
+        };
+        Ok(Link { connection, _database: Arc::clone(self) })
+    }
+
+    /// Waits for the turn to write.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.writing)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Every other connection has kept this alive, so the file is closed with this one.
+        drop(lock(&self.connection).take());
+        if let Some(file) = &self.file {
+            lock(&OPEN).remove(file);
+            CLOSED.notify_all();
+        }
+    }
+}
+
+/// A connection, and the database that it keeps open. Fields are dropped in this order.
+pub(super) struct Link {
+    connection: Connection,
+    _database: Arc<Database>,
+}
+
+impl Deref for Link {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Nothing is ever fetched behind the user's back.
+fn config() -> Result<Config> {
+    Config::default()
+        .with("autoload_known_extensions", "false")
+        .and_then(|config| config.with("autoinstall_known_extensions", "false"))
+        .map_err(database_error)
+}
+
+/// One path for a file, however it is written, also if it is not there yet.
+fn canonical(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
