@@ -125,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command() {
-        let failure = run(Command::new("cargo").arg("no-such-command")).unwrap_err().to_string();
+        let mut command = Command::new("cargo");
+        // Its message would look like one of the test run's own.
+        command.arg("no-such-command").stderr(Stdio::null());
+        let failure = run(&mut command).unwrap_err().to_string();
         assert!(failure.starts_with("`cargo no-such-command` failed"), "{failure}");
         let failure = run(&mut Command::new("no-such-program")).unwrap_err().to_string();
         assert!(failure.starts_with("`no-such-program` could not be started"), "{failure}");
