@@ -24,8 +24,10 @@ fn main() {
     {
         return;
     }
-    // Without the variable, `libduckdb-sys` looks at the system's own library, or downloads one.
-    let Some(folder) = env::var_os("DUCKDB_LIB_DIR").map(PathBuf::from) else { return };
+    // Without either, `libduckdb-sys` looks at the system's own library, or downloads one.
+    let Some(folder) = env::var_os("DUCKDB_LIB_DIR").map(PathBuf::from).or_else(of_checkout) else {
+        return;
+    };
 
     let library = folder.join(library_name());
     println!("cargo::rerun-if-changed={}", library.display());
@@ -54,6 +56,13 @@ fn main() {
     if has("CLI") && env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "unix") {
         println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{}", folder.display());
     }
+}
+
+/// The folder that `cargo xtask setup` fills, for a cargo that was started outside the checkout and
+/// so has not read its configuration.
+fn of_checkout() -> Option<PathBuf> {
+    let member = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?);
+    Some(member.parent()?.join(".tools").join("duckdb")).filter(|folder| folder.is_dir())
 }
 
 /// The library's file name on the platform that is built for.
