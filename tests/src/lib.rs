@@ -9,3 +9,4 @@ pub mod golden;
 pub mod nasty;
 #[cfg(feature = "duckdb")]
 pub mod place;
+pub mod reference;

@@ -463,11 +463,12 @@ impl Lowering<'_> {
             };
             let (expected, current) = (col("r", format!("p{k}")), col("r", format!("c{k}")));
             let provenance = coalesce([expected.clone(), current.clone()]);
-            // A field that is not stale keeps the data version that is stored.
-            let kept = not(differs(expected.clone(), current.clone()));
-            let is_orphan = eq(col("r", "class"), class(Class::Orphaned));
+            // A field that is not stale keeps the data version that is stored, and so does one whose
+            // expected provenance is not known: an orphan's, or one that lacks an input.
+            let kept =
+                or([is_null(expected.clone()), not(differs(expected.clone(), current.clone()))]);
             let data_version = case(
-                [(or([is_orphan, kept]), coalesce([stored.clone(), provenance.clone()]))],
+                [(kept, coalesce([stored.clone(), provenance.clone()]))],
                 Some(expected.clone()),
             );
             provenances.push((field_name.clone(), provenance));

@@ -119,12 +119,11 @@ impl Answer<'_> {
 
         let provenance =
             |k: usize, row: usize| at(&expected[k], row).or_else(|| at(&stored[k], row));
-        // A field that is not stale keeps the data version that is stored.
+        // A field that is not stale keeps the data version that is stored, and so does one whose
+        // expected provenance is not known: an orphan's, or one that lacks an input.
         let data_version = |k: usize, row: usize| {
-            let keeps = match classes[row] {
-                Some(Class::Orphaned) => true,
-                _ => at(&expected[k], row) == at(&stored[k], row),
-            };
+            let (expected, stored) = (at(&expected[k], row), at(&stored[k], row));
+            let keeps = expected.is_none() || expected == stored;
             let kept = keeps.then(|| at(&stored_data[k], row)).flatten();
             kept.or_else(|| provenance(k, row))
         };

@@ -1,0 +1,124 @@
+//! A random history: what programs, old and new, do to one store.
+
+use super::program::{Edit, FeatureSketch, edits, sketches};
+use metaxy::HashAlgorithm;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// A program, and what happens after it was first run.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) hash_algorithm: HashAlgorithm,
+    pub(crate) features: Vec<FeatureSketch>,
+    /// Whether everything is there and computed before the first step.
+    pub(crate) begins_full: bool,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// Which earlier program does it; today's if there is none.
+    pub(crate) by: Option<u8>,
+    pub(crate) action: Action,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// A root is compared with samples.
+    Sync { root: u8, samples: Samples, are_complete: bool, deletes: bool },
+    /// Rows are written to a root without any comparison.
+    Put { root: u8, samples: Samples, overrides: bool },
+    /// An increment is resolved, and these of its jobs are done.
+    Work { feature: u8, jobs: Jobs, overrides: bool },
+    /// An increment is resolved, and kept for later.
+    Take { feature: u8, jobs: Jobs },
+    /// What was taken is written: much may have happened in between.
+    Finish,
+    /// Some records are deleted.
+    Delete { feature: u8, records: u8 },
+    /// Orphans are deleted.
+    DeleteOrphans { feature: u8, and_missing: bool },
+    /// A developer changes today's program.
+    Edit(Edit),
+    /// A developer goes back to an earlier program.
+    Revert { program: u8 },
+    /// Everything is brought up to date, upstream first.
+    WorkThrough,
+}
+
+/// Per record of a root: none if it is not there, else its versions, shared by its even and by its
+/// odd fields.
+pub(crate) type Samples = Vec<Option<(u8, u8)>>;
+
+/// Which jobs of an increment are done.
+#[derive(Clone, Debug)]
+pub(crate) enum Jobs {
+    All,
+    /// One of eight bits for each, in turn.
+    Some(u8),
+}
+
+impl Jobs {
+    pub(crate) fn includes(&self, job: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(bits) => bits >> (job % 8) & 1 == 1,
+        }
+    }
+}
+
+fn samples() -> impl Strategy<Value = Samples> {
+    vec(prop::option::weighted(0.75, (0..3_u8, 0..3_u8)), 6)
+}
+
+fn jobs() -> impl Strategy<Value = Jobs> {
+    prop_oneof![2 => Just(Jobs::All), 1 => any::<u8>().prop_map(Jobs::Some)]
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    let feature = 0..6_u8;
+    prop_oneof![
+        4 => (feature.clone(), samples(), any::<bool>(), any::<bool>()).prop_map(
+            |(root, samples, are_complete, deletes)| {
+                Action::Sync { root, samples, are_complete, deletes }
+            }
+        ),
+        1 => (feature.clone(), samples(), any::<bool>())
+            .prop_map(|(root, samples, overrides)| Action::Put { root, samples, overrides }),
+        6 => (feature.clone(), jobs(), prop::bool::weighted(0.1))
+            .prop_map(|(feature, jobs, overrides)| Action::Work { feature, jobs, overrides }),
+        1 => (feature.clone(), jobs()).prop_map(|(feature, jobs)| Action::Take { feature, jobs }),
+        1 => Just(Action::Finish),
+        2 => (feature.clone(), any::<u8>())
+            .prop_map(|(feature, records)| Action::Delete { feature, records }),
+        1 => (feature.clone(), any::<bool>())
+            .prop_map(|(feature, and_missing)| Action::DeleteOrphans { feature, and_missing }),
+        5 => edits().prop_map(Action::Edit),
+        1 => (0..8_u8).prop_map(|program| Action::Revert { program }),
+        2 => Just(Action::WorkThrough),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    (prop::option::weighted(0.1, 0..8_u8), actions()).prop_map(|(by, action)| Step { by, action })
+}
+
+/// Histories of up to twelve steps after the first run.
+pub(crate) fn histories() -> impl Strategy<Value = History> {
+    let hash_algorithm = prop_oneof![
+        6 => Just(HashAlgorithm::XxHash64),
+        1 => Just(HashAlgorithm::XxHash32),
+        1 => Just(HashAlgorithm::Xxh3_64),
+        1 => Just(HashAlgorithm::Md5),
+        1 => Just(HashAlgorithm::Sha256),
+    ];
+    (hash_algorithm, sketches(), prop::bool::weighted(0.7), vec(steps(), 1..=12)).prop_map(
+        |(hash_algorithm, features, begins_full, steps)| History {
+            hash_algorithm,
+            features,
+            begins_full,
+            steps,
+        },
+    )
+}

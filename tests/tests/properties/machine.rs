@@ -1,0 +1,943 @@
+//! Runs a history on a store and on the reference side by side, and compares them after every step.
+//!
+//! The laws at the end of DESIGN section 7 are held against a third account, [`Ghost`]: of every
+//! record that is there, what it was really computed from, without any hash or version in between.
+//! Where the store and the reference should both be wrong in the same way, this one tells.
+
+use super::history::{Action, History, Jobs, Samples as Sketch};
+use super::program::{CONTENT_FIELD, Program};
+use super::rows::{self, DATA_VERSION_BY_FIELD, PROVENANCE_BY_FIELD, Seen};
+use metaxy::arrow::array::{BooleanArray, RecordBatch};
+use metaxy::arrow::compute::filter_record_batch;
+use metaxy::spec::FieldSpec;
+use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Store};
+use metaxy_tests::reference::{
+    ByField, Columns, Hashing, Ids, NewRow, Reference, Rule, Samples, Value,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// What went wrong, and how it came to that.
+pub(crate) type Failure = String;
+
+type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Like a new store would have it: short enough to read, long enough never to collide here.
+const HASH_TRUNCATION_LENGTH: usize = 16;
+
+/// What a field of a record was computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inputs {
+    code_version: String,
+    /// The labels of the parent fields; none in a root.
+    parents: Vec<String>,
+    /// The data version of each; in a root, the caller's version.
+    values: Vec<String>,
+}
+
+/// A record as it really is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ghost {
+    inputs: BTreeMap<String, Inputs>,
+    data_version: ByField,
+}
+
+type Ghosts = BTreeMap<FeatureKey, BTreeMap<Ids, Ghost>>;
+
+/// Jobs that are done and not written yet.
+struct Finished {
+    program: usize,
+    feature: FeatureKey,
+    batches: Vec<RecordBatch>,
+    rows: Vec<NewRow>,
+    ghosts: Vec<(Ids, Ghost)>,
+    counts: Counts,
+}
+
+/// One store, one reference, and the programs that were ever run.
+struct Machine {
+    store: Store,
+    reference: Reference,
+    hashing: Hashing,
+    ghosts: Ghosts,
+    /// References without one of the rules.
+    mutants: Vec<Reference>,
+    /// The rules whose absence has shown.
+    noticed: BTreeSet<Rule>,
+    /// The last one is today's.
+    programs: Vec<Arc<Program>>,
+    taken: Option<Finished>,
+    /// The features that the current step has written to: they and what is downstream of them are
+    /// compared after it.
+    touched: BTreeSet<FeatureKey>,
+    /// The features of which the current step has done all jobs.
+    done: BTreeSet<FeatureKey>,
+    /// Becomes the value of the next row's own column.
+    counter: i64,
+    /// Whether some data versions are not what computing from scratch would give.
+    has_overrides: bool,
+    /// Whether everything has been brought up to date for the last time.
+    has_converged: bool,
+    trace: Vec<String>,
+}
+
+/// Runs a history to its end, and then brings everything up to date. Gives those of some rules whose
+/// absence would have shown.
+pub(crate) async fn run(history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
+    let program = Arc::new(Program::new(&history.features));
+    let mut machine = Machine::open(history.hash_algorithm, program, rules).await?;
+    match machine.history(history).await {
+        Ok(()) => Ok(machine.noticed),
+        Err(failure) => {
+            let story = machine.trace.join("\n");
+            let today = machine.programs.last();
+            Err(format!("{failure}\n\nwhat happened:\n{story}\ntoday:{today:?}\n"))
+        }
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> Failure {
+    error.to_string()
+}
+
+impl Machine {
+    async fn open(algorithm: HashAlgorithm, program: Arc<Program>, rules: &[Rule]) -> Result<Self> {
+        let hashing = Hashing { algorithm, length: HASH_TRUNCATION_LENGTH };
+        let store = Store::open("duckdb::memory:")
+            .graph(program.graph.clone())
+            .create_tables(true)
+            .hash_algorithm(hashing.algorithm)
+            .hash_truncation_length(hashing.length);
+        let mutants = rules.iter().map(|rule| Reference::new(hashing).without(*rule));
+        Ok(Self {
+            store: store.await.map_err(text)?,
+            reference: Reference::new(hashing),
+            hashing,
+            ghosts: Ghosts::new(),
+            mutants: mutants.collect(),
+            noticed: BTreeSet::new(),
+            trace: vec![format!("defined:{program:?}")],
+            programs: vec![program],
+            taken: None,
+            touched: BTreeSet::new(),
+            done: BTreeSet::new(),
+            counter: 0,
+            has_overrides: false,
+            has_converged: false,
+        })
+    }
+
+    async fn history(&mut self, history: &History) -> Result<()> {
+        if history.begins_full {
+            let today = self.programs.len() - 1;
+            for feature in 0..history.features.len() {
+                let root = self.programs[today].key(feature as u8);
+                if self.programs[today].is_root(&root) {
+                    let samples = self.samples(today, &root, &vec![Some((0, 0)); 6]);
+                    self.sync(today, &root, samples, true, true).await?;
+                }
+            }
+            self.work_through(today).await?;
+            self.check(today).await?;
+        }
+        for step in &history.steps {
+            let today = self.programs.len() - 1;
+            let by = step.by.map_or(today, |by| usize::from(by) % self.programs.len());
+            self.touched.clear();
+            self.done.clear();
+            self.step(by, &step.action).await?;
+            self.check(by).await?;
+            self.done.clear();
+            if by != self.programs.len() - 1 {
+                self.check(self.programs.len() - 1).await?;
+            }
+        }
+        self.converge().await
+    }
+
+    fn note(&mut self, by: usize, what: impl std::fmt::Display) {
+        let who =
+            if by + 1 == self.programs.len() { String::new() } else { format!("program {by}: ") };
+        self.trace.push(format!("- {who}{what}"));
+    }
+
+    fn next(&mut self) -> Value {
+        self.counter += 1;
+        Value::Int(self.counter)
+    }
+
+    /// Does the same to the reference and to those without a rule, whose answers may differ.
+    fn tell<T: PartialEq>(&mut self, change: impl Fn(&mut Reference) -> T) -> T {
+        let answer = change(&mut self.reference);
+        for mutant in &mut self.mutants {
+            if change(mutant) != answer {
+                self.noticed.extend(mutant.rule_left_out());
+            }
+        }
+        answer
+    }
+
+    /// Asks the same.
+    fn ask<T: PartialEq>(&mut self, question: impl Fn(&Reference) -> T) -> T {
+        self.tell(|reference| question(reference))
+    }
+
+    fn live(&self, feature: &FeatureKey) -> BTreeMap<Ids, Ghost> {
+        self.ghosts.get(feature).cloned().unwrap_or_default()
+    }
+
+    async fn step(&mut self, by: usize, action: &Action) -> Result<()> {
+        match action {
+            Action::Sync { root, samples, are_complete, deletes } => {
+                let root = self.programs[by].key(*root);
+                if !self.programs[by].is_root(&root) {
+                    return self.work(by, &root, &Jobs::All, false).await.map(drop);
+                }
+                let samples = self.samples(by, &root, samples);
+                self.sync(by, &root, samples, *are_complete, *deletes).await
+            }
+            Action::Put { root, samples, overrides } => {
+                let root = self.programs[by].key(*root);
+                if !self.programs[by].is_root(&root) {
+                    return self.work(by, &root, &Jobs::All, *overrides).await.map(drop);
+                }
+                let samples = self.samples(by, &root, samples);
+                self.put(by, &root, samples, *overrides).await
+            }
+            Action::Work { feature, jobs, overrides } => {
+                let feature = self.programs[by].key(*feature);
+                self.work(by, &feature, jobs, *overrides).await.map(drop)
+            }
+            Action::Take { feature, jobs } => {
+                let feature = self.programs[by].key(*feature);
+                if !self.programs[by].is_root(&feature) {
+                    self.note(by, format_args!("resolve {feature} and compute for long"));
+                    self.taken = Some(self.compute(by, &feature, jobs, false).await?);
+                }
+                Ok(())
+            }
+            Action::Finish => match self.taken.take() {
+                Some(finished) => self.finish(finished).await,
+                None => Ok(()),
+            },
+            Action::Delete { feature, records } => {
+                let feature = self.programs[by].key(*feature);
+                let live = self.live(&feature).into_keys().enumerate();
+                let ids = live.filter(|(i, _)| records >> (i % 8) & 1 == 1).map(|(_, ids)| ids);
+                self.delete(by, &feature, ids.collect()).await
+            }
+            Action::DeleteOrphans { feature, and_missing } => {
+                let feature = self.programs[by].key(*feature);
+                self.delete_orphans(by, &feature, *and_missing).await
+            }
+            Action::Edit(edit) => {
+                let edited = self.programs.last().and_then(|program| program.edited(edit));
+                if let Some(program) = edited {
+                    self.note(self.programs.len() - 1, format_args!("{edit:?}{program:?}"));
+                    self.touched.extend(program.keys());
+                    self.programs.push(Arc::new(program));
+                }
+                Ok(())
+            }
+            Action::Revert { program } => {
+                let program = usize::from(*program) % self.programs.len();
+                self.note(self.programs.len() - 1, format_args!("back to program {program}"));
+                self.programs.push(Arc::clone(&self.programs[program]));
+                self.touched.extend(self.programs[program].keys());
+                Ok(())
+            }
+            Action::WorkThrough => self.work_through(by).await,
+        }
+    }
+
+    // ---- Roots ----------------------------------------------------------------------------------
+
+    /// The rows that a sketch means for a root.
+    fn samples(&mut self, by: usize, root: &FeatureKey, sketch: &Sketch) -> Vec<NewRow> {
+        let program = Arc::clone(&self.programs[by]);
+        let mut all: Vec<Ids> = vec![Ids::new()];
+        for id in &program.spec(root).id_columns {
+            let values: Vec<Value> = if id.starts_with('i') {
+                (1..=3).map(Value::Int).collect()
+            } else {
+                // NUL-free, but otherwise a text that quoting has to survive.
+                ["p", "q|'\"é"].map(|text| Value::Text(text.to_owned())).into()
+            };
+            all = all
+                .iter()
+                .flat_map(|ids| values.iter().map(|v| [&ids[..], &[v.clone()]].concat()))
+                .collect();
+        }
+        let fields = fields(&program, root);
+        let rows = all.into_iter().zip(sketch).filter_map(|(ids, sample)| {
+            let (even, odd) = (*sample)?;
+            let versions = fields.iter().enumerate().map(|(i, (name, _))| {
+                (name.clone(), format!("v{}", if i % 2 == 0 { even } else { odd }))
+            });
+            let provenance = versions.collect();
+            let columns = Columns::from([(self.own_column(by, root), self.next())]);
+            Some(NewRow { ids, columns, provenance, data_version: ByField::new() })
+        });
+        rows.collect::<Vec<_>>()
+    }
+
+    fn own_column(&self, by: usize, feature: &FeatureKey) -> String {
+        let columns = self.programs[by].columns(feature);
+        columns.last().expect("every feature has a column of its own").name.clone()
+    }
+
+    /// The ids and the own column of rows.
+    fn id_and_own_columns(
+        &self,
+        by: usize,
+        feature: &FeatureKey,
+        rows: &[NewRow],
+    ) -> Vec<(String, metaxy::arrow::array::ArrayRef)> {
+        let spec = self.programs[by].spec(feature);
+        let ids = spec.id_columns.iter().enumerate();
+        let mut columns: Vec<_> = ids
+            .map(|(i, name)| (name.clone(), rows::array(rows.iter().map(|row| &row.ids[i]))))
+            .collect();
+        let own = self.own_column(by, feature);
+        let values = rows::array(rows.iter().map(|row| &row.columns[&own]));
+        columns.push((own, values));
+        columns
+    }
+
+    /// Rows of a root as a batch, with a column per field or with a map.
+    fn root_batch(
+        &self,
+        by: usize,
+        root: &FeatureKey,
+        rows: &[NewRow],
+        as_map: bool,
+    ) -> RecordBatch {
+        let mut columns = self.id_and_own_columns(by, root, rows);
+        if as_map {
+            let maps = rows::map_array(rows.iter().map(|row| &row.provenance));
+            columns.push((PROVENANCE_BY_FIELD.to_owned(), maps));
+        } else {
+            for (field, _) in fields(&self.programs[by], root) {
+                let texts: Vec<_> =
+                    rows.iter().map(|row| Value::Text(row.provenance[&field].clone())).collect();
+                columns.push((field, rows::array(texts.iter())));
+            }
+        }
+        rows::batch(columns)
+    }
+
+    /// What a row of a root is.
+    fn root_ghost(&self, by: usize, root: &FeatureKey, row: &NewRow) -> Ghost {
+        let inputs = fields(&self.programs[by], root).into_iter().map(|(name, field)| {
+            let values = vec![row.provenance[&name].clone()];
+            let inputs =
+                Inputs { code_version: field.code_version.clone(), parents: Vec::new(), values };
+            (name, inputs)
+        });
+        let mut data_version = row.provenance.clone();
+        data_version.extend(row.data_version.clone());
+        Ghost { inputs: inputs.collect(), data_version }
+    }
+
+    async fn sync(
+        &mut self,
+        by: usize,
+        root: &FeatureKey,
+        samples: Vec<NewRow>,
+        are_complete: bool,
+        deletes: bool,
+    ) -> Result<()> {
+        let shown: Vec<_> = samples.iter().map(|row| (&row.ids, &row.provenance)).collect();
+        let kind = if are_complete { "complete" } else { "partial" };
+        self.note(by, format_args!("sync {root} with {kind} samples {shown:?}, deletes {deletes}"));
+
+        let graph = self.programs[by].graph.clone();
+        let store = self.store.with_graph(graph.clone());
+        let batches = || match &samples[..] {
+            [] => Vec::new(),
+            rows => vec![self.root_batch(by, root, rows, rows.len() % 2 == 0)],
+        };
+        let sync =
+            |batches| store.sync_of(root, batches).partial(!are_complete).delete_orphans(deletes);
+        let dry = sync(batches()).dry_run(true).await.map_err(text)?;
+        let report = sync(batches()).await.map_err(text)?;
+
+        let new: Vec<_> =
+            samples.iter().map(|row| (row.ids.clone(), self.root_ghost(by, root, row))).collect();
+        let samples = Samples { rows: samples, are_complete };
+        let (expected, n_rows, n_deleted) =
+            self.tell(|reference| reference.sync(&graph, root, &samples, deletes));
+        self.touched.insert(root.clone());
+        same("counts of a sync", &report.counts, &expected.counts)?;
+        same("counts of a dry run", &dry.counts, &expected.counts)?;
+        same("rows of a dry run", &(dry.written.rows, dry.written.deleted), &(0, 0))?;
+        same("rows written", &report.written.rows, &n_rows)?;
+        same("rows deleted", &report.written.deleted, &n_deleted)?;
+
+        let ghosts = self.ghosts.entry(root.clone()).or_default();
+        if are_complete && deletes {
+            ghosts.retain(|ids, _| new.iter().any(|(new, _)| new == ids));
+        }
+        for (ids, mut ghost) in new {
+            if let Some(before) = ghosts.get(&ids) {
+                let same =
+                    |field: &&String| before.inputs.get(*field) == Some(&ghost.inputs[*field]);
+                let kept: Vec<String> = ghost.inputs.keys().filter(same).cloned().collect();
+                if kept.len() == ghost.inputs.len() {
+                    continue;
+                }
+                for field in kept {
+                    ghost.data_version.insert(field.clone(), before.data_version[&field].clone());
+                }
+            }
+            ghosts.insert(ids, ghost);
+        }
+        Ok(())
+    }
+
+    async fn put(
+        &mut self,
+        by: usize,
+        root: &FeatureKey,
+        mut rows: Vec<NewRow>,
+        overrides: bool,
+    ) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if overrides {
+            self.has_overrides = true;
+            let names = field_names(&self.programs[by], root);
+            for (i, row) in rows.iter_mut().enumerate().filter(|(i, _)| i % 2 == 0) {
+                row.data_version.insert(names[0].clone(), format!("given {}", i % 3));
+            }
+        }
+        self.note(by, format_args!("put {rows:?} into {root}"));
+        let mut batch = self.root_batch(by, root, &rows, overrides);
+        if overrides {
+            let maps = rows::map_array(rows.iter().map(|row| &row.data_version));
+            batch = with_column(&batch, DATA_VERSION_BY_FIELD, maps);
+        }
+        let ghosts =
+            rows.iter().map(|row| (row.ids.clone(), self.root_ghost(by, root, row))).collect();
+        let (program, feature, batches) = (by, root.clone(), vec![batch]);
+        let counts = Counts::default();
+        self.finish(Finished { program, feature, batches, rows, ghosts, counts }).await
+    }
+
+    // ---- Features with upstreams ----------------------------------------------------------------
+
+    async fn work(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        jobs: &Jobs,
+        overrides: bool,
+    ) -> Result<Counts> {
+        if self.programs[by].is_root(feature) {
+            return Ok(Counts::default());
+        }
+        let extent = match jobs {
+            Jobs::All => "all".to_owned(),
+            Jobs::Some(bits) => format!("some ({bits:08b})"),
+        };
+        let how = if overrides { " and override versions" } else { "" };
+        self.note(by, format_args!("work on {extent} of {feature}{how}"));
+        let finished = self.compute(by, feature, jobs, overrides).await?;
+        let counts = finished.counts;
+        self.finish(finished).await?;
+        if matches!(jobs, Jobs::All) {
+            self.done.insert(feature.clone());
+        }
+        Ok(counts)
+    }
+
+    /// Resolves, and does some of the jobs.
+    async fn compute(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        jobs: &Jobs,
+        overrides: bool,
+    ) -> Result<Finished> {
+        let program = Arc::clone(&self.programs[by]);
+        let id_names = &program.spec(feature).id_columns;
+        let store = self.store.with_graph(program.graph.clone());
+        let increment = store.resolve_update_of(feature).await.map_err(text)?;
+        let counts = increment.counts();
+        let own = self.own_column(by, feature);
+        let (mut batches, mut rows, mut ghosts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut n_jobs = 0;
+        for batch in rows::all(increment.to_compute()).await? {
+            let is_done: Vec<bool> =
+                (0..batch.num_rows()).map(|i| jobs.includes(n_jobs + i)).collect();
+            n_jobs += batch.num_rows();
+            let batch = filter_record_batch(&batch, &BooleanArray::from(is_done)).map_err(text)?;
+            let first = rows.len();
+            for i in 0..batch.num_rows() {
+                let ids = rows::ids(&batch, id_names, i);
+                let provenance = rows::by_field(&batch, PROVENANCE_BY_FIELD, i).unwrap_or_default();
+                let mut data_version =
+                    rows::by_field(&batch, DATA_VERSION_BY_FIELD, i).unwrap_or_default();
+                if let Some(version) = provenance.get(CONTENT_FIELD) {
+                    data_version.insert(CONTENT_FIELD.to_owned(), content_version(version));
+                }
+                if overrides {
+                    self.has_overrides = true;
+                    for (k, version) in data_version.values_mut().enumerate() {
+                        if (i + k) % 2 == 0 {
+                            *version = format!("given {}", i % 3);
+                        }
+                    }
+                }
+                let inputs = self.inputs_today(&program, feature, &ids);
+                let Some(inputs) = inputs else {
+                    return Err(format!("{feature} {ids:?} is to be computed from nothing"));
+                };
+                ghosts.push((ids.clone(), Ghost { inputs, data_version: data_version.clone() }));
+                let columns = Columns::from([(own.clone(), self.next())]);
+                rows.push(NewRow { ids, columns, provenance, data_version });
+            }
+            let done = &rows[first..];
+            let brought: Vec<String> = batch
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .filter(|name| !id_names.contains(name) && !name.starts_with("metaxy_"))
+                .collect();
+            let columns = batch
+                .schema()
+                .fields()
+                .iter()
+                .map(|f| f.name().clone())
+                .zip(batch.columns().iter().cloned())
+                .filter(|(name, _)| !brought.contains(name))
+                .collect();
+            let batch = with_column(
+                &rows::batch(columns),
+                &own,
+                rows::array(done.iter().map(|row| &row.columns[&own])),
+            );
+            let versions = rows::map_array(done.iter().map(|row| &row.data_version));
+            batches.push(with_column(&batch, DATA_VERSION_BY_FIELD, versions));
+        }
+        Ok(Finished { program: by, feature: feature.clone(), batches, rows, ghosts, counts })
+    }
+
+    /// Writes what was computed.
+    async fn finish(&mut self, finished: Finished) -> Result<()> {
+        let Finished { program, feature, batches, rows, ghosts, .. } = finished;
+        let graph = self.programs[program].graph.clone();
+        let ids: Vec<_> = rows.iter().map(|row| &row.ids).collect();
+        self.trace.push(format!("    {feature} is written: {ids:?}"));
+        let mut writer = self.store.with_graph(graph.clone()).batch_writer(&feature);
+        for batch in &batches {
+            writer.push(batch).await.map_err(text)?;
+        }
+        let committed = writer.commit().await.map_err(text)?;
+        same("rows written", &committed.rows, &(rows.len() as u64))?;
+        self.tell(|reference| reference.write(&graph, &feature, rows.clone()));
+        self.touched.insert(feature.clone());
+        self.ghosts.entry(feature).or_default().extend(ghosts);
+        Ok(())
+    }
+
+    async fn delete(&mut self, by: usize, feature: &FeatureKey, ids: Vec<Ids>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.note(by, format_args!("delete {ids:?} of {feature}"));
+        let graph = self.programs[by].graph.clone();
+        let names = self.programs[by].spec(feature).id_columns.iter().enumerate();
+        let columns = names
+            .map(|(i, name)| (name.clone(), rows::array(ids.iter().map(|ids| &ids[i]))))
+            .collect();
+        let store = self.store.with_graph(graph.clone());
+        let written = store.delete_of(feature, &[rows::batch(columns)]).await.map_err(text)?;
+        let n_deleted = self.tell(|reference| reference.delete(&graph, feature, &ids));
+        self.touched.insert(feature.clone());
+        same("records deleted", &written.deleted, &n_deleted)?;
+        self.ghosts.entry(feature.clone()).or_default().retain(|live, _| !ids.contains(live));
+        Ok(())
+    }
+
+    async fn delete_orphans(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        and_missing: bool,
+    ) -> Result<()> {
+        if self.programs[by].is_root(feature) {
+            return Ok(());
+        }
+        let missing = if and_missing { " and what is missing" } else { "" };
+        self.note(by, format_args!("delete orphans{missing} of {feature}"));
+        let (_, seen) = self.increment(by, feature).await?;
+        let graph = self.programs[by].graph.clone();
+        let store = self.store.with_graph(graph.clone());
+        let deleted = store.delete_orphans_of(feature).missing(and_missing).await.map_err(text)?;
+        let n_deleted =
+            self.tell(|reference| reference.delete_orphans(&graph, feature, and_missing));
+        self.touched.insert(feature.clone());
+        same("orphans deleted", &deleted.deleted, &n_deleted)?;
+        self.ghosts.entry(feature.clone()).or_default().retain(|ids, _| {
+            let cause = seen.get(ids).filter(|seen| seen.status == "orphaned");
+            let cause = cause.and_then(|seen| seen.cause.as_deref());
+            !(cause == Some("gone") || and_missing && cause == Some("missing"))
+        });
+        Ok(())
+    }
+
+    /// Does everything there is to do, upstream first.
+    async fn work_through(&mut self, by: usize) -> Result<()> {
+        self.note(by, "work on everything, upstream first");
+        for feature in self.programs[by].keys() {
+            if self.programs[by].is_root(&feature) {
+                let samples = self.samples_again(by, &feature);
+                self.sync(by, &feature, samples, false, false).await?;
+            } else {
+                self.work(by, &feature, &Jobs::All, false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in a root, as samples: the caller has no others.
+    fn samples_again(&mut self, by: usize, root: &FeatureKey) -> Vec<NewRow> {
+        let own = self.own_column(by, root);
+        let names = field_names(&self.programs[by], root);
+        let mut rows = Vec::new();
+        for (ids, ghost) in self.live(root) {
+            let versions = names.iter().map(|name| {
+                let value = match ghost.inputs.get(name) {
+                    Some(inputs) if inputs.parents.is_empty() => inputs.values[0].clone(),
+                    _ => "v0".to_owned(),
+                };
+                (name.clone(), value)
+            });
+            let provenance = versions.collect();
+            let columns = Columns::from([(own.clone(), self.next())]);
+            rows.push(NewRow { ids, columns, provenance, data_version: ByField::new() });
+        }
+        rows
+    }
+
+    // ---- Comparing ------------------------------------------------------------------------------
+
+    /// The increment of a feature, as the store gives it.
+    async fn increment(
+        &self,
+        by: usize,
+        feature: &FeatureKey,
+    ) -> Result<(Counts, BTreeMap<Ids, Seen>)> {
+        let program = &self.programs[by];
+        let store = self.store.with_graph(program.graph.clone());
+        let increment = store.resolve_update_of(feature).await.map_err(text)?;
+        let counts = increment.counts();
+        let batches = rows::all(increment.batches()).await?;
+        Ok((counts, rows::seen(&batches, &program.spec(feature).id_columns)?))
+    }
+
+    /// The rows that a program reads of a feature.
+    async fn read(&self, by: usize, feature: &FeatureKey) -> Result<BTreeMap<Ids, rows::Read>> {
+        let program = &self.programs[by];
+        let read = self.store.with_graph(program.graph.clone()).read_of(feature);
+        let batches = match read.batches().await {
+            Ok(batches) => rows::all(batches).await?,
+            // Nothing was ever written.
+            Err(Error::NoTable { .. }) => Vec::new(),
+            Err(error) => return Err(text(error)),
+        };
+        rows::read(&batches, &program.spec(feature).id_columns)
+    }
+
+    /// What a program sees of the features that a step has touched, and of everything downstream of
+    /// them, is what the reference says; and the laws hold.
+    async fn check(&mut self, by: usize) -> Result<()> {
+        let program = Arc::clone(&self.programs[by]);
+        for feature in program.keys() {
+            let upstream = program.graph.all_upstreams(&feature).into_iter();
+            let mut seen = upstream.map(|upstream| &upstream.spec.key).chain([&feature]);
+            if seen.any(|key| self.touched.contains(key)) {
+                let result = self.check_feature(by, &feature).await;
+                result.map_err(|failure| format!("{feature}, by program {by}: {failure}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_feature(&mut self, by: usize, feature: &FeatureKey) -> Result<()> {
+        let program = Arc::clone(&self.programs[by]);
+        let graph = &program.graph;
+        let names = field_names(&program, feature);
+        let hashing = self.hashing;
+
+        let read = self.read(by, feature).await?;
+        let expected = self.ask(|reference| {
+            let rows = reference.read(graph, feature).into_iter();
+            rows.map(|row| (row.ids.clone(), rows::expected_read(row, hashing))).collect()
+        });
+        if let Some(difference) = rows::difference(&read, &expected) {
+            return Err(format!("`read` differs\n{difference}"));
+        }
+        self.check_laws_of_read(&program, feature, &read)?;
+        if program.is_root(feature) {
+            return Ok(());
+        }
+
+        let (counts, seen) = self.increment(by, feature).await?;
+        let (expected, expected_counts) = self.ask(|reference| {
+            let increment = reference.resolve(graph, feature);
+            let records = increment.records.iter().filter_map(|(ids, record)| {
+                Some((ids.clone(), rows::expected(record, hashing, &names)?))
+            });
+            (records.collect(), increment.counts)
+        });
+        if let Some(difference) = rows::difference(&seen, &expected) {
+            return Err(format!("the increment differs\n{difference}"));
+        }
+        same("counts of the increment", &counts, &expected_counts)?;
+        if self.has_converged && !counts.is_up_to_date() {
+            return Err(format!("not up to date after everything was done: {counts}"));
+        }
+        if self.done.contains(feature) {
+            // The law: writing a whole increment and resolving again gives nothing.
+            same("new and stale after all was written", &counts.to_compute(), &0)?;
+        }
+        self.check_laws(&program, feature, &seen)
+    }
+
+    /// Counts alone are those of the increment.
+    async fn check_counts(&self, by: usize) -> Result<()> {
+        let program = &self.programs[by];
+        let store = self.store.with_graph(program.graph.clone());
+        for feature in program.keys().iter().filter(|feature| !program.is_root(feature)) {
+            let counts = store.count_update_of(feature).await.map_err(text)?;
+            let expected = self.reference.resolve(&program.graph, feature).counts;
+            same(&format!("counts of {feature} alone"), &counts, &expected)?;
+        }
+        Ok(())
+    }
+
+    // ---- Laws -----------------------------------------------------------------------------------
+
+    /// The upstream records that a record is computed from: per upstream, none if it is not there.
+    fn upstream_records<'a>(
+        &'a self,
+        program: &'a Program,
+        feature: &FeatureKey,
+        ids: &Ids,
+    ) -> Vec<(&'a FeatureKey, Option<&'a Ghost>)> {
+        let spec = program.spec(feature);
+        let here: BTreeMap<&str, &Value> =
+            spec.id_columns.iter().map(String::as_str).zip(ids).collect();
+        let upstream = |dep: &'a metaxy::spec::FeatureDep| {
+            let names = &program.spec(&dep.feature).id_columns;
+            let there: Ids = names.iter().map(|name| here[dep.renamed(name)].clone()).collect();
+            (&dep.feature, self.ghosts.get(&dep.feature).and_then(|ghosts| ghosts.get(&there)))
+        };
+        spec.deps.iter().map(upstream).collect()
+    }
+
+    /// What a record would be computed from today; nothing if an upstream record is not there.
+    fn inputs_today(
+        &self,
+        program: &Program,
+        feature: &FeatureKey,
+        ids: &Ids,
+    ) -> Option<BTreeMap<String, Inputs>> {
+        let upstream = self.upstream_records(program, feature, ids);
+        let inputs = fields(program, feature).into_iter().map(|(name, field)| {
+            let parents = program.graph.parents(feature, &field.key);
+            let values = parents.iter().map(|parent| {
+                let (_, ghost) = upstream.iter().find(|(key, _)| **key == parent.feature)?;
+                // A version that is missing blocks the record; here it only has to be none of them.
+                let version = ghost.as_ref()?.data_version.get(&parent.wire_field.struct_key());
+                Some(version.cloned().unwrap_or_default())
+            });
+            let inputs = Inputs {
+                code_version: field.code_version.clone(),
+                parents: parents.iter().map(|parent| parent.label()).collect(),
+                values: values.collect::<Option<_>>()?,
+            };
+            Some((name, inputs))
+        });
+        let inputs = inputs.collect::<Option<_>>()?;
+        upstream.iter().all(|(_, ghost)| ghost.is_some()).then_some(inputs)
+    }
+
+    /// Whether what is read of an upstream record is not what today's definition would give it.
+    fn is_outdated(
+        &self,
+        program: &Program,
+        feature: &FeatureKey,
+        ghost: &Ghost,
+        read: &BTreeSet<String>,
+    ) -> bool {
+        fields(program, feature).into_iter().filter(|(name, _)| read.contains(name)).any(
+            |(name, field)| {
+                let parents: Vec<_> =
+                    program.graph.parents(feature, &field.key).iter().map(|p| p.label()).collect();
+                ghost.inputs.get(&name).is_none_or(|inputs| {
+                    inputs.code_version != field.code_version || inputs.parents != parents
+                })
+            },
+        )
+    }
+
+    /// A changed declared input or code version is always stale or blocked, and nothing else is;
+    /// orphaned is what has no input, and nothing else.
+    fn check_laws(
+        &self,
+        program: &Program,
+        feature: &FeatureKey,
+        seen: &BTreeMap<Ids, Seen>,
+    ) -> Result<()> {
+        let live = self.live(feature);
+        for ids in seen.keys().chain(live.keys()) {
+            let status = seen.get(ids).map_or("unchanged", |seen| seen.status.as_str());
+            let upstream = self.upstream_records(program, feature, ids);
+            let is_blocked = upstream.iter().any(|(key, ghost)| {
+                let all = fields(program, feature);
+                let parents = all.iter().flat_map(|(_, f)| program.graph.parents(feature, &f.key));
+                let read =
+                    parents.filter(|p| p.feature == **key).map(|p| p.wire_field.struct_key());
+                ghost.is_some_and(|ghost| self.is_outdated(program, key, ghost, &read.collect()))
+            });
+            let lawful = match (self.inputs_today(program, feature, ids), live.get(ids)) {
+                (None, Some(_)) => "orphaned",
+                (None, None) => "unchanged",
+                (Some(_), Some(_)) if is_blocked => "blocked",
+                (Some(_), None) if is_blocked => "unchanged",
+                (Some(_), None) => "new",
+                (Some(today), Some(ghost)) => {
+                    let is_same = |(field, inputs): (&String, &Inputs)| {
+                        ghost.inputs.get(field) == Some(inputs)
+                    };
+                    if today.iter().all(is_same) { "unchanged" } else { "stale" }
+                }
+            };
+            if status != lawful {
+                return Err(format!("by law {ids:?} is {lawful}, but the store says {status}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `read` shows every row that is not outdated, and no other.
+    fn check_laws_of_read(
+        &self,
+        program: &Program,
+        feature: &FeatureKey,
+        read: &BTreeMap<Ids, rows::Read>,
+    ) -> Result<()> {
+        let all = field_names(program, feature).into_iter().collect();
+        let mut lawful: BTreeMap<Ids, Ghost> = self.live(feature);
+        lawful.retain(|_, ghost| !self.is_outdated(program, feature, ghost, &all));
+        let versions = |ghost: &Ghost| ghost.data_version.clone();
+        let lawful = lawful.iter().map(|(ids, ghost)| (ids.clone(), versions(ghost))).collect();
+        let read = read.iter().map(|(ids, row)| (ids.clone(), row.data_version.clone())).collect();
+        match rows::difference::<ByField>(&read, &lawful) {
+            Some(difference) => Err(format!("`read` is not lawful\n{difference}")),
+            None => Ok(()),
+        }
+    }
+
+    /// After any history: processing in topological order gives what computing from scratch gives.
+    async fn converge(&mut self) -> Result<()> {
+        let today = self.programs.len() - 1;
+        self.check_counts(today).await?;
+        self.touched.extend(self.programs[today].keys());
+        self.check(today).await?;
+        for feature in self.programs[today].keys() {
+            if self.programs[today].is_root(&feature) {
+                let samples = self.samples_again(today, &feature);
+                self.sync(today, &feature, samples, true, true).await?;
+                continue;
+            }
+            let counts = self.work(today, &feature, &Jobs::All, false).await?;
+            same("blocked below what is up to date", &(counts.blocked, counts.waiting), &(0, 0))?;
+            if counts.orphaned > 0 {
+                self.delete_orphans(today, &feature, true).await?;
+            }
+        }
+        self.has_converged = true;
+        self.check(today).await?;
+        if self.has_overrides {
+            return Ok(());
+        }
+
+        let program = Arc::clone(&self.programs[today]);
+        let algorithm = self.hashing.algorithm;
+        let mut scratch = Self::open(algorithm, Arc::clone(&program), &[]).await?;
+        for feature in program.keys() {
+            if program.is_root(&feature) {
+                let samples = self.samples_again(today, &feature);
+                scratch.sync(0, &feature, samples, true, true).await?;
+            } else {
+                scratch.work(0, &feature, &Jobs::All, false).await?;
+            }
+            // Rows that nothing made stale may still have what was of a field that is gone.
+            let names = field_names(&program, &feature);
+            let of_today = |mut by_field: ByField| {
+                by_field.retain(|field, _| names.contains(field));
+                by_field
+            };
+            let versions = |read: BTreeMap<Ids, rows::Read>| -> BTreeMap<Ids, [ByField; 2]> {
+                let rows = read.into_iter();
+                let versions = |row: rows::Read| [row.provenance, row.data_version].map(of_today);
+                rows.map(|(ids, row)| (ids, versions(row))).collect()
+            };
+            let ours = versions(self.read(today, &feature).await?);
+            let theirs = versions(scratch.read(0, &feature).await?);
+            if let Some(difference) = rows::difference(&ours, &theirs) {
+                return Err(format!(
+                    "{feature} is not what computing from scratch gives\n{difference}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What user code finds in the output of a computation, so that different inputs can give the same.
+fn content_version(provenance: &str) -> String {
+    format!("content {}", provenance.bytes().map(u32::from).sum::<u32>() % 3)
+}
+
+/// The fields of a feature by their keys in the by-field columns.
+fn fields<'a>(program: &'a Program, feature: &FeatureKey) -> Vec<(String, &'a FieldSpec)> {
+    let fields = program.spec(feature).fields.iter();
+    fields.map(|field| (field.wire_key().struct_key(), field)).collect()
+}
+
+fn field_names(program: &Program, feature: &FeatureKey) -> Vec<String> {
+    fields(program, feature).into_iter().map(|(name, _)| name).collect()
+}
+
+/// A batch with a column added or replaced.
+fn with_column(
+    batch: &RecordBatch,
+    name: &str,
+    array: metaxy::arrow::array::ArrayRef,
+) -> RecordBatch {
+    let schema = batch.schema();
+    let mut columns: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .zip(batch.columns().iter().cloned())
+        .filter(|(other, _)| other != name)
+        .collect();
+    columns.push((name.to_owned(), array));
+    rows::batch(columns)
+}
+
+fn same<T: Debug + PartialEq>(what: &str, store: &T, expected: &T) -> Result<()> {
+    if store == expected {
+        return Ok(());
+    }
+    Err(format!("{what}: the store says {store:?}, expected {expected:?}"))
+}

@@ -1,0 +1,68 @@
+//! Random programs and random histories: the store does what the reference says, and the laws hold.
+//!
+//! `METAXY_PROPERTY_CASES` asks for another number of histories. A history that fails is made
+//! smaller, told step by step, and kept in `proptest-regressions/properties.txt`, from where every
+//! later run begins.
+
+mod history;
+mod machine;
+mod program;
+mod rows;
+
+use history::histories;
+use metaxy_tests::reference::Rule;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{
+    Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// Histories of a run without any wish.
+const CASES: u32 = 200;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().build().expect("a runtime")
+}
+
+fn cases() -> u32 {
+    std::env::var("METAXY_PROPERTY_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES)
+}
+
+#[test]
+fn store_does_what_the_reference_says() {
+    let runtime = runtime();
+    let mut runner = TestRunner::new(Config {
+        cases: cases(),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "proptest-regressions/properties.txt",
+        ))),
+        max_shrink_iters: 600,
+        ..Config::default()
+    });
+    let result = runner.run(&histories(), |history| {
+        let run = runtime.block_on(machine::run(&history, &[]));
+        run.map(drop).map_err(TestCaseError::fail)
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// The test of the test: a reference without one of its rules is told from the store by some history.
+#[test]
+fn every_rule_is_noticed() {
+    /// The same ones every time.
+    const HISTORIES: usize = 25;
+    let runtime = runtime();
+    let config = Config { failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let mut unnoticed = Rule::ALL.to_vec();
+    for _ in 0..HISTORIES {
+        let history = histories().new_tree(&mut runner).expect("a history").current();
+        let noticed = runtime.block_on(machine::run(&history, &unnoticed));
+        let noticed = noticed.unwrap_or_else(|failure| panic!("{failure}"));
+        unnoticed.retain(|rule| !noticed.contains(rule));
+    }
+    assert!(unnoticed.is_empty(), "no history tells when these are left out: {unnoticed:?}");
+}

@@ -1,0 +1,456 @@
+//! A random program: the features that it defines, and how a developer changes them.
+//!
+//! What proptest makes are sketches, numbers without any rule between them. Here they become
+//! definitions that form a graph; a choice that a graph would not allow is replaced by the nearest
+//! one that it does, so that every sketch means something and a smaller sketch a smaller program.
+
+use metaxy::spec::{
+    ColumnSpec, FeatureDefinition, FeatureDep, FeatureSpec, FieldDep, FieldDeps, FieldSpec,
+    FieldsMapping, Origin,
+};
+use metaxy::{ColumnType, FeatureGraph, FeatureKey, FieldKey, ScalarType};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::fmt;
+
+/// Keys whose tables and labels are easy to mix up.
+const KEYS: [&str; 6] = ["a", "b/c", "b-d", "b/e_f", "g", "g/h"];
+/// Keys of fields, of one and of two parts: `x` is a suffix of `a/x`, and `z` of none.
+const FIELDS: [&str; 5] = ["x", "y", "a/x", "b/y", "z"];
+/// The field whose data version the user supplies: [`content_version`].
+pub(crate) const CONTENT_FIELD: &str = "z";
+/// The ids of roots, one or both of them.
+const IDS: [&[&str]; 4] = [&["i"], &["j j"], &["i", "j j"], &["j j", "i"]];
+
+/// Upstreams that share no ids multiply their records.
+const MOST_IDS: usize = 3;
+
+/// What a feature is computed from, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct DepSketch {
+    upstream: u8,
+    mapping: MappingSketch,
+    renames_id: bool,
+    renames_column: bool,
+    /// 0: everything comes along, 1: nothing, 2: the column.
+    select: u8,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum MappingSketch {
+    ByName,
+    BySuffix,
+    Excluding(u8),
+    All,
+    None,
+    /// Own field, upstream field.
+    Specific(Vec<(u8, u8)>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FieldSketch {
+    key: u8,
+    code_version: u8,
+    deps: FieldDepsSketch,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum FieldDepsSketch {
+    Mapped,
+    All,
+    /// Upstream and its field, or all of its fields.
+    Explicit(Vec<(u8, Option<u8>)>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FeatureSketch {
+    deps: Vec<DepSketch>,
+    ids: u8,
+    fields: Vec<FieldSketch>,
+}
+
+/// What a developer does to a program.
+#[derive(Clone, Debug)]
+pub(crate) enum Edit {
+    CodeVersion { feature: u8, field: u8, version: u8 },
+    AddField { feature: u8, field: FieldSketch },
+    RemoveField { feature: u8, field: u8 },
+    FieldDeps { feature: u8, field: u8, deps: FieldDepsSketch },
+    Mapping { feature: u8, dep: u8, mapping: MappingSketch },
+    AddUpstream { feature: u8, dep: DepSketch },
+    RemoveUpstream { feature: u8, dep: u8 },
+}
+
+fn mapping() -> impl Strategy<Value = MappingSketch> {
+    prop_oneof![
+        3 => Just(MappingSketch::ByName),
+        1 => Just(MappingSketch::BySuffix),
+        1 => (0..5_u8).prop_map(MappingSketch::Excluding),
+        1 => Just(MappingSketch::All),
+        1 => Just(MappingSketch::None),
+        1 => vec((0..5_u8, 0..5_u8), 1..4).prop_map(MappingSketch::Specific),
+    ]
+}
+
+fn dep() -> impl Strategy<Value = DepSketch> {
+    (0..6_u8, mapping(), prop::bool::weighted(0.2), prop::bool::weighted(0.2), 0..3_u8).prop_map(
+        |(upstream, mapping, renames_id, renames_column, select)| DepSketch {
+            upstream,
+            mapping,
+            renames_id,
+            renames_column,
+            select,
+        },
+    )
+}
+
+fn field_deps() -> impl Strategy<Value = FieldDepsSketch> {
+    prop_oneof![
+        4 => Just(FieldDepsSketch::Mapped),
+        1 => Just(FieldDepsSketch::All),
+        2 => vec((0..3_u8, prop::option::weighted(0.8, 0..5_u8)), 1..3)
+            .prop_map(FieldDepsSketch::Explicit),
+    ]
+}
+
+fn field() -> impl Strategy<Value = FieldSketch> {
+    (0..5_u8, 0..3_u8, field_deps()).prop_map(|(key, code_version, deps)| FieldSketch {
+        key,
+        code_version,
+        deps,
+    })
+}
+
+fn feature() -> impl Strategy<Value = FeatureSketch> {
+    (vec(dep(), 0..4), 0..4_u8, vec(field(), 1..4)).prop_map(|(deps, ids, fields)| FeatureSketch {
+        deps,
+        ids,
+        fields,
+    })
+}
+
+/// Programs of three to six features.
+pub(crate) fn sketches() -> impl Strategy<Value = Vec<FeatureSketch>> {
+    vec(feature(), 3..=KEYS.len())
+}
+
+/// Changes, most of them of code versions.
+pub(crate) fn edits() -> impl Strategy<Value = Edit> {
+    let (feature, nth) = (0..6_u8, 0..3_u8);
+    prop_oneof![
+        5 => (feature.clone(), nth.clone(), 0..3_u8)
+            .prop_map(|(feature, field, version)| Edit::CodeVersion { feature, field, version }),
+        2 => (feature.clone(), field()).prop_map(|(feature, field)| Edit::AddField { feature, field }),
+        2 => (feature.clone(), nth.clone())
+            .prop_map(|(feature, field)| Edit::RemoveField { feature, field }),
+        2 => (feature.clone(), nth.clone(), field_deps())
+            .prop_map(|(feature, field, deps)| Edit::FieldDeps { feature, field, deps }),
+        2 => (feature.clone(), nth.clone(), mapping())
+            .prop_map(|(feature, dep, mapping)| Edit::Mapping { feature, dep, mapping }),
+        2 => (feature.clone(), dep()).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
+        2 => (feature, nth).prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
+    ]
+}
+
+/// The definitions of a program, and the graph that they form.
+#[derive(Clone)]
+pub(crate) struct Program {
+    definitions: Vec<FeatureDefinition>,
+    pub(crate) graph: FeatureGraph,
+}
+
+impl Program {
+    /// The program of a sketch.
+    pub(crate) fn new(sketches: &[FeatureSketch]) -> Self {
+        let mut definitions = Vec::new();
+        for (index, sketch) in sketches.iter().enumerate() {
+            let mut spec = empty(index);
+            for dep in sketch.deps.iter().filter(|_| index > 0) {
+                let upstream: &FeatureDefinition = nth(&definitions, dep.upstream);
+                if spec.deps.iter().any(|dep| dep.feature == upstream.spec.key) {
+                    continue;
+                }
+                spec.deps.push(dep_on(upstream, dep));
+                if ids(&spec, &definitions, 0).len() > MOST_IDS {
+                    spec.deps.pop();
+                }
+            }
+            spec.id_columns = ids(&spec, &definitions, sketch.ids);
+            for field in &sketch.fields {
+                add_field(&mut spec, field, &definitions);
+            }
+            definitions.push(definition(index, spec));
+        }
+        Self::settled(definitions).expect("a feature whose fields depend on everything is valid")
+    }
+
+    /// The program of these definitions; where they form no graph, a feature's fields depend on
+    /// everything that is upstream of it. Nothing if even that does not help.
+    fn settled(mut definitions: Vec<FeatureDefinition>) -> Option<Self> {
+        for end in 1..=definitions.len() {
+            if FeatureGraph::build(definitions[..end].to_vec()).is_err() {
+                for field in &mut definitions[end - 1].spec.fields {
+                    field.deps = FieldDeps::All;
+                }
+                FeatureGraph::build(definitions[..end].to_vec()).ok()?;
+            }
+        }
+        let graph = FeatureGraph::build(definitions.clone()).ok()?;
+        Some(Self { definitions, graph })
+    }
+
+    /// The program after a change; nothing if the change means nothing here.
+    pub(crate) fn edited(&self, edit: &Edit) -> Option<Self> {
+        let mut definitions = self.definitions.clone();
+        let place = |feature: u8| usize::from(feature) % self.definitions.len();
+        let field_place = |feature: u8, field: u8| {
+            usize::from(field) % self.definitions[place(feature)].spec.fields.len()
+        };
+        match edit {
+            Edit::CodeVersion { feature, field, version } => {
+                let spec = &mut definitions[place(*feature)].spec;
+                spec.fields[field_place(*feature, *field)].code_version = code_version(*version);
+            }
+            Edit::AddField { feature, field } => {
+                let (before, rest) = definitions.split_at_mut(place(*feature));
+                add_field(&mut rest[0].spec, field, before);
+            }
+            Edit::RemoveField { feature, field } => {
+                let fields = &mut definitions[place(*feature)].spec.fields;
+                if fields.len() == 1 {
+                    return None;
+                }
+                fields.remove(field_place(*feature, *field));
+            }
+            Edit::FieldDeps { feature, field, deps } => {
+                let (before, rest) = definitions.split_at_mut(place(*feature));
+                let deps = field_deps_of(deps, &rest[0].spec, before);
+                rest[0].spec.fields[field_place(*feature, *field)].deps = deps;
+            }
+            Edit::Mapping { feature, dep, mapping } => {
+                let deps = &mut definitions[place(*feature)].spec.deps;
+                if deps.is_empty() {
+                    return None;
+                }
+                let dep = usize::from(*dep) % deps.len();
+                deps[dep].fields_mapping = mapping_of(mapping);
+            }
+            Edit::AddUpstream { feature, dep } => {
+                let feature = place(*feature);
+                if feature == 0 {
+                    return None;
+                }
+                let dep = dep_on(nth(&definitions[..feature], dep.upstream), dep);
+                definitions[feature].spec.deps.push(dep);
+            }
+            Edit::RemoveUpstream { feature, dep } => {
+                let deps = &mut definitions[place(*feature)].spec.deps;
+                if deps.is_empty() {
+                    return None;
+                }
+                deps.remove(usize::from(*dep) % deps.len());
+            }
+        }
+        Self::settled(definitions).filter(|after| after.definitions != self.definitions)
+    }
+
+    /// The features in topological order.
+    pub(crate) fn keys(&self) -> Vec<FeatureKey> {
+        self.graph.keys().cloned().collect()
+    }
+
+    pub(crate) fn key(&self, feature: u8) -> FeatureKey {
+        nth(&self.definitions, feature).spec.key.clone()
+    }
+
+    pub(crate) fn spec(&self, key: &FeatureKey) -> &FeatureSpec {
+        &self.graph.get(key).expect("all programs have all features").spec
+    }
+
+    pub(crate) fn is_root(&self, key: &FeatureKey) -> bool {
+        self.spec(key).deps.is_empty()
+    }
+
+    /// The columns, ids first; the last one is the feature's own.
+    pub(crate) fn columns(&self, key: &FeatureKey) -> &[ColumnSpec] {
+        let definition = self.graph.get(key).expect("all programs have all features");
+        definition.columns.as_deref().expect("columns are declared")
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for key in self.keys() {
+            let spec = self.spec(&key);
+            write!(f, "\n    {key} ({})", spec.id_columns.join(", "))?;
+            for dep in &spec.deps {
+                write!(f, " <- {}", dep.feature)?;
+                for (from, to) in dep.renames() {
+                    write!(f, " {from}>{to}")?;
+                }
+                if let Some(select) = &dep.select {
+                    write!(f, " select {select:?}")?;
+                }
+            }
+            for field in &spec.fields {
+                let parents = self.graph.parents(&key, &field.key).iter();
+                let parents: Vec<_> = parents.map(|parent| parent.label()).collect();
+                let code_version = field.code_version.replace("__metaxy_initial__", "0");
+                write!(f, "\n        {} code {code_version}", field.key)?;
+                if !parents.is_empty() {
+                    write!(f, " of {}", parents.join(", "))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nth<T>(items: &[T], n: u8) -> &T {
+    &items[usize::from(n) % items.len()]
+}
+
+fn field_key(key: u8) -> FieldKey {
+    FieldKey::new(nth(&FIELDS, key)).expect("a key")
+}
+
+fn code_version(version: u8) -> String {
+    match version {
+        0 => metaxy::spec::INITIAL_CODE_VERSION.to_owned(),
+        version => version.to_string(),
+    }
+}
+
+fn empty(index: usize) -> FeatureSpec {
+    FeatureSpec {
+        key: FeatureKey::new(KEYS[index]).expect("a key"),
+        id_columns: Vec::new(),
+        deps: Vec::new(),
+        fields: Vec::new(),
+        metadata: serde_json::Map::new(),
+        description: None,
+    }
+}
+
+fn definition(index: usize, spec: FeatureSpec) -> FeatureDefinition {
+    let id = |name: &String| ColumnSpec {
+        name: name.clone(),
+        ty: ColumnType::Scalar(if name.starts_with('i') {
+            ScalarType::Int64
+        } else {
+            ScalarType::Text
+        }),
+        nullable: false,
+    };
+    let mut columns: Vec<_> = spec.id_columns.iter().map(id).collect();
+    // A name that has to be quoted, and that no other feature has.
+    let (name, ty) = (format!("value of {index}"), ColumnType::Scalar(ScalarType::Int64));
+    columns.push(ColumnSpec { name, ty, nullable: true });
+    FeatureDefinition {
+        spec,
+        project: "p".to_owned(),
+        columns: Some(columns),
+        schema: serde_json::Map::new().into(),
+        type_path: String::new(),
+        origin: Origin::SpecFile { index },
+    }
+}
+
+fn dep_on(upstream: &FeatureDefinition, sketch: &DepSketch) -> FeatureDep {
+    let columns = upstream.columns.as_deref().expect("columns are declared");
+    let own = columns.last().expect("a column").name.clone();
+    let mut rename = Vec::new();
+    if sketch.renames_id {
+        let id = &upstream.spec.id_columns[0];
+        // The type goes by the first letter.
+        let here = format!("{id}2");
+        if !upstream.spec.id_columns.contains(&here) {
+            rename.push((id.clone(), here));
+        }
+    }
+    if sketch.renames_column {
+        rename.push((own.clone(), format!("{own}, renamed")));
+    }
+    let mut dep = FeatureDep::new(upstream.spec.key.clone());
+    dep.rename = (!rename.is_empty()).then_some(rename);
+    dep.select = match sketch.select {
+        0 => None,
+        1 => Some(Vec::new()),
+        _ => Some(vec![dep.renamed(&own).to_owned()]),
+    };
+    dep.fields_mapping = mapping_of(&sketch.mapping);
+    dep
+}
+
+fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
+    match sketch {
+        MappingSketch::ByName => FieldsMapping::default(),
+        MappingSketch::BySuffix => {
+            FieldsMapping::Default { match_suffix: true, exclude: Vec::new() }
+        }
+        MappingSketch::Excluding(field) => {
+            FieldsMapping::Default { match_suffix: false, exclude: vec![field_key(*field)] }
+        }
+        MappingSketch::All => FieldsMapping::All,
+        MappingSketch::None => FieldsMapping::None,
+        MappingSketch::Specific(pairs) => FieldsMapping::Specific(
+            pairs.iter().map(|(own, theirs)| (field_key(*own), vec![field_key(*theirs)])).collect(),
+        ),
+    }
+}
+
+/// The ids that the upstreams give together; for a root, those of the sketch.
+fn ids(spec: &FeatureSpec, definitions: &[FeatureDefinition], sketch: u8) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for dep in &spec.deps {
+        let upstream = definitions.iter().find(|d| d.spec.key == dep.feature);
+        for id in upstream.into_iter().flat_map(|upstream| &upstream.spec.id_columns) {
+            let here = dep.renamed(id).to_owned();
+            if !ids.contains(&here) {
+                ids.push(here);
+            }
+        }
+    }
+    if spec.deps.is_empty() {
+        return nth(&IDS, sketch).iter().map(|id| (*id).to_owned()).collect();
+    }
+    if sketch % 2 == 1 {
+        ids.reverse();
+    }
+    ids
+}
+
+fn add_field(spec: &mut FeatureSpec, sketch: &FieldSketch, before: &[FeatureDefinition]) {
+    let key = field_key(sketch.key);
+    if spec.fields.iter().any(|field| field.key == key) {
+        return;
+    }
+    let mut field = FieldSpec::new(key);
+    field.code_version = code_version(sketch.code_version);
+    field.deps = field_deps_of(&sketch.deps, spec, before);
+    spec.fields.push(field);
+}
+
+fn field_deps_of(
+    sketch: &FieldDepsSketch,
+    spec: &FeatureSpec,
+    before: &[FeatureDefinition],
+) -> FieldDeps {
+    match sketch {
+        _ if spec.deps.is_empty() => FieldDeps::Mapped,
+        FieldDepsSketch::Mapped => FieldDeps::Mapped,
+        FieldDepsSketch::All => FieldDeps::All,
+        FieldDepsSketch::Explicit(fields) => FieldDeps::Fields(
+            fields
+                .iter()
+                .map(|(dep, field)| {
+                    let feature = nth(&spec.deps, *dep).feature.clone();
+                    let upstream = before.iter().find(|d| d.spec.key == feature);
+                    let fields = &upstream.expect("upstreams come before").spec.fields;
+                    let fields = field.map(|field| vec![nth(fields, field).key.clone()]);
+                    FieldDep { feature, fields }
+                })
+                .collect(),
+        ),
+    }
+}
