@@ -11,7 +11,7 @@ mod write;
 
 pub use read::read;
 pub use resolve::resolve;
-pub use write::{append, definitions, duplicates, latest_time, stage, table, tombstone};
+pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};
 
 use crate::ast::build::{
     and, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,

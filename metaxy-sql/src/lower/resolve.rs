@@ -507,7 +507,9 @@ impl Lowering<'_> {
         } else {
             let is_todays = eq(col("r", "version"), text(&records.version));
             let mut whens = vec![(is_todays, differs_now.clone())];
-            if self.plan.definitions.is_some() {
+            // Nothing is stale where an upstream has no table, and there is no row to look at.
+            let has_inputs = self.inputs().iter().all(|input| input.records.is_some());
+            if self.plan.definitions.is_some() && has_inputs {
                 let values = field.parts.iter().map(|part| {
                     let kept = self.inputs()[part.input]
                         .records

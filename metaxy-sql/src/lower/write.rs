@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
-use crate::plan::{Append, AppendFrom, Class, Stage, Tombstone};
+use crate::plan::{Append, AppendFrom, Class, Records, Stage, Tombstone};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
@@ -86,6 +86,16 @@ pub fn duplicates(stage: &Stage) -> Statement {
         .from(from_part("repeated", "r"));
     example.limit = Some(1);
     Statement::Query(Query { with: vec![(part("repeated"), repeated)], union_all: vec![example] })
+}
+
+/// No rows of the ids of a table, in their types: what ids are staged in.
+#[must_use]
+pub fn no_ids(records: &Records) -> Query {
+    let mut select = Select::default()
+        .columns(ids_of(records, "u").into_iter().enumerate().map(|(i, own)| (own, id(i))))
+        .from(from(&records.table, "u"));
+    select.limit = Some(0);
+    Query { with: Vec::new(), union_all: vec![select] }
 }
 
 /// The latest time in a table, in microseconds; NULL if it is empty.

@@ -613,8 +613,23 @@ pub(crate) fn describe_ids<'a>(
 
 /// A value, for messages.
 fn describe_value(array: &ArrayRef, row: usize) -> String {
-    match ArrayFormatter::try_new(array, &FormatOptions::default()) {
-        Ok(formatter) if array.is_valid(row) => formatter.value(row).to_string(),
-        _ => "NULL".to_owned(),
+    let value = array.slice(row, 1);
+    if value.is_null(0) {
+        return "NULL".to_owned();
+    }
+    // The name of a time zone is nothing that can be shown without a table of all of them.
+    let (value, zone) = match value.data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            (arrow::compute::cast(&value, &DataType::Timestamp(*unit, None)), "Z")
+        }
+        _ => (Ok(value), ""),
+    };
+    let options = FormatOptions::default();
+    let shown = value.as_ref().map(|value| {
+        ArrayFormatter::try_new(value, &options).map(|f| f.value(0).to_string() + zone)
+    });
+    match shown {
+        Ok(Ok(text)) => text,
+        _ => "a value that cannot be shown".to_owned(),
     }
 }

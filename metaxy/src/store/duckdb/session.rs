@@ -291,7 +291,7 @@ pub(super) fn delete(
         }
         let (ids, orphans) = match which {
             Delete::Ids(batches) => {
-                stage_ids(connection, batches)?;
+                stage_ids(connection, &planner, batches)?;
                 (STAGE, None)
             }
             Delete::Orphans { missing } => {
@@ -311,20 +311,15 @@ pub(super) fn delete(
     })
 }
 
-fn stage_ids(connection: &Connection, batches: &[RecordBatch]) -> Result<()> {
-    let Some(first) = batches.first() else { return Ok(()) };
-    let ids = first
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| {
-            ColumnType::from_arrow(field.data_type()).ok_or_else(|| {
-                Error::internal(format!("an id of type {} was staged", field.data_type()))
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let stage = Stage { table: STAGE.to_owned(), ids, columns: Vec::new(), n_fields: 0 };
-    run_ast(connection, &lower::stage(&stage))?;
+/// Stages ids, in the types that they have in the table.
+fn stage_ids(
+    connection: &Connection,
+    planner: &Planner<'_>,
+    batches: &[RecordBatch],
+) -> Result<()> {
+    let query = lower::no_ids(&planner.own_records()?);
+    let table = Ident::new(STAGE)?;
+    run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
     batches.iter().try_for_each(|batch| append_to(connection, STAGE, batch.clone()))
 }
 
