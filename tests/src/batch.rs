@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt;
 use metaxy::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, MapArray, RecordBatch,
-    StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, MapArray, NullArray,
+    RecordBatch, StringArray, StringBuilder, StructArray,
 };
 use metaxy::arrow::buffer::{NullBuffer, OffsetBuffer};
 use metaxy::arrow::datatypes::{
@@ -17,7 +17,7 @@ use std::sync::Arc;
 ///
 /// Columns stand in the order in which they are first named. Texts, integers, other numbers and
 /// truth values become columns of their type, objects maps from text to text; a column without any
-/// value is text.
+/// value has no type.
 ///
 /// # Panics
 /// If a row is no object, or a value has no such type.
@@ -54,7 +54,8 @@ pub fn batch_of<'a>(columns: impl IntoIterator<Item = (&'a str, ArrayRef)>) -> R
 
 fn column(values: &[&Value]) -> ArrayRef {
     match values.iter().find(|value| !value.is_null()) {
-        None | Some(Value::String(_)) => {
+        None => Arc::new(NullArray::new(values.len())),
+        Some(Value::String(_)) => {
             Arc::new(values.iter().map(|value| value.as_str()).collect::<StringArray>())
         }
         Some(Value::Number(number)) if number.is_i64() => {

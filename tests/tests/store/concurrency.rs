@@ -1,0 +1,160 @@
+//! Streams and writers side by side, and what is left of those that are dropped.
+
+use crate::features::{Crop, Source, Video, compute_crops, crop, graph, video};
+use crate::opening::is_free;
+use metaxy::Store;
+use metaxy::prelude::*;
+use metaxy_tests::flow::{counts, key, read};
+use metaxy_tests::place::Place;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+fn videos(ids: impl IntoIterator<Item = u32>) -> Vec<Video> {
+    ids.into_iter().map(|id| video(&format!("{id:06}"), "1", "1")).collect()
+}
+
+/// More rows than wait for a reader, so that a stream is really open between two batches.
+const MANY: u32 = 30_000;
+
+#[tokio::test]
+async fn two_open_streams_and_a_writer() {
+    let place = Place::new();
+    let store = place.open(&graph()).await.expect("a store");
+    store.sync(videos(0..MANY)).await.expect("a sync");
+
+    let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+    let mut records = store.read::<Video>().stream().await.expect("a stream");
+    let mut out = store.writer::<Crop>().commit_every(5_000);
+    let mut n_read = 0;
+    while let Some(job) = jobs.try_next().await.expect("a job") {
+        let record = crop(&job.input().video_id);
+        out.push(job.done(record).expect("the same record")).await.expect("a good record");
+        n_read += u32::from(records.try_next().await.expect("a record").is_some());
+        // Another root write in the middle is nothing that open streams see.
+        if n_read == MANY / 2 {
+            store.sync(videos(MANY..MANY + 10)).partial(true).await.expect("a sync");
+        }
+    }
+    assert!(records.try_next().await.expect("an end").is_none());
+    assert_eq!((n_read, out.commit().await.expect("a commit").rows), (MANY, u64::from(MANY)));
+    assert_eq!(counts(&store, "example/crop").await.new, 10);
+}
+
+/// Waits until a condition holds: threads that are told to end need a moment.
+async fn soon(mut condition: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        if condition() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+/// Every connection keeps the file open, so that one that leaked would keep it locked.
+#[tokio::test]
+async fn dropped_streams_and_writers_leave_nothing_open() {
+    let place = Place::new();
+    let store = place.open(&graph()).await.expect("a store");
+    store.sync(videos(0..MANY)).await.expect("a sync");
+
+    for take_one in [false, true] {
+        let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+        let mut records = store.read::<Video>().stream().await.expect("a stream");
+        let mut batches = store.read_of(&key("example/video")).batches().await.expect("a stream");
+        let mut out = store.writer::<Crop>();
+        if take_one {
+            let job = jobs.try_next().await.expect("a stream").expect("a job");
+            let record = crop(&job.input().video_id);
+            out.push(job.done(record).expect("the same record")).await.expect("a good record");
+            records.try_next().await.expect("a stream").expect("a record");
+            batches.try_next().await.expect("a stream").expect("a batch");
+        }
+    }
+    // A call that is given up before it has an answer.
+    let sync = store.sync(videos(0..MANY)).into_future();
+    assert!(tokio::time::timeout(Duration::from_micros(1), sync).await.is_err(), "it takes longer");
+
+    assert_eq!(read(&store, "example/crop").await, Vec::<serde_json::Value>::new());
+    assert_eq!(compute_crops(&store).await, u64::from(MANY), "nothing is locked");
+    drop(store);
+    assert!(soon(|| is_free(&place)).await, "something has kept the file open");
+    let left = place.query(
+        "SELECT table_name FROM duckdb_tables() WHERE temporary OR NOT regexp_matches(table_name, \
+         '^(example__|metaxy_system__)')",
+    );
+    assert_eq!(left, Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_tasks_write_and_read_one_store() {
+    let place = Place::new();
+    let store = place.open(&graph()).await.expect("a store");
+    let writers = (0..6_u32).map(|task| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut times = Vec::new();
+            for n in 0..10 {
+                let mut out = store.writer::<Video>();
+                // A record of the task's own, and one that all tasks write.
+                out.push(video(&format!("{task}-{n}"), "1", "1")).await.expect("a record");
+                out.push(video("shared", &format!("{task}-{n}"), "1")).await.expect("a record");
+                times.extend(out.commit().await.expect("a commit").time);
+            }
+            times
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let readers = (0..3).map(|_| {
+        let store: Store = store.clone();
+        tokio::spawn(async move {
+            let mut seen = 0;
+            for _ in 0..15 {
+                let rows = read(&store, "example/video").await;
+                assert!(rows.len() >= seen, "records do not go away");
+                seen = rows.len();
+                let shared = rows.iter().filter(|row| row["video_id"] == "shared").count();
+                assert!(shared <= 1, "one record is one row");
+                assert!(rows.is_empty() || shared == 1, "a write is seen whole or not at all");
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    let mut times = Vec::new();
+    for writer in writers {
+        times.extend(writer.await.expect("a task"));
+    }
+    for reader in readers {
+        reader.await.expect("a task");
+    }
+    assert_eq!(read(&store, "example/video").await.len(), 61);
+    times.sort_unstable();
+    assert_eq!(times.len(), 60);
+    assert!(times.is_sorted_by(|a, b| a < b), "two writes have one time: {times:?}");
+
+    // Those that see the same increment write the same records; the last one counts.
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { compute_crops(&store).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(task.await.expect("a task") <= 61);
+    }
+    let of_crop = counts(&store, "example/crop").await;
+    assert!(of_crop.is_up_to_date(), "{of_crop}");
+    assert_eq!(read(&store, "example/crop").await.len(), 61);
+    drop(store);
+    let rows = place.query("SELECT count(*) AS n FROM metaxy_system__field_versions");
+    assert_eq!(rows, [json!({ "n": 4 })], "each definition is recorded once");
+}
+
+/// A runtime with one thread is enough: what blocks has threads of its own.
+#[tokio::test(flavor = "current_thread")]
+async fn one_thread_is_enough() {
+    let store = crate::features::memory().await;
+    store.sync(videos(0..10)).await.expect("a sync");
+    assert_eq!(compute_crops(&store).await, 10);
+}

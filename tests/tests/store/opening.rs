@@ -1,0 +1,258 @@
+//! Addresses, settings, tables that are made or not, and who else has the file open.
+
+use crate::features::{graph, video};
+use metaxy::{Error, HashAlgorithm, Store};
+use metaxy_tests::flow::{key, read, write};
+use metaxy_tests::place::Place;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+#[tokio::test]
+async fn a_new_store_has_our_defaults() {
+    let store = Store::open("duckdb::memory:").graph(graph()).await.expect("a store");
+    assert_eq!(store.settings().hash_algorithm, HashAlgorithm::XxHash64);
+    assert_eq!(store.settings().hash_truncation_length, 16);
+}
+
+#[tokio::test]
+async fn settings_are_stamped_and_checked() {
+    let place = Place::new();
+    let open = || place.open(&graph());
+    let store = open().hash_algorithm(HashAlgorithm::Md5).hash_truncation_length(20);
+    drop(store.await.expect("a store"));
+
+    let store = open().await.expect("settings that are left out are those of the store");
+    assert_eq!(store.settings().hash_algorithm, HashAlgorithm::Md5);
+    assert_eq!(store.settings().hash_truncation_length, 20);
+    drop(store);
+
+    let error = open().hash_algorithm(HashAlgorithm::Sha256).await.expect_err("another algorithm");
+    assert_eq!(
+        error.to_string(),
+        "the store was created with hash_algorithm md5, but it is opened with sha256; leave the \
+         setting out, or open another store"
+    );
+    let error = open().hash_truncation_length(16).await.expect_err("another length");
+    assert_eq!(
+        error.to_string(),
+        "the store was created with hash_truncation_length 20, but it is opened with 16; leave the \
+         setting out, or open another store"
+    );
+    let same = open().hash_algorithm(HashAlgorithm::Md5).hash_truncation_length(20);
+    same.await.expect("the same settings");
+}
+
+/// A store that was not stamped is stamped by the first that may.
+#[tokio::test]
+async fn without_tables_nothing_is_stamped() {
+    let place = Place::new();
+    let open = || Store::open(place.url()).graph(graph());
+    drop(open().hash_algorithm(HashAlgorithm::Md5).await.expect("a store"));
+    assert_eq!(place.query("SELECT table_name FROM duckdb_tables()"), Vec::<Value>::new());
+    drop(open().create_tables(true).await.expect("a store"));
+    open().hash_algorithm(HashAlgorithm::Md5).await.expect_err("stamped with the default");
+}
+
+#[tokio::test]
+async fn a_hash_may_not_be_cut_too_short() {
+    let open = Store::open("duckdb::memory:").graph(graph()).hash_truncation_length(7);
+    assert_eq!(
+        open.await.expect_err("too short").to_string(),
+        "hash_truncation_length cannot be 7: it is at least 8"
+    );
+}
+
+#[tokio::test]
+async fn settings_of_a_newer_program_are_no_defaults() {
+    let place = Place::new();
+    drop(place.open(&graph()).await.expect("a store"));
+    place.execute("UPDATE metaxy_system__settings SET value = 'blake9' WHERE name LIKE '%alg%'");
+    assert_eq!(
+        place.open(&graph()).await.expect_err("an unknown algorithm").to_string(),
+        "hash_algorithm cannot be blake9: this version of metaxy does not know it"
+    );
+}
+
+#[tokio::test]
+async fn addresses_that_name_no_store() {
+    let open = |url: &str| Store::open(url).graph(graph());
+    for (url, expected) in [
+        (
+            "meta.duckdb",
+            "`meta.duckdb` names no store: it should look like `duckdb:path/to/file.duckdb` or \
+             `duckdb::memory:`",
+        ),
+        (
+            "mysql://user:secret@host/db",
+            "`mysql://***@host/db` names no store: it should look like \
+             `duckdb:path/to/file.duckdb` or `duckdb::memory:`",
+        ),
+        (
+            "duckdb:",
+            "`duckdb:` names no store: a path is missing: `duckdb:path/to/file.duckdb` or \
+             `duckdb::memory:`",
+        ),
+    ] {
+        assert_eq!(open(url).await.expect_err(url).to_string(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let place = Place::new();
+    std::fs::write(place.path("meta.duckdb"), "not a database ".repeat(1_000)).expect("a file");
+    let error = place.open(&graph()).await.expect_err("no database");
+    assert!(matches!(error, Error::Database { engine: "DuckDB", .. }), "{error}");
+    assert!(error.to_string().contains("not a valid DuckDB database file"), "{error}");
+}
+
+#[tokio::test]
+async fn without_create_tables_nothing_is_made() {
+    let place = Place::new();
+    let store = Store::open(place.url()).graph(graph()).await.expect("a store");
+    let no_table = "`example/video` has no table `example__video` in this store; write to it first, \
+                    with `.create_tables(true)` when the store is opened";
+    let no_system_table = "this store has no table `metaxy_system__field_versions`; open it with \
+                           `.create_tables(true)` before anything is written";
+    let error = store.read_of(&key("example/video")).batches().await.err().expect("no table");
+    assert_eq!(error.to_string(), no_table);
+    let error = store.sync(vec![video("a", "1", "1")]).await.expect_err("no table");
+    assert_eq!(error.to_string(), no_system_table);
+    let rows = [json!({ "video_id": "a", "path": "p", "audio": "1", "frames": "1" })];
+    let error = write(&store, "example/video", &rows).await.expect_err("no table");
+    assert_eq!(error.to_string(), no_system_table);
+    // A dry run makes nothing and needs nothing.
+    let report = store.sync(vec![video("a", "1", "1")]).dry_run(true).await.expect("counts");
+    assert_eq!(report.counts.new, 1);
+    let counts = store.count_update_of(&key("example/crop")).await.expect("counts");
+    assert!(counts.is_up_to_date(), "what has no table is empty");
+    drop(store);
+    assert_eq!(place.query("SELECT table_name FROM duckdb_tables()"), Vec::<Value>::new());
+
+    // The tables of another program are used as they are.
+    let store = place.open(&graph()).await.expect("a store");
+    store.sync(vec![video("a", "1", "1")]).await.expect("a sync");
+    drop(store);
+    place.execute("ALTER TABLE example__video DROP path");
+    let store = Store::open(place.url()).graph(graph()).await.expect("a store");
+    let lacks = "the table `example__video` of `example/video` lacks the columns `path`; add them \
+                 to the table, or open the store with `.create_tables(true)`";
+    let error = store.sync(vec![video("a", "2", "1")]).await.expect_err("no column");
+    assert_eq!(error.to_string(), lacks);
+    let error = store.read_of(&key("example/video")).batches().await.err().expect("no column");
+    assert_eq!(error.to_string(), lacks);
+    drop(store);
+
+    // With leave to make them, columns are added; older rows have no value there.
+    let store = place.open(&graph()).await.expect("a store");
+    store.sync(vec![video("b", "1", "1")]).partial(true).await.expect("a sync");
+    let paths: Vec<Value> =
+        read(&store, "example/video").await.iter().map(|row| row["path"].clone()).collect();
+    assert_eq!(paths, [Value::Null, json!("/videos/b.mp4")]);
+}
+
+/// Another process that holds the database, until this is dropped.
+struct Holder {
+    process: Child,
+}
+
+impl Holder {
+    /// Starts it; what it says first.
+    fn start(path: &Path) -> (Self, String) {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_hold"))
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut line = String::new();
+        let output = process.stdout.as_mut().expect("a pipe");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        (Self { process }, line.trim().to_owned())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().expect("an end");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_another_process_is_locked() {
+    let place = Place::new();
+    let (holder, said) = Holder::start(&place.path("meta.duckdb"));
+    assert_eq!(said, "held");
+    let error = place.open(&graph()).await.expect_err("a lock");
+    assert!(error.is_transient());
+    let Error::Locked { path, pid } = &error else { panic!("{error}") };
+    assert_eq!(*pid, Some(holder.process.id()));
+    assert!(path.ends_with("meta.duckdb"), "{path}");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the database `{path}` is in use by the process {}; DuckDB lets one process write: \
+             wait for it or end it, and share one `Store` within a process",
+            holder.process.id()
+        )
+    );
+    drop(holder);
+    place.open(&graph()).await.expect("the lock is gone");
+}
+
+/// Whether another process can have the database: nothing of this one has it open.
+pub(crate) fn is_free(place: &Place) -> bool {
+    let (_holder, said) = Holder::start(&place.path("meta.duckdb"));
+    said == "held"
+}
+
+/// DuckDB keeps other processes out of a file, but not the one that has it open.
+#[tokio::test]
+async fn stores_over_one_file_share_it() {
+    let place = Place::new();
+    let first = place.open(&graph()).await.expect("a store");
+    let folder = place.path("");
+    let spelled = format!("duckdb:{}/./meta.duckdb", folder.display());
+    let second = Store::open(spelled).graph(graph()).create_tables(true).await.expect("a store");
+    let mut times = Vec::new();
+    for n in 0..5 {
+        for (name, store) in [("a", &first), ("b", &second)] {
+            let report = store.sync(vec![video(&format!("{name}{n}"), "1", "1")]).partial(true);
+            times.extend(report.await.expect("a sync").written.time);
+        }
+    }
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+    assert_eq!(read(&first, "example/video").await.len(), 10);
+    drop(first);
+    assert_eq!(read(&second, "example/video").await.len(), 10, "the other keeps it open");
+    assert!(!is_free(&place));
+    drop(second);
+    assert!(is_free(&place), "the last one has closed it");
+    let store = place.open(&graph()).await.expect("a store");
+    assert_eq!(read(&store, "example/video").await.len(), 10, "nothing was overwritten");
+    let error = place.open(&graph()).hash_algorithm(HashAlgorithm::Md5).await;
+    assert!(matches!(error, Err(Error::OtherSettings { .. })), "settings are checked for each");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_file_can_be_opened_and_closed_by_many_at_once() {
+    let place = std::sync::Arc::new(Place::new());
+    let tasks = (0..8).map(|task| {
+        let place = std::sync::Arc::clone(&place);
+        tokio::spawn(async move {
+            for n in 0..5 {
+                let store = place.open(&graph()).await.expect("a store");
+                let sample = video(&format!("{task}-{n}"), "1", "1");
+                store.sync(vec![sample]).partial(true).await.expect("a sync");
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("a task");
+    }
+    let rows = place.query("SELECT count(*) AS n FROM example__video");
+    assert_eq!(rows, [json!({ "n": 40 })]);
+}
