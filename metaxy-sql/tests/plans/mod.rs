@@ -1,0 +1,317 @@
+//! Plans that stand for all others, as stores make them.
+
+use metaxy_sql::ast::Statement;
+use metaxy_sql::plan::{
+    Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Hash, HashAlgorithm, Input,
+    Part, Read, Records, Resolve, Scope, Source, Stage, Stamp, Target, Tombstone, orphan,
+};
+use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
+
+/// A plan, and what can be asked of it.
+pub(crate) struct Case {
+    /// What it is about.
+    pub(crate) name: &'static str,
+    /// The plan in words; empty if its statement is all there is to it.
+    pub(crate) plan: String,
+    /// The statements, in the order in which a store runs them.
+    pub(crate) statements: Vec<Statement>,
+}
+
+/// MD5, which every engine has built in.
+const HASH: Hash = Hash { algorithm: HashAlgorithm::Md5, length: 16 };
+
+fn records(key: &str, ids: &[&str], version: &str) -> Records {
+    Records {
+        table: key.replace('/', "__"),
+        key: key.to_owned(),
+        ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+        version: version.to_owned(),
+        provenance: ByField::Map,
+        data_version: ByField::Map,
+        has_token: true,
+    }
+}
+
+fn definition(name: &str, code_version: &str, parents: &[&str]) -> FieldDefinition {
+    let parents = parents.iter().map(|parent| format!("\"{parent}\"")).collect::<Vec<_>>();
+    FieldDefinition {
+        name: name.to_owned(),
+        code_version: code_version.to_owned(),
+        parents: format!("[{}]", parents.join(",")),
+    }
+}
+
+fn part(label: &str, input: usize) -> Part {
+    let (_, field) = label.split_once('.').expect("a label");
+    Part { label: label.to_owned(), input, field: field.to_owned() }
+}
+
+fn video() -> Records {
+    records("example/video", &["video_id"], "0a0b0c0d0e0f1011")
+}
+
+fn scene() -> Records {
+    records("example/scene", &["video_id", "scene"], "1a1b1c1d1e1f2021")
+}
+
+fn crop() -> Records {
+    records("example/crop", &["video_id"], "2a2b2c2d2e2f3031")
+}
+
+/// A crop of a video: two fields, each of one parent.
+fn one_upstream() -> Resolve {
+    let field = |name: &str| {
+        let label = format!("example/video.{name}");
+        Field {
+            definition: definition(name, "1", &[&label]),
+            label: name.to_owned(),
+            parts: vec![part(&label, 0)],
+        }
+    };
+    let video = Input {
+        records: Some(video()),
+        key: "example/video".to_owned(),
+        ids: vec![0],
+        reads: vec![definition("audio", "1", &[]), definition("frames", "1", &[])],
+        columns: vec!["path".to_owned()],
+        sources: Vec::new(),
+    };
+    Resolve {
+        target: Target {
+            records: Some(crop()),
+            n_ids: 1,
+            fields: vec![field("audio"), field("frames")],
+        },
+        expected: Expected::Inputs(vec![video]),
+        definitions: Some(system::DEFINITIONS.to_owned()),
+        hash: HASH,
+        rows: true,
+    }
+}
+
+/// Scenes of crops: two upstreams of different granularity, one of which has an upstream itself.
+fn two_upstreams() -> Resolve {
+    let labels = ["example/crop.frames", "example/scene.cut"];
+    let scene = Input {
+        records: Some(scene()),
+        key: "example/scene".to_owned(),
+        ids: vec![0, 1],
+        reads: vec![definition("cut", "3", &[])],
+        columns: vec!["begins at".to_owned(), "row".to_owned()],
+        sources: Vec::new(),
+    };
+    let crop = Input {
+        records: Some(crop()),
+        key: "example/crop".to_owned(),
+        ids: vec![0],
+        reads: vec![definition("frames", "1", &["example/video.frames"])],
+        columns: Vec::new(),
+        sources: vec![Source {
+            records: Some(video()),
+            ids: vec![0],
+            reads: vec![definition("frames", "1", &[])],
+        }],
+    };
+    let shots = Field {
+        definition: definition("shots", "it's \"2\"", &labels),
+        label: "shots".to_owned(),
+        parts: vec![part(labels[0], 1), part(labels[1], 0)],
+    };
+    Resolve {
+        target: Target {
+            records: Some(records("example/shot", &["video_id", "scene"], "3a3b3c3d3e3f4041")),
+            n_ids: 2,
+            fields: vec![shots],
+        },
+        expected: Expected::Inputs(vec![scene, crop]),
+        definitions: Some(system::DEFINITIONS.to_owned()),
+        hash: HASH,
+        rows: true,
+    }
+}
+
+/// The same as [`one_upstream`] where nothing was written yet.
+fn no_tables() -> Resolve {
+    let mut plan = one_upstream();
+    plan.target.records = None;
+    plan.definitions = None;
+    plan
+}
+
+/// The same where the upstream has no table.
+fn no_upstream_table() -> Resolve {
+    let mut plan = one_upstream();
+    if let Expected::Inputs(inputs) = &mut plan.expected {
+        inputs[0].records = None;
+    }
+    plan
+}
+
+/// A table of Python's as the upstream, read for counts alone.
+fn counts_over_structs() -> Resolve {
+    let mut plan = one_upstream();
+    if let Expected::Inputs(inputs) = &mut plan.expected {
+        let members = vec!["audio".to_owned()];
+        let records = inputs[0].records.as_mut().expect("a table");
+        records.table = "example__video_of_python".to_owned();
+        records.provenance = ByField::Struct(members.clone());
+        records.data_version = ByField::Struct(members);
+        records.has_token = false;
+    }
+    plan.definitions = None;
+    plan.rows = false;
+    plan
+}
+
+/// Samples of a root.
+fn samples(complete: bool) -> Resolve {
+    let field = |name: &str| Field {
+        definition: definition(name, "1", &[]),
+        label: name.to_owned(),
+        parts: Vec::new(),
+    };
+    Resolve {
+        target: Target {
+            records: Some(video()),
+            n_ids: 1,
+            fields: vec![field("audio"), field("frames")],
+        },
+        expected: Expected::Samples { stage: "@stage".to_owned(), complete },
+        definitions: Some(system::DEFINITIONS.to_owned()),
+        hash: HASH,
+        rows: true,
+    }
+}
+
+fn read(scope: Scope) -> Read {
+    Read {
+        records: video(),
+        columns: ["video_id", "path", system::UPDATED_AT].map(str::to_owned).to_vec(),
+        scope,
+        definitions: Some(system::DEFINITIONS.to_owned()),
+        fields: vec![definition("audio", "1", &[]), definition("frames", "1", &[])],
+    }
+}
+
+fn stamp() -> Stamp {
+    Stamp {
+        version: "0a0b0c0d0e0f1011".to_owned(),
+        project_version: "f0f1f2f3f4f5f6f7".to_owned(),
+        time: 1_700_000_000_123_456,
+        materialization_id: Some("it's run 7".to_owned()),
+        token: 4_711,
+    }
+}
+
+fn append(from: AppendFrom) -> Append {
+    Append {
+        records: video(),
+        columns: vec!["path".to_owned()],
+        fields: vec!["frames".to_owned(), "audio".to_owned()],
+        from,
+        stamp: stamp(),
+        hash: HASH,
+    }
+}
+
+fn tombstone(ids: &str, orphans: Option<Vec<i8>>) -> Tombstone {
+    let columns = ["video_id", "path"].into_iter().chain(system::COLUMNS);
+    Tombstone {
+        records: video(),
+        columns: columns.map(str::to_owned).collect(),
+        ids: ids.to_owned(),
+        orphans,
+        time: 1_700_000_000_123_456,
+        materialization_id: None,
+        token: 4_712,
+    }
+}
+
+fn stage() -> Stage {
+    let text = ColumnType::Scalar(ScalarType::Text);
+    Stage { table: "@stage".to_owned(), ids: vec![text], columns: vec![text], n_fields: 2 }
+}
+
+/// What all cases need: the tables that they name.
+///
+/// # Errors
+/// Never: the names can all be written.
+pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
+    let text = ColumnType::Scalar(ScalarType::Text);
+    let id = |name: &str| (name.to_owned(), text, false);
+    let column = |name: &str| (name.to_owned(), text, true);
+    Ok(vec![
+        lower::definitions(),
+        lower::table("example__video", &[id("video_id"), column("path")])?,
+        lower::table(
+            "example__scene",
+            &[id("video_id"), id("scene"), column("begins at"), column("row")],
+        )?,
+        lower::table("example__crop", &[id("video_id")])?,
+        lower::table("example__shot", &[id("video_id"), id("scene")])?,
+        lower::stage(&stage()),
+    ])
+}
+
+/// All cases.
+///
+/// # Errors
+/// Never: the names can all be written.
+pub(crate) fn cases() -> Result<Vec<Case>, Error> {
+    let resolve = |name, plan: Resolve| Case {
+        name,
+        plan: plan.to_string(),
+        statements: lower::resolve(&plan).into_iter().collect(),
+    };
+    let statement =
+        |name, statement| Case { name, plan: String::new(), statements: vec![statement] };
+    let mut nothing = no_tables();
+    if let Expected::Inputs(inputs) = &mut nothing.expected {
+        inputs[0].records = None;
+    }
+    let increment =
+        || AppendFrom::Increment { stage: "@stage".to_owned(), increment: "@increment".to_owned() };
+    let Some(Statement::Query(query)) = lower::resolve(&samples(true)) else {
+        panic!("samples can always be compared")
+    };
+    let table = metaxy_sql::Ident::new("@increment")?;
+    Ok(vec![
+        Case { name: "tables", plan: String::new(), statements: tables()? },
+        resolve("resolve_one_upstream", one_upstream()),
+        resolve("resolve_two_upstreams", two_upstreams()),
+        resolve("resolve_no_tables", no_tables()),
+        resolve("resolve_no_upstream_table", no_upstream_table()),
+        resolve("resolve_nothing_at_all", nothing),
+        resolve("count_over_structs", counts_over_structs()),
+        resolve("samples_complete", samples(true)),
+        resolve("samples_partial", samples(false)),
+        statement("read_latest", lower::read(&read(Scope::default()))),
+        statement(
+            "read_as_of_a_time",
+            lower::read(&read(Scope { as_of: Some(1_700_000_000_000_000), ..Scope::default() })),
+        ),
+        statement(
+            "read_everything",
+            lower::read(&read(Scope {
+                history: true,
+                other_versions: true,
+                tombstones: true,
+                as_of: None,
+            })),
+        ),
+        statement("read_history", lower::read(&read(Scope { history: true, ..Scope::default() }))),
+        statement("duplicates", lower::duplicates(&stage())),
+        statement("latest_time", lower::latest_time("example__video")),
+        statement("append", lower::append(&append(AppendFrom::Stage("@stage".to_owned())))?),
+        Case {
+            name: "append_increment",
+            plan: String::new(),
+            statements: vec![
+                Statement::CreateTemporaryAs { table, query },
+                lower::append(&append(increment()))?,
+                lower::tombstone(&tombstone("@increment", Some(vec![orphan::GONE])))?,
+            ],
+        },
+        statement("tombstone", lower::tombstone(&tombstone("@stage", None))?),
+    ])
+}
