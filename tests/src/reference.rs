@@ -81,7 +81,7 @@ pub struct NewRow {
     pub columns: Columns,
     /// What it was computed from; in a root, the caller's versions.
     pub provenance: ByField,
-    /// What downstream is to see of it, where that is not the provenance.
+    /// What downstream is to see of it, where the caller says so.
     pub data_version: ByField,
 }
 
@@ -645,24 +645,50 @@ impl Reference {
 
     // ---- Writes ---------------------------------------------------------------------------------
 
-    /// Appends rows, all with one time. A data version that is not given is the provenance.
+    /// Appends rows, all with one time.
     pub fn write(&mut self, graph: &FeatureGraph, feature: &FeatureKey, rows: Vec<NewRow>) {
         if rows.is_empty() {
             return;
         }
-        self.time += 1;
-        let (time, feature_version) = (self.time, self.feature_version(graph, feature));
-        self.definitions
-            .entry((feature.clone(), feature_version.clone()))
-            .or_insert_with(|| definition(graph, feature));
-        self.history.entry(feature.clone()).or_default().extend(rows.into_iter().map(|row| {
-            let NewRow { ids, columns, provenance, data_version: given } = row;
-            let mut data_version = provenance.clone();
-            data_version.extend(given);
+        let live = self.live(graph, feature);
+        let feature_version = self.feature_version(graph, feature);
+        let time = self.time + 1;
+        let rows = rows.into_iter().map(|row| {
+            let stored = live.get(&row.ids).copied();
+            let data_version = self.written_data_version(graph, feature, &row, stored);
+            let NewRow { ids, columns, provenance, .. } = row;
             let feature_version = feature_version.clone();
             let is_tombstone = false;
             Row { ids, columns, provenance, data_version, feature_version, time, is_tombstone }
-        }));
+        });
+        let rows: Vec<Row> = rows.collect();
+        self.time = time;
+        self.history.entry(feature.clone()).or_default().extend(rows);
+        let definitions = self.definitions.entry((feature.clone(), feature_version));
+        definitions.or_insert_with(|| definition(graph, feature));
+    }
+
+    /// The data versions of a row that is written: those that are given; then, outside of the stale
+    /// set, those that are stored; then the provenances.
+    fn written_data_version(
+        &self,
+        graph: &FeatureGraph,
+        feature: &FeatureKey,
+        row: &NewRow,
+        stored: Option<&Row>,
+    ) -> ByField {
+        let mut data_version = row.provenance.clone();
+        for field in fields(spec(graph, feature)) {
+            let Some(stored) = stored.filter(|_| self.holds(Rule::KeptDataVersions)) else { break };
+            // In a root the provenance does not tell of another code version.
+            let of_field = BTreeSet::from([field.clone()]);
+            let is_stale = stored.provenance.get(&field) != row.provenance.get(&field)
+                || self.is_outdated(graph, feature, stored, &of_field);
+            let kept = stored.data_version.get(&field).filter(|_| !is_stale);
+            data_version.extend(kept.map(|version| (field, version.clone())));
+        }
+        data_version.extend(row.data_version.clone());
+        data_version
     }
 
     /// Marks records as deleted; those that are not there are left alone. Gives their number.
@@ -705,24 +731,10 @@ impl Reference {
         delete_orphans: bool,
     ) -> (Increment, u64, u64) {
         let increment = self.resolve_samples(graph, root, samples);
-        let record = |ids: &Ids| &increment.records[ids];
-        let is_wanted = |ids: &Ids| matches!(record(ids).class, Class::New | Class::Stale(_));
-        let rows: Vec<NewRow> = samples
-            .rows
-            .iter()
-            .filter(|sample| is_wanted(&sample.ids))
-            .map(|sample| {
-                let mut row = sample.clone();
-                if let Class::Stale(stale) = &record(&row.ids).class {
-                    let kept = record(&row.ids).stored.iter().flat_map(|row| &row.data_version);
-                    let kept = kept.filter(|(field, _)| {
-                        !stale.contains_key(*field) && row.provenance.contains_key(*field)
-                    });
-                    row.data_version.extend(kept.map(|(f, version)| (f.clone(), version.clone())));
-                }
-                row
-            })
-            .collect();
+        let class = |ids: &Ids| &increment.records[ids].class;
+        let is_wanted = |ids: &Ids| matches!(class(ids), Class::New | Class::Stale(_));
+        let rows = samples.rows.iter().filter(|sample| is_wanted(&sample.ids));
+        let rows: Vec<NewRow> = rows.cloned().collect();
         let n_rows = rows.len() as u64;
         self.write(graph, root, rows);
         let is_orphan = |record: &&Record| matches!(record.class, Class::Orphaned(_));

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 pub(crate) struct History {
     pub(crate) hash_algorithm: HashAlgorithm,
     pub(crate) features: Vec<FeatureSketch>,
-    /// Whether everything is there and computed before the first step.
-    pub(crate) begins_full: bool,
+    /// What is in the roots and computed before the first step, if anything is.
+    pub(crate) first: Option<Samples>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -105,7 +105,7 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 /// Histories of up to twelve steps after the first run.
-pub(crate) fn histories() -> impl Strategy<Value = History> {
+pub(crate) fn histories(begins_full: bool) -> impl Strategy<Value = History> {
     let hash_algorithm = prop_oneof![
         6 => Just(HashAlgorithm::XxHash64),
         1 => Just(HashAlgorithm::XxHash32),
@@ -113,11 +113,12 @@ pub(crate) fn histories() -> impl Strategy<Value = History> {
         1 => Just(HashAlgorithm::Md5),
         1 => Just(HashAlgorithm::Sha256),
     ];
-    (hash_algorithm, sketches(), prop::bool::weighted(0.7), vec(steps(), 1..=12)).prop_map(
-        |(hash_algorithm, features, begins_full, steps)| History {
+    let first = if begins_full { samples().prop_map(Some).boxed() } else { Just(None).boxed() };
+    (hash_algorithm, sketches(), first, vec(steps(), 1..=12)).prop_map(
+        |(hash_algorithm, features, first, steps)| History {
             hash_algorithm,
             features,
-            begins_full,
+            first,
             steps,
         },
     )

@@ -7,7 +7,7 @@
 use super::history::{Action, History, Jobs, Samples as Sketch};
 use super::program::{CONTENT_FIELD, Program};
 use super::rows::{self, DATA_VERSION_BY_FIELD, PROVENANCE_BY_FIELD, Seen};
-use metaxy::arrow::array::{BooleanArray, RecordBatch};
+use metaxy::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use metaxy::arrow::compute::filter_record_batch;
 use metaxy::spec::FieldSpec;
 use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Store};
@@ -51,7 +51,8 @@ struct Finished {
     feature: FeatureKey,
     batches: Vec<RecordBatch>,
     rows: Vec<NewRow>,
-    ghosts: Vec<(Ids, Ghost)>,
+    /// Of each row.
+    inputs: Vec<BTreeMap<String, Inputs>>,
     counts: Counts,
 }
 
@@ -129,17 +130,18 @@ impl Machine {
     }
 
     async fn history(&mut self, history: &History) -> Result<()> {
-        if history.begins_full {
-            let today = self.programs.len() - 1;
-            for feature in 0..history.features.len() {
-                let root = self.programs[today].key(feature as u8);
-                if self.programs[today].is_root(&root) {
-                    let samples = self.samples(today, &root, &vec![Some((0, 0)); 6]);
-                    self.sync(today, &root, samples, true, true).await?;
-                }
+        if let Some(first) = &history.first {
+            let program = Arc::clone(&self.programs[0]);
+            for (i, root) in program.keys().iter().enumerate().filter(|(_, k)| program.is_root(k)) {
+                // No two roots have the same records.
+                let mut first = first.clone();
+                let n = i % first.len();
+                first.rotate_left(n);
+                let samples = self.samples(0, root, &first);
+                self.sync(0, root, samples, true, true).await?;
             }
-            self.work_through(today).await?;
-            self.check(today).await?;
+            self.work_through(0).await?;
+            self.check(0).await?;
         }
         for step in &history.steps {
             let today = self.programs.len() - 1;
@@ -293,7 +295,7 @@ impl Machine {
         by: usize,
         feature: &FeatureKey,
         rows: &[NewRow],
-    ) -> Vec<(String, metaxy::arrow::array::ArrayRef)> {
+    ) -> Vec<(String, ArrayRef)> {
         let spec = self.programs[by].spec(feature);
         let ids = spec.id_columns.iter().enumerate();
         let mut columns: Vec<_> = ids
@@ -327,17 +329,35 @@ impl Machine {
         rows::batch(columns)
     }
 
-    /// What a row of a root is.
-    fn root_ghost(&self, by: usize, root: &FeatureKey, row: &NewRow) -> Ghost {
+    /// What a row of a root is made of.
+    fn root_inputs(&self, by: usize, root: &FeatureKey, row: &NewRow) -> BTreeMap<String, Inputs> {
         let inputs = fields(&self.programs[by], root).into_iter().map(|(name, field)| {
             let values = vec![row.provenance[&name].clone()];
-            let inputs =
-                Inputs { code_version: field.code_version.clone(), parents: Vec::new(), values };
-            (name, inputs)
+            let code_version = field.code_version.clone();
+            (name, Inputs { code_version, parents: Vec::new(), values })
         });
-        let mut data_version = row.provenance.clone();
-        data_version.extend(row.data_version.clone());
-        Ghost { inputs: inputs.collect(), data_version }
+        inputs.collect()
+    }
+
+    /// Remembers what was written. A field that is made of the same as before keeps its data version
+    /// unless one is given.
+    fn remember(
+        &mut self,
+        feature: &FeatureKey,
+        rows: impl IntoIterator<Item = NewRow>,
+        inputs: impl IntoIterator<Item = BTreeMap<String, Inputs>>,
+    ) {
+        let ghosts = self.ghosts.entry(feature.clone()).or_default();
+        for (row, inputs) in rows.into_iter().zip(inputs) {
+            let mut data_version = row.provenance;
+            for (field, inputs) in &inputs {
+                let before = ghosts.get(&row.ids).filter(|b| b.inputs.get(field) == Some(inputs));
+                let kept = before.map(|before| (field.clone(), before.data_version[field].clone()));
+                data_version.extend(kept);
+            }
+            data_version.extend(row.data_version);
+            ghosts.insert(row.ids, Ghost { inputs, data_version });
+        }
     }
 
     async fn sync(
@@ -363,8 +383,6 @@ impl Machine {
         let dry = sync(batches()).dry_run(true).await.map_err(text)?;
         let report = sync(batches()).await.map_err(text)?;
 
-        let new: Vec<_> =
-            samples.iter().map(|row| (row.ids.clone(), self.root_ghost(by, root, row))).collect();
         let samples = Samples { rows: samples, are_complete };
         let (expected, n_rows, n_deleted) =
             self.tell(|reference| reference.sync(&graph, root, &samples, deletes));
@@ -375,24 +393,19 @@ impl Machine {
         same("rows written", &report.written.rows, &n_rows)?;
         same("rows deleted", &report.written.deleted, &n_deleted)?;
 
+        let new = samples.rows.iter().map(|row| self.root_inputs(by, root, row));
+        let new: Vec<_> = samples.rows.iter().cloned().zip(new).collect();
         let ghosts = self.ghosts.entry(root.clone()).or_default();
         if are_complete && deletes {
-            ghosts.retain(|ids, _| new.iter().any(|(new, _)| new == ids));
+            ghosts.retain(|ids, _| new.iter().any(|(row, _)| row.ids == *ids));
         }
-        for (ids, mut ghost) in new {
-            if let Some(before) = ghosts.get(&ids) {
-                let same =
-                    |field: &&String| before.inputs.get(*field) == Some(&ghost.inputs[*field]);
-                let kept: Vec<String> = ghost.inputs.keys().filter(same).cloned().collect();
-                if kept.len() == ghost.inputs.len() {
-                    continue;
-                }
-                for field in kept {
-                    ghost.data_version.insert(field.clone(), before.data_version[&field].clone());
-                }
-            }
-            ghosts.insert(ids, ghost);
-        }
+        let is_new = |(row, inputs): &(NewRow, BTreeMap<String, Inputs>)| {
+            let is_same =
+                |before: &Ghost| inputs.iter().all(|(f, i)| before.inputs.get(f) == Some(i));
+            !ghosts.get(&row.ids).is_some_and(is_same)
+        };
+        let (rows, inputs): (Vec<_>, Vec<_>) = new.into_iter().filter(is_new).unzip();
+        self.remember(root, rows, inputs);
         Ok(())
     }
 
@@ -417,13 +430,13 @@ impl Machine {
         let mut batch = self.root_batch(by, root, &rows, overrides);
         if overrides {
             let maps = rows::map_array(rows.iter().map(|row| &row.data_version));
-            batch = with_column(&batch, DATA_VERSION_BY_FIELD, maps);
+            let added = [(DATA_VERSION_BY_FIELD.to_owned(), maps)];
+            batch = with_columns(&batch, |_| true, added);
         }
-        let ghosts =
-            rows.iter().map(|row| (row.ids.clone(), self.root_ghost(by, root, row))).collect();
+        let inputs = rows.iter().map(|row| self.root_inputs(by, root, row)).collect();
         let (program, feature, batches) = (by, root.clone(), vec![batch]);
         let counts = Counts::default();
-        self.finish(Finished { program, feature, batches, rows, ghosts, counts }).await
+        self.finish(Finished { program, feature, batches, rows, inputs, counts }).await
     }
 
     // ---- Features with upstreams ----------------------------------------------------------------
@@ -467,7 +480,7 @@ impl Machine {
         let increment = store.resolve_update_of(feature).await.map_err(text)?;
         let counts = increment.counts();
         let own = self.own_column(by, feature);
-        let (mut batches, mut rows, mut ghosts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut batches, mut rows, mut made_of) = (Vec::new(), Vec::new(), Vec::new());
         let mut n_jobs = 0;
         for batch in rows::all(increment.to_compute()).await? {
             let is_done: Vec<bool> =
@@ -478,57 +491,56 @@ impl Machine {
             for i in 0..batch.num_rows() {
                 let ids = rows::ids(&batch, id_names, i);
                 let provenance = rows::by_field(&batch, PROVENANCE_BY_FIELD, i).unwrap_or_default();
-                let mut data_version =
-                    rows::by_field(&batch, DATA_VERSION_BY_FIELD, i).unwrap_or_default();
+                // What the increment says may be given back as it is, or left to the store.
+                let mut data_version = match self.counter % 3 {
+                    0 => ByField::new(),
+                    _ => rows::by_field(&batch, DATA_VERSION_BY_FIELD, i).unwrap_or_default(),
+                };
                 if let Some(version) = provenance.get(CONTENT_FIELD) {
                     data_version.insert(CONTENT_FIELD.to_owned(), content_version(version));
                 }
                 if overrides {
                     self.has_overrides = true;
-                    for (k, version) in data_version.values_mut().enumerate() {
-                        if (i + k) % 2 == 0 {
-                            *version = format!("given {}", i % 3);
-                        }
+                    for (_, field) in
+                        provenance.keys().enumerate().filter(|(k, _)| (i + k) % 2 == 0)
+                    {
+                        data_version.insert(field.clone(), format!("given {}", i % 3));
                     }
                 }
                 let inputs = self.inputs_today(&program, feature, &ids);
                 let Some(inputs) = inputs else {
                     return Err(format!("{feature} {ids:?} is to be computed from nothing"));
                 };
-                ghosts.push((ids.clone(), Ghost { inputs, data_version: data_version.clone() }));
+                made_of.push(inputs);
                 let columns = Columns::from([(own.clone(), self.next())]);
                 rows.push(NewRow { ids, columns, provenance, data_version });
             }
             let done = &rows[first..];
-            let brought: Vec<String> = batch
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| field.name().clone())
-                .filter(|name| !id_names.contains(name) && !name.starts_with("metaxy_"))
-                .collect();
-            let columns = batch
-                .schema()
-                .fields()
-                .iter()
-                .map(|f| f.name().clone())
-                .zip(batch.columns().iter().cloned())
-                .filter(|(name, _)| !brought.contains(name))
-                .collect();
-            let batch = with_column(
-                &rows::batch(columns),
-                &own,
-                rows::array(done.iter().map(|row| &row.columns[&own])),
-            );
-            let versions = rows::map_array(done.iter().map(|row| &row.data_version));
-            batches.push(with_column(&batch, DATA_VERSION_BY_FIELD, versions));
+            // What came along is not the feature's; all else is given back as it is.
+            let is_ours =
+                |name: &str| id_names.iter().any(|id| id == name) || name.starts_with("metaxy_");
+            let batch = with_columns(&batch, is_ours, []);
+            let values = rows::array(done.iter().map(|row| &row.columns[&own]));
+            let mut added = vec![(own.clone(), values)];
+            if done.iter().any(|row| !row.data_version.is_empty()) {
+                let versions = rows::map_array(done.iter().map(|row| &row.data_version));
+                added.push((DATA_VERSION_BY_FIELD.to_owned(), versions));
+            }
+            batches.push(with_columns(&batch, |name| name != DATA_VERSION_BY_FIELD, added));
         }
-        Ok(Finished { program: by, feature: feature.clone(), batches, rows, ghosts, counts })
+        Ok(Finished {
+            program: by,
+            feature: feature.clone(),
+            batches,
+            rows,
+            inputs: made_of,
+            counts,
+        })
     }
 
     /// Writes what was computed.
     async fn finish(&mut self, finished: Finished) -> Result<()> {
-        let Finished { program, feature, batches, rows, ghosts, .. } = finished;
+        let Finished { program, feature, batches, rows, inputs, .. } = finished;
         let graph = self.programs[program].graph.clone();
         let ids: Vec<_> = rows.iter().map(|row| &row.ids).collect();
         self.trace.push(format!("    {feature} is written: {ids:?}"));
@@ -540,7 +552,7 @@ impl Machine {
         same("rows written", &committed.rows, &(rows.len() as u64))?;
         self.tell(|reference| reference.write(&graph, &feature, rows.clone()));
         self.touched.insert(feature.clone());
-        self.ghosts.entry(feature).or_default().extend(ghosts);
+        self.remember(&feature, rows, inputs);
         Ok(())
     }
 
@@ -917,22 +929,16 @@ fn field_names(program: &Program, feature: &FeatureKey) -> Vec<String> {
     fields(program, feature).into_iter().map(|(name, _)| name).collect()
 }
 
-/// A batch with a column added or replaced.
-fn with_column(
+/// Some columns of a batch, and others.
+fn with_columns(
     batch: &RecordBatch,
-    name: &str,
-    array: metaxy::arrow::array::ArrayRef,
+    is_wanted: impl Fn(&str) -> bool,
+    added: impl IntoIterator<Item = (String, ArrayRef)>,
 ) -> RecordBatch {
     let schema = batch.schema();
-    let mut columns: Vec<_> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().clone())
-        .zip(batch.columns().iter().cloned())
-        .filter(|(other, _)| other != name)
-        .collect();
-    columns.push((name.to_owned(), array));
-    rows::batch(columns)
+    let columns = schema.fields().iter().map(|field| field.name().clone());
+    let columns = columns.zip(batch.columns().iter().cloned());
+    rows::batch(columns.filter(|(name, _)| is_wanted(name)).chain(added).collect())
 }
 
 fn same<T: Debug + PartialEq>(what: &str, store: &T, expected: &T) -> Result<()> {

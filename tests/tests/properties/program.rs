@@ -147,7 +147,7 @@ pub(crate) fn edits() -> impl Strategy<Value = Edit> {
             .prop_map(|(feature, field, deps)| Edit::FieldDeps { feature, field, deps }),
         2 => (feature.clone(), nth.clone(), mapping())
             .prop_map(|(feature, dep, mapping)| Edit::Mapping { feature, dep, mapping }),
-        2 => (feature.clone(), dep()).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
+        4 => (feature.clone(), dep()).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
         2 => (feature, nth).prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
     ]
 }
