@@ -6,12 +6,12 @@
 //! page, so it is made to be read: no SQL, nothing fast, and each rule is written once, in the order
 //! of its story:
 //!
-//! 1. the row of a record is its latest, and a tombstone is a row ([`Reference::latest`]);
-//! 2. a row may be outdated for who reads it ([`Reference::is_outdated`]);
+//! 1. the row of a record is its latest, and a tombstone is a row (`Reference::latest`);
+//! 2. a row may be outdated for who reads it (`Reference::is_outdated`);
 //! 3. rows of upstreams meet, and give the records that should be there, with their provenance
-//!    ([`Reference::expected`]);
+//!    (`Reference::expected`);
 //! 4. what should be there and what is there give the class of each record
-//!    ([`Reference::compare`]).
+//!    (`Reference::compare`).
 //!
 //! Not here yet: aggregations, expansions, optional upstreams and filters. They all change step 3
 //! alone: which rows meet, and how many of them become one record.
@@ -486,7 +486,7 @@ impl Reference {
     /// The class of every record of a feature that has upstreams.
     #[must_use]
     pub fn resolve(&self, graph: &FeatureGraph, feature: &FeatureKey) -> Increment {
-        self.compare(graph, feature, self.expected(graph, feature), true)
+        self.compare(graph, feature, &self.expected(graph, feature), true)
     }
 
     /// The class of every record of a root, compared with samples.
@@ -501,7 +501,7 @@ impl Reference {
             let provenance = sample.provenance.clone();
             (sample.ids.clone(), Expected { provenance, ..Expected::default() })
         });
-        self.compare(graph, root, expected.collect(), samples.are_complete)
+        self.compare(graph, root, &expected.collect(), samples.are_complete)
     }
 
     /// The first class that fits each record.
@@ -509,7 +509,7 @@ impl Reference {
         &self,
         graph: &FeatureGraph,
         feature: &FeatureKey,
-        expected: BTreeMap<Ids, Expected<'_>>,
+        expected: &BTreeMap<Ids, Expected<'_>>,
         is_complete: bool,
     ) -> Increment {
         let today = self.feature_version(graph, feature);

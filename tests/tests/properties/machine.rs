@@ -268,7 +268,7 @@ impl Machine {
             };
             all = all
                 .iter()
-                .flat_map(|ids| values.iter().map(|v| [&ids[..], &[v.clone()]].concat()))
+                .flat_map(|ids| values.iter().map(|v| [&ids[..], std::slice::from_ref(v)].concat()))
                 .collect();
         }
         let fields = fields(&program, root);
@@ -771,7 +771,7 @@ impl Machine {
             });
             let inputs = Inputs {
                 code_version: field.code_version.clone(),
-                parents: parents.iter().map(|parent| parent.label()).collect(),
+                parents: parents.iter().map(metaxy::graph::ParentField::label).collect(),
                 values: values.collect::<Option<_>>()?,
             };
             Some((name, inputs))
@@ -790,8 +790,12 @@ impl Machine {
     ) -> bool {
         fields(program, feature).into_iter().filter(|(name, _)| read.contains(name)).any(
             |(name, field)| {
-                let parents: Vec<_> =
-                    program.graph.parents(feature, &field.key).iter().map(|p| p.label()).collect();
+                let parents: Vec<_> = program
+                    .graph
+                    .parents(feature, &field.key)
+                    .iter()
+                    .map(metaxy::graph::ParentField::label)
+                    .collect();
                 ghost.inputs.get(&name).is_none_or(|inputs| {
                     inputs.code_version != field.code_version || inputs.parents != parents
                 })

@@ -294,7 +294,7 @@ impl fmt::Debug for Program {
             }
             for field in &spec.fields {
                 let parents = self.graph.parents(&key, &field.key).iter();
-                let parents: Vec<_> = parents.map(|parent| parent.label()).collect();
+                let parents: Vec<_> = parents.map(metaxy::graph::ParentField::label).collect();
                 let code_version = field.code_version.replace("__metaxy_initial__", "0");
                 write!(f, "\n        {} code {code_version}", field.key)?;
                 if !parents.is_empty() {
