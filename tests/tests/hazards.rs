@@ -17,7 +17,7 @@ fn root() -> Value {
 }
 
 /// A feature with these fields on one upstream.
-fn on(key: &str, upstream: &str, fields: Value) -> Value {
+fn on(key: &str, upstream: &str, fields: &Value) -> Value {
     json!({ "key": key, "id_columns": ["id"], "fields": fields, "deps": [{"feature": upstream}] })
 }
 
@@ -64,7 +64,7 @@ async fn h03_null_ids_are_refused() {
 /// In Python's tables such rows can stand already: they are nobody's record.
 #[tokio::test]
 async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever() {
-    let features = [root(), on("b", "a", json!(["x"]))];
+    let features = [root(), on("b", "a", &json!(["x"]))];
     let place = Place::new();
     let store = place.open(&graph(&features)).await.expect("a store");
     sync(&store, &records(&[("1", "1", "1")])).await;
@@ -83,7 +83,7 @@ async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever() {
 #[tokio::test]
 async fn h05_a_bump_elsewhere_orphans_nothing() {
     let d = |b: &str, a: &str| {
-        on("d", "a", json!([{"key": "a", "code_version": a}, {"key": "b", "code_version": b}]))
+        on("d", "a", &json!([{"key": "a", "code_version": a}, {"key": "b", "code_version": b}]))
     };
     let e = json!({ "key": "e", "id_columns": ["id"], "deps": [{"feature": "d"}],
         "fields": [{"key": "of_a", "deps": [{"feature": "d", "fields": ["a"]}]}] });
@@ -110,7 +110,7 @@ async fn h05_a_bump_elsewhere_orphans_nothing() {
 
 #[tokio::test]
 async fn h06_a_bump_is_stale_with_its_reason() {
-    let b = |z: &str| on("b", "a", json!(["x", {"key": "z", "code_version": z}]));
+    let b = |z: &str| on("b", "a", &json!(["x", {"key": "z", "code_version": z}]));
     let store = memory(&graph(&[root(), b("1")])).await;
     sync(&store, &records(&[("1", "1", "1"), ("2", "2", "2")])).await;
     compute(&store, "b").await;
@@ -139,7 +139,7 @@ async fn with_reader() -> (Store, impl Fn(Value) -> FeatureGraph) {
     let definitions = |fields: Value| {
         let e = json!({ "key": "e", "id_columns": ["id"], "deps": [{"feature": "d"}],
             "fields": [{"key": "of_a", "deps": [{"feature": "d", "fields": ["a"]}]}] });
-        graph(&[root(), on("d", "a", fields), e])
+        graph(&[root(), on("d", "a", &fields), e])
     };
     let store = memory(&definitions(json!(["a", "b"]))).await;
     sync(&store, &records(&[("1", "1", "1")])).await;
@@ -336,7 +336,7 @@ async fn h12_unknown_and_missing_columns_are_listed() {
 
 #[tokio::test]
 async fn h13_a_soft_delete_revives_no_older_row() {
-    let features = [root(), on("b", "a", json!(["x"]))];
+    let features = [root(), on("b", "a", &json!(["x"]))];
     let store = memory(&graph(&features)).await;
     write(&store, "a", &records(&[("1", "1", "1"), ("2", "1", "1")])).await.expect("good rows");
     write(&store, "a", &records(&[("1", "2", "2")])).await.expect("good rows");
