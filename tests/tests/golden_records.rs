@@ -26,11 +26,11 @@ const WAITING: [&str; 8] = [
     "filters_and_predicates",
 ];
 
-/// Turns Python's answers to a scenario into ours.
-type Change = fn(&mut [Value], HashAlgorithm);
+/// Turns Python's answers to the steps of a scenario into ours.
+type Ours = fn(&mut [Value], HashAlgorithm);
 
 /// Scenarios whose answers differ on purpose, with what turns Python's answers into ours.
-const DIFFERS: [(&str, Change); 6] = [
+const DIFFERS: [(&str, Ours); 6] = [
     ("root_resolve_update_diff", no_samples_no_diff),
     ("null_required_upstream_version", null_versions_are_refused),
     ("multi_id_join_on_intersection", h04_compared_on_all_ids),
@@ -444,8 +444,9 @@ async fn every_scenario_that_is_built_gives_pythons_answers() {
     let mut n_replayed = 0;
     for scenario in scenarios.iter().filter(|scenario| !WAITING.contains(&name(scenario))) {
         for algorithm in scenario["outputs"].as_object().expect("outputs by algorithm").keys() {
-            let replayed = replay(scenario, algorithm).await;
-            replayed.unwrap_or_else(|error| panic!("{}: {error:?}", name(scenario)));
+            if let Err(Waiting(what)) = replay(scenario, algorithm).await {
+                panic!("`{}` waits for {what}: list it", name(scenario));
+            }
             n_replayed += 1;
         }
     }

@@ -4,7 +4,7 @@ use crate::features::{Crop, Source, Video, compute_crops, crop, graph, video};
 use crate::opening::is_free;
 use metaxy::Store;
 use metaxy::prelude::*;
-use metaxy_tests::flow::{counts, key, read};
+use metaxy_tests::flow::{counts, key, read, write};
 use metaxy_tests::place::Place;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -157,4 +157,64 @@ async fn one_thread_is_enough() {
     let store = crate::features::memory().await;
     store.sync(videos(0..10)).await.expect("a sync");
     assert_eq!(compute_crops(&store).await, 10);
+}
+
+/// A column that is added meanwhile is nothing that an open stream sees, and nothing that a write
+/// that has begun stumbles over.
+#[tokio::test]
+async fn a_column_is_added_under_an_open_stream() {
+    let place = Place::new();
+    let features = metaxy_tests::flow::graph(&[
+        json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] }),
+        json!({ "key": "b", "id_columns": ["id"], "fields": ["x"], "deps": [{"feature": "a"}] }),
+    ]);
+    let store = place.open(&features).await.expect("a store");
+    let row = |id: u32| json!({ "id": id, "metaxy_provenance_by_field": {"x": "1"} });
+    let rows: Vec<_> = (0..MANY).map(row).collect();
+    write(&store, "a", &rows).await.expect("good rows");
+
+    let mut records = store.read_of(&key("a")).batches().await.expect("a stream");
+    let mut increment =
+        store.resolve_update_of(&key("b")).await.expect("an increment").to_compute();
+    let mut n_read = records.try_next().await.expect("a stream").expect("a batch").num_rows();
+    let first = increment.try_next().await.expect("a stream").expect("a batch");
+    let mut n_new = first.num_rows();
+    // A write that has begun, with the columns of before.
+    let mut begun = store.batch_writer(&key("a"));
+    begun.push(&metaxy_tests::batch::batch(&[row(MANY)])).await.expect("good rows");
+
+    let mut wider = row(MANY + 1);
+    wider["note"] = json!("new");
+    assert_eq!(write(&store, "a", &[wider]).await.expect("good rows"), 1);
+    assert_eq!(begun.commit().await.expect("a commit").rows, 1);
+
+    while let Some(batch) = records.try_next().await.expect("a batch") {
+        assert!(batch.column_by_name("note").is_none());
+        n_read += batch.num_rows();
+    }
+    while let Some(batch) = increment.try_next().await.expect("a batch") {
+        n_new += batch.num_rows();
+    }
+    assert_eq!((n_read, n_new), (MANY as usize, MANY as usize));
+    let now = read(&store, "a").await;
+    assert_eq!(now.len(), MANY as usize + 2);
+    assert_eq!(now.iter().filter(|row| row["note"] == "new").count(), 1);
+}
+
+/// A process that ends in the middle of a write leaves what it had committed.
+#[tokio::test]
+async fn a_process_that_dies_leaves_what_it_had_committed() {
+    let place = Place::new();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_die"))
+        .arg(place.url())
+        .status()
+        .expect("a process");
+    assert!(!status.success(), "it died");
+    let features = [json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] })];
+    let store = place.open(&metaxy_tests::flow::graph(&features)).await.expect("a store");
+    let ids = metaxy_tests::batch::only(&read(&store, "a").await, &["id"]);
+    assert_eq!(ids, [json!({ "id": 1 })]);
+    let more = json!({ "id": 2, "metaxy_provenance_by_field": {"x": "1"} });
+    write(&store, "a", &[more]).await.expect("good rows");
+    assert_eq!(read(&store, "a").await.len(), 2);
 }

@@ -55,11 +55,11 @@ async fn a_write_of_nothing_records_nothing() {
     assert_eq!(tables, [json!({ "n": 0 })]);
 }
 
-fn root(ids: Value) -> Value {
+fn root(ids: &Value) -> Value {
     json!({ "key": "a", "id_columns": ids, "fields": ["x"] })
 }
 
-fn child(ids: Value) -> Value {
+fn child(ids: &Value) -> Value {
     json!({ "key": "b", "id_columns": ids, "fields": ["x"], "deps": [{"feature": "a"}] })
 }
 
@@ -67,12 +67,12 @@ fn child(ids: Value) -> Value {
 #[tokio::test]
 async fn other_id_columns_are_an_error_that_names_both() {
     let (before, today) = (json!(["id", "part"]), json!(["id"]));
-    let store = memory(&flow::graph(&[root(before.clone()), child(before)])).await;
+    let store = memory(&flow::graph(&[root(&before), child(&before)])).await;
     let row = |id: &str, part: &str| json!({ "id": id, "part": part, "metaxy_provenance_by_field": {"x": "1"} });
     write(&store, "a", &[row("1", "1"), row("1", "2")]).await.expect("good rows");
     compute(&store, "b").await;
 
-    let changed = store.with_graph(flow::graph(&[root(today.clone()), child(today)]));
+    let changed = store.with_graph(flow::graph(&[root(&today), child(&today)]));
     let refusal = |feature: &str| {
         format!(
             "`{feature}` has the id columns [\"id\"], but its table was written with \
@@ -106,10 +106,10 @@ async fn other_id_columns_are_an_error_that_names_both() {
 /// The ids of an upstream count as well, also where the feature's own have stayed.
 #[tokio::test]
 async fn other_id_columns_of_an_upstream_are_named() {
-    let store = memory(&flow::graph(&[root(json!(["id", "part"]))])).await;
+    let store = memory(&flow::graph(&[root(&json!(["id", "part"]))])).await;
     let row = json!({ "id": "1", "part": "1", "metaxy_provenance_by_field": {"x": "1"} });
     write(&store, "a", &[row]).await.expect("good rows");
-    let changed = store.with_graph(flow::graph(&[root(json!(["id"])), child(json!(["id"]))]));
+    let changed = store.with_graph(flow::graph(&[root(&json!(["id"])), child(&json!(["id"]))]));
     let error = changed.count_update_of(&key("b")).await.expect_err("counts");
     assert!(error.to_string().starts_with("`a` has the id columns [\"id\"], but"), "{error}");
 }

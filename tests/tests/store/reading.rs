@@ -37,7 +37,7 @@ async fn story() -> (Store, [i64; 5]) {
 }
 
 /// Id, version and whether it is a tombstone.
-fn rows(rows: Vec<Value>) -> Vec<(String, String, bool)> {
+fn rows(rows: &[Value]) -> Vec<(String, String, bool)> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let mut rows: Vec<_> = rows
         .iter()
@@ -53,7 +53,7 @@ fn rows(rows: Vec<Value>) -> Vec<(String, String, bool)> {
 macro_rules! assert_read {
     ($store:expr $(, $option:ident = $value:expr)*; $($row:expr),*) => {{
         let read = $store.read_of(&key("a"))$(.$option($value))*;
-        let found = rows(collect(read.batches().await.expect("a read")).await);
+        let found = rows(&collect(read.batches().await.expect("a read")).await);
         let expected: Vec<(&str, &str, bool)> = vec![$($row),*];
         let found: Vec<_> = found.iter().map(|(i, x, t)| (i.as_str(), x.as_str(), *t)).collect();
         assert_eq!(found, expected);
