@@ -19,7 +19,7 @@ async fn the_loop_of_the_documentation() -> metaxy::Result<()> {
     }
 
     fn detect(path: &str) -> metaxy::Result<Vec<char>> {
-        Ok(path.chars().filter(|c| c.is_ascii_digit()).collect())
+        Ok(path.chars().filter(char::is_ascii_digit).collect())
     }
 
     let place = Place::new();
