@@ -1,5 +1,7 @@
 //! What a store does and what it refuses, seen from the outside.
 
+#![allow(clippy::needless_pass_by_value, reason = "helpers take `json!(..)` as it comes")]
+
 mod concurrency;
 mod definitions;
 mod features;
