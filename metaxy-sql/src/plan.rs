@@ -240,12 +240,24 @@ pub struct Append {
     pub columns: Vec<String>,
     /// The fields, by their keys in the by-field columns, in the order of the stage's.
     pub fields: Vec<String>,
+    /// For a root, whose provenances do not tell of a code version: what says whether a stored row
+    /// is of today's.
+    pub root: Option<RootFields>,
     /// Where the rows are.
     pub from: AppendFrom,
     /// What every row carries.
     pub stamp: Stamp,
     /// How texts are hashed.
     pub hash: Hash,
+}
+
+/// The fields of a root, and where its former definitions are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFields {
+    /// Today's fields, in the order of the stage's.
+    pub fields: Vec<FieldDefinition>,
+    /// The definitions' table, if there is one.
+    pub definitions: Option<String>,
 }
 
 /// Which staged rows an [`Append`] takes.

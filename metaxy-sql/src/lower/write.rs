@@ -4,7 +4,8 @@
 //! they are checked as a whole, and then moves them by one statement per table.
 
 use super::{
-    by_field, from_part, hash_of_values, id, ids_of, is_latest, is_live, part, same, time_of,
+    by_field, from_part, hash_of_values, id, ids_of, is_current, is_latest, is_live, part, same,
+    time_of, versions_that_agree,
 };
 use crate::ast::build::{and, call, case, coalesce, col, eq, from, int, name, null, or, text};
 use crate::ast::{ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
@@ -140,7 +141,10 @@ pub fn append(plan: &Append) -> Result<Statement> {
         let (given, provenance) = (col("s", format!("d{i}")), col("s", format!("p{i}")));
         let (is_kept, stored) = match &plan.from {
             AppendFrom::Stage(_) => {
-                (eq(col("c", format!("c{i}")), provenance.clone()), col("c", format!("d{i}")))
+                let is_same = eq(col("c", format!("c{i}")), provenance.clone());
+                let is_current = plan.root.is_some().then(|| col("c", format!("is_current{i}")));
+                let is_kept = and([is_same].into_iter().chain(is_current));
+                (is_kept, col("c", format!("d{i}")))
             }
             AppendFrom::Increment { .. } => (
                 and([
@@ -208,7 +212,8 @@ pub fn append(plan: &Append) -> Result<Statement> {
     })
 }
 
-/// What is stored of the records of a table: per field the provenance and the data version.
+/// What is stored of the records of a table: per field the provenance and the data version, and for
+/// a root whether today's definition agrees with the one that wrote them.
 fn current(plan: &Append, ids: impl Iterator<Item = (usize, Expr)>) -> Select {
     let records = &plan.records;
     let stored = |kept_as, column, prefix: &'static str| {
@@ -217,10 +222,19 @@ fn current(plan: &Append, ids: impl Iterator<Item = (usize, Expr)>) -> Select {
         };
         plan.fields.iter().enumerate().map(field)
     };
+    let agrees = plan.root.iter().flat_map(|root| {
+        root.fields.iter().enumerate().map(|(i, field)| {
+            let field = std::slice::from_ref(field);
+            let agreeing = root.definitions.as_deref();
+            let agreeing = agreeing.map(|table| versions_that_agree(table, &records.key, field));
+            (is_current(records, "u", agreeing), format!("is_current{i}"))
+        })
+    });
     Select::default()
         .columns(ids.map(|(i, own)| (own, id(i))))
         .columns(stored(&records.provenance, system::PROVENANCE_BY_FIELD, "c"))
         .columns(stored(&records.data_version, system::DATA_VERSION_BY_FIELD, "d"))
+        .columns(agrees)
         .from(from(&records.table, "u"))
         .filter(is_latest(records, "u", None))
         .filter(is_live("u"))

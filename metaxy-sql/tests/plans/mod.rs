@@ -208,6 +208,7 @@ fn append(from: AppendFrom) -> Append {
         records: video(),
         columns: vec!["path".to_owned()],
         fields: vec!["frames".to_owned(), "audio".to_owned()],
+        root: None,
         from,
         stamp: stamp(),
         hash: HASH,

@@ -11,7 +11,7 @@ use crate::store::backend::{FeatureContext, Layout, ReadOptions, WriteOptions};
 use indexmap::IndexMap;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Input, Part, Read, Records,
-    Resolve, Scope, Source, Stage, Stamp, Target, Tombstone,
+    Resolve, RootFields, Scope, Source, Stage, Stamp, Target, Tombstone,
 };
 use metaxy_sql::system;
 use std::collections::HashMap;
@@ -421,6 +421,10 @@ impl Planner<'_> {
             records,
             columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
             fields: layout.fields.clone(),
+            root: self.feature.is_root().then(|| RootFields {
+                fields: self.field_definitions(),
+                definitions: self.definitions(),
+            }),
             from,
             stamp,
             hash: self.feature.hash(),

@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "helpers take `json!(..)` as it comes")]
 
 mod concurrency;
+mod data_versions;
 mod definitions;
 mod features;
 mod identifiers;
