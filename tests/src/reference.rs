@@ -266,6 +266,8 @@ struct Expected<'a> {
     needs: Vec<(FeatureKey, Need)>,
     /// The provenance of each field; none if an input lacks a data version.
     provenance: ByField,
+    /// The data versions that a sample gives.
+    given: ByField,
 }
 
 /// A store in memory.
@@ -412,7 +414,7 @@ impl Reference {
                 Some((struct_key(field), self.hashing.of(&text)))
             });
             let provenance = provenance.collect();
-            (ids, Expected { inputs, needs, provenance })
+            (ids, Expected { inputs, needs, provenance, given: ByField::new() })
         });
         records.collect()
     }
@@ -498,8 +500,8 @@ impl Reference {
         samples: &Samples,
     ) -> Increment {
         let expected = samples.rows.iter().map(|sample| {
-            let provenance = sample.provenance.clone();
-            (sample.ids.clone(), Expected { provenance, ..Expected::default() })
+            let (provenance, given) = (sample.provenance.clone(), sample.data_version.clone());
+            (sample.ids.clone(), Expected { provenance, given, ..Expected::default() })
         });
         self.compare(graph, root, &expected.collect(), samples.are_complete)
     }
@@ -570,7 +572,11 @@ impl Reference {
             let recorded = recorded.and_then(|definition| definition.get(&name));
             let other_code = !is_todays && self.differs(recorded, &today[&name]);
             let stored = row.provenance.get(&name);
+            // What a sample gives is what downstream is to see: a new one counts like a new value.
+            let given = expected.given.get(&name);
+            let other_given = given.is_some() && given != row.data_version.get(&name);
             let is_stale = stored != expected.provenance.get(&name)
+                || other_given
                 || is_root && other_code && self.holds(Rule::RootCodeVersion);
             if !is_stale {
                 continue;
@@ -582,7 +588,7 @@ impl Reference {
             // What the recorded definition would make of today's inputs. With other parents that
             // cannot be known: what it read may not be here.
             let other_inputs = if is_todays || is_root {
-                expected.provenance.get(&name) != Some(stored)
+                expected.provenance.get(&name) != Some(stored) || other_given
             } else {
                 recorded.is_some_and(|recorded| {
                     let old = &recorded.code_version;

@@ -110,9 +110,10 @@ impl Lowering<'_> {
                 let select = Select::default()
                     .columns(self.ids().map(|k| (col("s", id(k)), id(k))))
                     .column(Expr::RowAddress(name("s")), "row")
-                    .columns(
-                        self.fields().map(|(k, _)| (col("s", format!("p{k}")), format!("p{k}"))),
-                    )
+                    .columns(self.fields().flat_map(|(k, _)| {
+                        ["p", "d"]
+                            .map(|kind| (col("s", format!("{kind}{k}")), format!("{kind}{k}")))
+                    }))
                     .from(from(stage, "s"));
                 with.push((part("expected"), select));
                 true
@@ -230,6 +231,10 @@ impl Lowering<'_> {
     /// The target's records as they are.
     fn current(&self, records: &Records) -> Select {
         let stored = col("u", system::PROVENANCE_BY_FIELD);
+        let data_versions = self.fields().filter(|_| self.is_root()).map(|(k, field)| {
+            let stored = col("u", system::DATA_VERSION_BY_FIELD);
+            (by_field(&records.data_version, stored, &field.definition.name), format!("v{k}"))
+        });
         Select::default()
             .columns(self.ids().zip(ids_of(records, "u")).map(|(k, own)| (own, id(k))))
             .column(Expr::RowAddress(name("u")), "row")
@@ -238,6 +243,7 @@ impl Lowering<'_> {
                 let value = by_field(&records.provenance, stored.clone(), &field.definition.name);
                 (value, format!("c{k}"))
             }))
+            .columns(data_versions)
             .from(from(&records.table, "u"))
             .filter(is_latest(records, "u", None))
             .filter(is_live("u"))
@@ -290,7 +296,12 @@ impl Lowering<'_> {
             or(self.fields().map(|(k, field)| {
                 let value_differs = differs(col("c", format!("c{k}")), col("e", format!("p{k}")));
                 if self.is_root() {
-                    or([value_differs, self.code_differs("c", k, field)])
+                    // A data version that the caller gives is what downstream sees: a new one counts
+                    // like a new value.
+                    let given = || col("e", format!("d{k}"));
+                    let other_given =
+                        and([is_set(given()), differs(given(), col("c", format!("v{k}")))]);
+                    or([value_differs, self.code_differs("c", k, field), other_given])
                 } else {
                     value_differs
                 }

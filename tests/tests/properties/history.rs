@@ -26,7 +26,7 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     /// A root is compared with samples.
-    Sync { root: u8, samples: Samples, are_complete: bool, deletes: bool },
+    Sync { root: u8, samples: Samples, are_complete: bool, deletes: bool, overrides: bool },
     /// Rows are written to a root without any comparison.
     Put { root: u8, samples: Samples, overrides: bool },
     /// An increment is resolved, and these of its jobs are done.
@@ -79,11 +79,12 @@ fn jobs() -> impl Strategy<Value = Jobs> {
 fn actions() -> impl Strategy<Value = Action> {
     let feature = 0..6_u8;
     prop_oneof![
-        4 => (feature.clone(), samples(), any::<bool>(), any::<bool>()).prop_map(
-            |(root, samples, are_complete, deletes)| {
-                Action::Sync { root, samples, are_complete, deletes }
-            }
-        ),
+        4 => (
+            feature.clone(), samples(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.15)
+        )
+            .prop_map(|(root, samples, are_complete, deletes, overrides)| {
+                Action::Sync { root, samples, are_complete, deletes, overrides }
+            }),
         1 => (feature.clone(), samples(), any::<bool>())
             .prop_map(|(root, samples, overrides)| Action::Put { root, samples, overrides }),
         6 => (feature.clone(), jobs(), prop::bool::weighted(0.1))

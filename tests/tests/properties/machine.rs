@@ -191,12 +191,15 @@ impl Machine {
 
     async fn step(&mut self, by: usize, action: &Action) -> Result<()> {
         match action {
-            Action::Sync { root, samples, are_complete, deletes } => {
+            Action::Sync { root, samples, are_complete, deletes, overrides } => {
                 let root = self.programs[by].key(*root);
                 if !self.programs[by].is_root(&root) {
                     return self.work(by, &root, &Jobs::All, false).await.map(drop);
                 }
-                let samples = self.samples(by, &root, samples);
+                let mut samples = self.samples(by, &root, samples);
+                if *overrides {
+                    self.override_some(by, &root, &mut samples);
+                }
                 self.sync(by, &root, samples, *are_complete, *deletes).await
             }
             Action::Put { root, samples, overrides } => {
@@ -307,16 +310,24 @@ impl Machine {
         columns
     }
 
-    /// Rows of a root as a batch, with a column per field or with a map.
-    fn root_batch(
-        &self,
-        by: usize,
-        root: &FeatureKey,
-        rows: &[NewRow],
-        as_map: bool,
-    ) -> RecordBatch {
+    /// Gives data versions to every other row.
+    fn override_some(&mut self, by: usize, root: &FeatureKey, rows: &mut [NewRow]) {
+        self.has_overrides = true;
+        let names = field_names(&self.programs[by], root);
+        for (i, row) in rows.iter_mut().enumerate().filter(|(i, _)| i % 2 == 0) {
+            row.data_version.insert(names[0].clone(), format!("given {}", i % 3));
+        }
+    }
+
+    /// Rows of a root as a batch, with a column per field or with maps.
+    fn root_batch(&self, by: usize, root: &FeatureKey, rows: &[NewRow]) -> RecordBatch {
         let mut columns = self.id_and_own_columns(by, root, rows);
-        if as_map {
+        let overrides = rows.iter().any(|row| !row.data_version.is_empty());
+        if overrides {
+            let maps = rows::map_array(rows.iter().map(|row| &row.data_version));
+            columns.push((DATA_VERSION_BY_FIELD.to_owned(), maps));
+        }
+        if overrides || rows.len() % 2 == 0 {
             let maps = rows::map_array(rows.iter().map(|row| &row.provenance));
             columns.push((PROVENANCE_BY_FIELD.to_owned(), maps));
         } else {
@@ -368,7 +379,8 @@ impl Machine {
         are_complete: bool,
         deletes: bool,
     ) -> Result<()> {
-        let shown: Vec<_> = samples.iter().map(|row| (&row.ids, &row.provenance)).collect();
+        let shown = samples.iter().map(|row| (&row.ids, &row.provenance, &row.data_version));
+        let shown: Vec<_> = shown.collect();
         let kind = if are_complete { "complete" } else { "partial" };
         self.note(by, format_args!("sync {root} with {kind} samples {shown:?}, deletes {deletes}"));
 
@@ -376,7 +388,7 @@ impl Machine {
         let store = self.store.with_graph(graph.clone());
         let batches = || match &samples[..] {
             [] => Vec::new(),
-            rows => vec![self.root_batch(by, root, rows, rows.len() % 2 == 0)],
+            rows => vec![self.root_batch(by, root, rows)],
         };
         let sync =
             |batches| store.sync_of(root, batches).partial(!are_complete).delete_orphans(deletes);
@@ -400,8 +412,10 @@ impl Machine {
             ghosts.retain(|ids, _| new.iter().any(|(row, _)| row.ids == *ids));
         }
         let is_new = |(row, inputs): &(NewRow, BTreeMap<String, Inputs>)| {
-            let is_same =
-                |before: &Ghost| inputs.iter().all(|(f, i)| before.inputs.get(f) == Some(i));
+            let is_same = |before: &Ghost| {
+                inputs.iter().all(|(field, inputs)| before.inputs.get(field) == Some(inputs))
+                    && row.data_version.iter().all(|(f, v)| before.data_version.get(f) == Some(v))
+            };
             !ghosts.get(&row.ids).is_some_and(is_same)
         };
         let (rows, inputs): (Vec<_>, Vec<_>) = new.into_iter().filter(is_new).unzip();
@@ -420,19 +434,10 @@ impl Machine {
             return Ok(());
         }
         if overrides {
-            self.has_overrides = true;
-            let names = field_names(&self.programs[by], root);
-            for (i, row) in rows.iter_mut().enumerate().filter(|(i, _)| i % 2 == 0) {
-                row.data_version.insert(names[0].clone(), format!("given {}", i % 3));
-            }
+            self.override_some(by, root, &mut rows);
         }
         self.note(by, format_args!("put {rows:?} into {root}"));
-        let mut batch = self.root_batch(by, root, &rows, overrides);
-        if overrides {
-            let maps = rows::map_array(rows.iter().map(|row| &row.data_version));
-            let added = [(DATA_VERSION_BY_FIELD.to_owned(), maps)];
-            batch = with_columns(&batch, |_| true, added);
-        }
+        let batch = self.root_batch(by, root, &rows);
         let inputs = rows.iter().map(|row| self.root_inputs(by, root, row)).collect();
         let (program, feature, batches) = (by, root.clone(), vec![batch]);
         let counts = Counts::default();

@@ -18,7 +18,7 @@ use proptest::test_runner::{
 use tokio::runtime::{Builder, Runtime};
 
 /// Histories of a run without any wish.
-const CASES: u32 = 100;
+const CASES: u32 = 80;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().build().expect("a runtime")

@@ -1,7 +1,8 @@
 //! Which data version a row gets: the one that is given; outside of the stale set the one that is
 //! stored; else the provenance.
 
-use metaxy_tests::flow::{counts, graph, increment, memory, read, write};
+use metaxy_tests::batch::batch;
+use metaxy_tests::flow::{counts, graph, increment, key, memory, read, write};
 use serde_json::{Value, json};
 
 const X: &str = "metaxy_data_version_by_field";
@@ -61,4 +62,22 @@ async fn a_blocked_record_has_its_data_versions() {
     assert_eq!(blocked["metaxy_cause"], "a is stale");
     assert_eq!(blocked[X], json!({ "y": "given" }));
     assert!(blocked["metaxy_data_version"].is_string(), "{blocked}");
+}
+
+/// What downstream sees is the data version, so that a new one is not passed over because the value
+/// is the same.
+#[tokio::test]
+async fn a_sync_takes_a_given_data_version_with_the_same_value() {
+    let store = memory(&graph(&[root("1")])).await;
+    let sample = |version: &str| {
+        batch(&[json!({ "id": 1, "metaxy_provenance_by_field": {"x": "v"}, X: {"x": version} })])
+    };
+    for (version, stale) in [("first", 0), ("second", 1), ("second", 0)] {
+        let report = store.sync_of(&key("a"), sample(version)).await.expect("a sync");
+        assert_eq!(report.counts.stale, stale, "{version}");
+        assert_eq!(read(&store, "a").await[0][X], json!({ "x": version }));
+    }
+    let plain = batch(&[json!({ "id": 1, "x": "v" })]);
+    let report = store.sync_of(&key("a"), plain).await.expect("a sync");
+    assert_eq!(report.counts.stale, 0, "nothing is given, and the value is the same");
 }
