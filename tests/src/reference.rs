@@ -120,7 +120,7 @@ impl Hashing {
             HashAlgorithm::Xxh3_64 => xxh3_64(bytes).to_string(),
             HashAlgorithm::Md5 => hex::encode(md5::Md5::digest(bytes)),
             HashAlgorithm::Sha256 => hex::encode(sha2::Sha256::digest(bytes)),
-            other => unimplemented!("hashing with {other}"),
+            other => panic!("the reference does not hash with {other}"),
         };
         hash.truncate(self.length);
         hash
