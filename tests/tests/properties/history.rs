@@ -1,6 +1,9 @@
 //! A random history: what programs, old and new, do to one store.
 
-use super::program::{Edit, FeatureSketch, edits, sketches};
+use super::program::{
+    Edit, FeatureSketch, edits, field_is_added, second_root_is_added, sketches,
+    two_roots_and_a_child,
+};
 use metaxy::HashAlgorithm;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -95,7 +98,7 @@ fn actions() -> impl Strategy<Value = Action> {
             .prop_map(|(feature, records)| Action::Delete { feature, records }),
         1 => (feature.clone(), any::<bool>())
             .prop_map(|(feature, and_missing)| Action::DeleteOrphans { feature, and_missing }),
-        5 => edits().prop_map(Action::Edit),
+        7 => edits().prop_map(Action::Edit),
         1 => (0..8_u8).prop_map(|program| Action::Revert { program }),
         2 => Just(Action::WorkThrough),
     ]
@@ -115,7 +118,7 @@ pub(crate) fn histories(begins_full: bool) -> impl Strategy<Value = History> {
         1 => Just(HashAlgorithm::Sha256),
     ];
     let first = if begins_full { samples().prop_map(Some).boxed() } else { Just(None).boxed() };
-    (hash_algorithm, sketches(), first, vec(steps(), 1..=12)).prop_map(
+    (hash_algorithm, sketches(), first, vec(steps(), 2..=12)).prop_map(
         |(hash_algorithm, features, first, steps)| History {
             hash_algorithm,
             features,
@@ -123,4 +126,27 @@ pub(crate) fn histories(begins_full: bool) -> impl Strategy<Value = History> {
             steps,
         },
     )
+}
+
+/// Histories that are worth a run every time: they are rare among the random ones, or have found
+/// something.
+pub(crate) fn known() -> Vec<History> {
+    let history = |first: [bool; 6], actions: Vec<Action>| History {
+        hash_algorithm: HashAlgorithm::XxHash64,
+        features: two_roots_and_a_child(),
+        first: Some(first.map(|is_there| is_there.then_some((0, 0))).into()),
+        steps: actions.into_iter().map(|action| Step { by: None, action }).collect(),
+    };
+    vec![
+        // A record is orphaned, and no upstream record was ever deleted.
+        history(
+            [true, false, true, true, true, true],
+            vec![
+                Action::Edit(second_root_is_added()),
+                Action::DeleteOrphans { feature: 2, and_missing: false },
+            ],
+        ),
+        // What the child reads has another field than its upstream's rows.
+        history([true; 6], vec![Action::Edit(field_is_added())]),
+    ]
 }

@@ -9,7 +9,7 @@ mod machine;
 mod program;
 mod rows;
 
-use history::histories;
+use history::{histories, known};
 use metaxy_tests::reference::Rule;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{
@@ -67,9 +67,12 @@ fn every_rule_is_noticed() {
     let config = Config { failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
+    let random = (0..HISTORIES).map(|i| {
+        let history = histories(i % 2 == 0).new_tree(&mut runner);
+        history.expect("a history").current()
+    });
     let mut unnoticed = Rule::ALL.to_vec();
-    for i in 0..HISTORIES {
-        let history = histories(i % 2 == 0).new_tree(&mut runner).expect("a history").current();
+    for history in known().into_iter().chain(random) {
         let noticed = runtime.block_on(machine::run(&history, &unnoticed));
         let noticed = noticed.unwrap_or_else(|failure| panic!("{failure}"));
         unnoticed.retain(|rule| !noticed.contains(rule));

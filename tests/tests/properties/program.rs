@@ -19,8 +19,8 @@ const KEYS: [&str; 6] = ["a", "b/c", "b-d", "b/e_f", "g", "g/h"];
 const FIELDS: [&str; 5] = ["x", "y", "a/x", "b/y", "z"];
 /// The field whose data version the user supplies: [`content_version`].
 pub(crate) const CONTENT_FIELD: &str = "z";
-/// The ids of roots, one or both of them.
-const IDS: [&[&str]; 4] = [&["i"], &["j j"], &["i", "j j"], &["j j", "i"]];
+/// The ids of roots, one or both of them; most share one, so that upstreams can be added.
+const IDS: [&[&str]; 6] = [&["i"], &["i"], &["i"], &["j j"], &["i", "j j"], &["j j", "i"]];
 
 /// Upstreams that share no ids multiply their records.
 const MOST_IDS: usize = 3;
@@ -81,6 +81,43 @@ pub(crate) enum Edit {
     RemoveUpstream { feature: u8, dep: u8 },
 }
 
+impl DepSketch {
+    /// All of a feature.
+    fn on(upstream: u8) -> Self {
+        let (renames_id, renames_column, select) = (false, false, 0);
+        Self { upstream, mapping: MappingSketch::ByName, renames_id, renames_column, select }
+    }
+}
+
+impl FieldSketch {
+    fn called(key: u8) -> Self {
+        Self { key, code_version: 0, deps: FieldDepsSketch::Mapped }
+    }
+}
+
+impl FeatureSketch {
+    /// A feature of one field.
+    fn plain(upstream: Option<u8>) -> Self {
+        let deps = upstream.into_iter().map(DepSketch::on).collect();
+        Self { deps, ids: 0, fields: vec![FieldSketch::called(0)] }
+    }
+}
+
+/// Two roots, and a feature of the first.
+pub(crate) fn two_roots_and_a_child() -> Vec<FeatureSketch> {
+    vec![FeatureSketch::plain(None), FeatureSketch::plain(None), FeatureSketch::plain(Some(0))]
+}
+
+/// The child comes to depend on the second root too.
+pub(crate) fn second_root_is_added() -> Edit {
+    Edit::AddUpstream { feature: 1, dep: DepSketch::on(1) }
+}
+
+/// The first root gets a second field.
+pub(crate) fn field_is_added() -> Edit {
+    Edit::AddField { feature: 0, field: FieldSketch::called(1) }
+}
+
 fn mapping() -> impl Strategy<Value = MappingSketch> {
     prop_oneof![
         3 => Just(MappingSketch::ByName),
@@ -122,7 +159,7 @@ fn field() -> impl Strategy<Value = FieldSketch> {
 }
 
 fn feature() -> impl Strategy<Value = FeatureSketch> {
-    (vec(dep(), 0..4), 0..4_u8, vec(field(), 1..4)).prop_map(|(deps, ids, fields)| FeatureSketch {
+    (vec(dep(), 0..4), 0..6_u8, vec(field(), 1..4)).prop_map(|(deps, ids, fields)| FeatureSketch {
         deps,
         ids,
         fields,
@@ -147,7 +184,7 @@ pub(crate) fn edits() -> impl Strategy<Value = Edit> {
             .prop_map(|(feature, field, deps)| Edit::FieldDeps { feature, field, deps }),
         2 => (feature.clone(), nth.clone(), mapping())
             .prop_map(|(feature, dep, mapping)| Edit::Mapping { feature, dep, mapping }),
-        4 => (feature.clone(), dep()).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
+        5 => (feature.clone(), dep()).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
         2 => (feature, nth).prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
     ]
 }
@@ -236,12 +273,15 @@ impl Program {
                 deps[dep].fields_mapping = mapping_of(mapping);
             }
             Edit::AddUpstream { feature, dep } => {
-                let feature = place(*feature);
-                if feature == 0 {
-                    return None;
-                }
-                let dep = dep_on(nth(&definitions[..feature], dep.upstream), dep);
-                definitions[feature].spec.deps.push(dep);
+                // The first feature has none before it; of the others, the first that fits.
+                let feature = 1 + usize::from(*feature) % (definitions.len() - 1);
+                return (0..feature).find_map(|n| {
+                    let mut definitions = definitions.clone();
+                    let upstream = &definitions[(usize::from(dep.upstream) + n) % feature];
+                    let dep = dep_on(upstream, dep);
+                    definitions[feature].spec.deps.push(dep);
+                    Self::settled(definitions)
+                });
             }
             Edit::RemoveUpstream { feature, dep } => {
                 let deps = &mut definitions[place(*feature)].spec.deps;
