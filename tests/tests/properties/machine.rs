@@ -327,7 +327,7 @@ impl Machine {
             let maps = rows::map_array(rows.iter().map(|row| &row.data_version));
             columns.push((DATA_VERSION_BY_FIELD.to_owned(), maps));
         }
-        if overrides || rows.len() % 2 == 0 {
+        if overrides || rows.len().is_multiple_of(2) {
             let maps = rows::map_array(rows.iter().map(|row| &row.provenance));
             columns.push((PROVENANCE_BY_FIELD.to_owned(), maps));
         } else {
