@@ -187,8 +187,9 @@ pub enum Expected {
     },
 }
 
-/// The layout of a staged table: ids `i0..`, columns `c0..`, and per field the provenance `p0..`
-/// and the data version `d0..`, in the order of the definition.
+/// The layout of a staged table: ids `id0..`, columns `c0..`, and per field the provenance `p0..`
+/// and the data version `d0..`, in the order of the definition. Where no data version is given it is
+/// NULL, and the append decides: the stored one if the field is unchanged, else the provenance.
 ///
 /// Its names are generated, so that no column of a user can collide with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,7 +297,7 @@ pub struct Tombstone {
     pub records: Records,
     /// All of its columns, by name.
     pub columns: Vec<String>,
-    /// A table whose columns `i0..` hold the ids.
+    /// A table whose columns `id0..` hold the ids.
     pub ids: String,
     /// When the ids come from an increment: the causes (see [`orphan`]) of the orphans to take.
     pub orphans: Option<Vec<i8>>,

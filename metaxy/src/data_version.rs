@@ -53,13 +53,11 @@ impl DataVersion {
     }
 
     /// A version that a store has handed out.
-    #[allow(dead_code, reason = "the store does")]
     pub(crate) fn stored(text: impl Into<String>) -> Self {
         Self(Version::Stored(text.into()))
     }
 
     /// The version that user code has set.
-    #[allow(dead_code, reason = "the store does")]
     pub(crate) fn as_given(&self) -> Option<&str> {
         match &self.0 {
             Version::Given(text) => Some(text),

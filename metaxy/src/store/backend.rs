@@ -109,7 +109,7 @@ impl FeatureContext {
 }
 
 /// What the staged batches of a write hold: ids `id0..`, other columns `c0..`, and per field the
-/// provenance `p0..` and the data version `d0..`, as text.
+/// provenance `p0..` and the data version `d0..`, as text; the latter NULL where none is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The id columns.
