@@ -40,6 +40,13 @@ pub enum Function {
     Hash(HashAlgorithm),
     /// The first characters of a text.
     Left,
+    /// The number of characters of a text.
+    Length,
+    /// The MD5 of a text, as 32 lower-case hexadecimal digits.
+    Md5,
+    /// The shard of a text among `n`: the first 15 hexadecimal digits of its MD5 as a number, modulo
+    /// `n`.
+    Shard,
 }
 
 /// The name under which a hash is registered with DuckDB by its store.
@@ -81,5 +88,8 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::Hash(HashAlgorithm::Md5) => "md5({||})",
         F::Hash(HashAlgorithm::Sha256) => "sha256({||})",
         F::Left => "left({0}, {1})",
+        F::Length => "length({0})",
+        F::Md5 => "md5({0})",
+        F::Shard => "(('0x' || left(md5({0}), 15))::BIGINT % {1!})",
     }
 }

@@ -11,6 +11,7 @@
 pub mod ast;
 pub mod dialect;
 pub mod error;
+pub mod filter;
 pub mod functions;
 pub mod ident;
 pub mod literal;

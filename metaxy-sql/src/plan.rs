@@ -58,6 +58,14 @@ pub struct Hash {
     pub length: u32,
 }
 
+/// The ids of a record as one text that no other ids give: of each its number of characters, `:`,
+/// the text and `,`. Integers, texts, UUIDs and dates are the texts that Arrow's casts give.
+#[must_use]
+pub fn ids_text<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
+    let one = |id: &str| format!("{}:{id},", id.chars().count());
+    ids.into_iter().map(one).collect()
+}
+
 /// How a table keeps a text per field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ByField {
@@ -351,6 +359,8 @@ pub mod reason {
     pub const ADDED: i8 = 2;
     /// The values it is computed from differ.
     pub const UPSTREAM: i8 = 4;
+    /// The caller says so.
+    pub const FORCED: i8 = 8;
 }
 
 /// Why a record has nothing that it could be computed from, as numbers in a result.
@@ -359,6 +369,8 @@ pub mod orphan {
     pub const MISSING: i8 = 1;
     /// It was deleted in an input.
     pub const GONE: i8 = 2;
+    /// It is there in an input, but a filter leaves it out, or it belongs to another group now.
+    pub const EXCLUDED: i8 = 3;
 }
 
 /// What blocks a record, per input, as numbers in a result.

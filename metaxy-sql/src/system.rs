@@ -23,7 +23,13 @@ pub const MATERIALIZATION_ID: &str = "metaxy_materialization_id";
 /// The number of the write; our own, missing in tables of the Python implementation.
 pub const WRITE_TOKEN: &str = "metaxy_write_token";
 
-/// All system columns, in the order in which our tables have them.
+/// In tables of expansions: which attempt at expanding the parent the row belongs to; NULL in rows of
+/// other programs. Our own.
+pub const TRY: &str = "metaxy_try";
+/// In a seal: how many children the parent has. Our own.
+pub const CHILDREN: &str = "metaxy_children";
+
+/// All system columns that every table has, in the order in which our tables have them.
 pub const COLUMNS: [&str; 11] = [
     PROVENANCE_BY_FIELD,
     PROVENANCE,
@@ -48,6 +54,74 @@ pub const PREFIX: &str = "metaxy_";
 pub const DEFINITIONS: &str = "metaxy_system__field_versions";
 /// The settings that a store was created with.
 pub const SETTINGS: &str = "metaxy_system__settings";
+
+/// Per record that could not be computed: when, why, and from what.
+pub const FAILURES: &str = "metaxy_system__failures";
+/// Records whose history was removed, so that it is known that they were there.
+pub const REMOVED: &str = "metaxy_system__removed";
+/// Rows that were declared to be what would be computed today: who, when, why.
+pub const REBASES: &str = "metaxy_system__rebases";
+
+/// The table of the seals of an expansion whose records are in `table`: per parent its ids, the
+/// columns of a record that say what it was computed from and when, [`TRY`] and [`CHILDREN`].
+#[must_use]
+pub fn seals(table: &str) -> String {
+    format!("metaxy_system__seals__{table}")
+}
+
+/// The columns of [`FAILURES`].
+pub mod failures {
+    /// The feature.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// The record: its ids as one text, see [`crate::plan::ids_text`].
+    pub const IDS: &str = "ids";
+    /// The hash over what it would have been computed from.
+    pub const PROVENANCE: &str = super::PROVENANCE;
+    /// What went wrong.
+    pub const ERROR: &str = "error";
+    /// When.
+    pub const FAILED_AT: &str = "failed_at";
+    /// The caller's name for the run.
+    pub const MATERIALIZATION_ID: &str = super::MATERIALIZATION_ID;
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 6] =
+        [FEATURE_KEY, IDS, PROVENANCE, ERROR, FAILED_AT, MATERIALIZATION_ID];
+}
+
+/// The columns of [`REMOVED`].
+pub mod removed {
+    /// The feature.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// The MD5 of the record's ids as one text: what was removed is not kept in clear.
+    pub const IDS_HASH: &str = "ids_md5";
+    /// When.
+    pub const REMOVED_AT: &str = "removed_at";
+    /// The caller's name for the run.
+    pub const MATERIALIZATION_ID: &str = super::MATERIALIZATION_ID;
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 4] = [FEATURE_KEY, IDS_HASH, REMOVED_AT, MATERIALIZATION_ID];
+}
+
+/// The columns of [`REBASES`].
+pub mod rebases {
+    /// The feature.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// The feature version that the rows have now.
+    pub const FEATURE_VERSION: &str = super::FEATURE_VERSION;
+    /// How many rows.
+    pub const ROWS: &str = "n_rows";
+    /// What was accepted: a JSON list of reasons; empty if provenances were equal.
+    pub const ACCEPTED: &str = "accepted";
+    /// Who.
+    pub const REBASED_BY: &str = "rebased_by";
+    /// Why.
+    pub const REASON: &str = "reason";
+    /// When.
+    pub const REBASED_AT: &str = "rebased_at";
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 7] =
+        [FEATURE_KEY, FEATURE_VERSION, ROWS, ACCEPTED, REBASED_BY, REASON, REBASED_AT];
+}
 
 /// The columns of [`DEFINITIONS`].
 pub mod definitions {

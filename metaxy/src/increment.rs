@@ -46,7 +46,13 @@ pub const STORED_VERSION: &str = "metaxy_stored_feature_version";
 /// Why a record is orphaned or blocked.
 pub const CAUSE: &str = "metaxy_cause";
 
-/// The number of records of each class.
+/// In increments of an expansion: the number of the attempt at expanding the parent, which its
+/// children and its seal carry.
+pub const TRY: &str = system::TRY;
+/// In a seal: how many children the parent has.
+pub const CHILDREN: &str = system::CHILDREN;
+
+/// The number of records of each class; of an expansion, the number of parents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -64,6 +70,9 @@ pub struct Counts {
     pub unchanged: u64,
     /// Those of `unchanged` that an older definition wrote.
     pub unchanged_older: u64,
+    /// Of an expansion, the parents that are there without a seal: another program wrote their
+    /// children, and nobody knows whether they are all of them. Counted in their class as well.
+    pub unsealed: u64,
 }
 
 impl Counts {
@@ -93,6 +102,9 @@ impl fmt::Display for Counts {
         if self.waiting > 0 {
             write!(f, ", {} waiting", self.waiting)?;
         }
+        if self.unsealed > 0 {
+            write!(f, ", {} unsealed", self.unsealed)?;
+        }
         Ok(())
     }
 }
@@ -107,6 +119,8 @@ pub enum Reason {
     Added,
     /// What it is computed from has changed: an upstream's data version, or in a root the value.
     Upstream,
+    /// The call said so: a staleness predicate holds, or nothing was to be compared.
+    Forced,
 }
 
 impl Reason {
@@ -117,11 +131,14 @@ impl Reason {
             Self::Code => "code",
             Self::Added => "added",
             Self::Upstream => "upstream",
+            Self::Forced => "forced",
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
-        [Self::Code, Self::Added, Self::Upstream].into_iter().find(|reason| reason.name() == name)
+        [Self::Code, Self::Added, Self::Upstream, Self::Forced]
+            .into_iter()
+            .find(|reason| reason.name() == name)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::feature::Feature;
 use crate::graph::FeatureGraph;
 use crate::increment::{AnyFeature, Counts, Increment};
 use crate::key::FeatureKey;
-use backend::FeatureContext;
+use backend::{DeleteOptions, FeatureContext, ResolveOptions};
 use std::fmt;
 use std::sync::Arc;
 
@@ -110,7 +110,8 @@ impl Store {
     #[tracing::instrument(skip_all, fields(feature = %key))]
     async fn resolve<F>(&self, key: &FeatureKey) -> Result<Increment<F>> {
         let feature = self.with_upstreams(key)?;
-        let resolved = self.backend.resolve(feature.clone(), true).await?;
+        let options = ResolveOptions::default();
+        let resolved = self.backend.resolve(feature.clone(), options, Vec::new()).await?;
         tracing::debug!(counts = %resolved.counts, "resolved");
         Ok(Increment::new(feature, resolved))
     }
@@ -122,7 +123,8 @@ impl Store {
     #[tracing::instrument(skip_all, fields(feature = %key))]
     pub async fn count_update_of(&self, key: &FeatureKey) -> Result<Counts> {
         let feature = self.with_upstreams(key)?;
-        Ok(self.backend.resolve(feature, false).await?.counts)
+        let options = ResolveOptions { rows: false, ..ResolveOptions::default() };
+        Ok(self.backend.resolve(feature, options, Vec::new()).await?.counts)
     }
 
     /// The number of records of each class; no record leaves the store.
@@ -199,7 +201,9 @@ impl Store {
             stage::Stager { feature: &feature, layout: &layout, types: stage::Types::Exact };
         let batches =
             ids.iter().map(|batch| stager.stage_ids(batch)).collect::<Result<Vec<_>>>()?;
-        self.backend.delete(feature, Delete::Ids(batches), WriteOptions::default()).await
+        let which = Delete::Ids(batches);
+        let deleted = self.backend.delete(feature, which, DeleteOptions::default()).await?;
+        Ok(Written { deleted: deleted[0].records, ..Written::default() })
     }
 
     /// Marks records as deleted: those with the ids of these records.

@@ -11,10 +11,12 @@ mod session;
 
 use crate::error::{Error, Result};
 use crate::increment::{Counts, no_batches};
+use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
-    Backend, BatchStream, Delete, FeatureContext, Layout, ReadOptions, Resolved, SyncOptions,
-    WriteOptions, WriteSession, Written,
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, FeatureContext, Layout,
+    ReadOptions, ResolveOptions, Resolved, SampleSource, SyncOptions, WriteOptions, WriteSession,
+    Written,
 };
 use crate::store::open::RequestedSettings;
 use crate::store::plan::{Planner, TableInfo, Tables};
@@ -29,7 +31,7 @@ use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::{ColumnType, Dialect, HashAlgorithm, lower, print, system};
 use session::Session;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -114,9 +116,15 @@ impl Backend for DuckDb {
         self.shared.settings
     }
 
-    fn resolve(&self, feature: FeatureContext, rows: bool) -> BoxFuture<'_, Result<Resolved>> {
+    fn resolve(
+        &self,
+        feature: FeatureContext,
+        options: ResolveOptions,
+        _foreign: Vec<(FeatureKey, Export)>,
+    ) -> BoxFuture<'_, Result<Resolved>> {
         let shared = Arc::clone(&self.shared);
         async move {
+            let rows = options.rows;
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             let thread = tokio::task::spawn_blocking(move || {
@@ -138,7 +146,7 @@ impl Backend for DuckDb {
     ) -> BoxFuture<'_, Result<BatchStream>> {
         self.batches(move |connection| {
             let tables = tables_of(connection, &feature)?;
-            let plan = Planner { feature: &feature, tables: &tables }.read(options)?;
+            let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
             Ok(print(&lower::read(&plan), &DuckDbDialect)?)
         })
         .boxed()
@@ -181,18 +189,27 @@ impl Backend for DuckDb {
         &self,
         feature: FeatureContext,
         which: Delete,
-        options: WriteOptions,
-    ) -> BoxFuture<'_, Result<Written>> {
+        options: DeleteOptions,
+    ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
         let shared = Arc::clone(&self.shared);
-        on_thread(move || session::delete(&shared, &feature, &which, &options)).boxed()
+        on_thread(move || {
+            let written = session::delete(&shared, &feature, &which, &options.write)?;
+            let feature = feature.key().clone();
+            Ok(vec![Deleted { feature, records: written.deleted, rows_removed: 0 }])
+        })
+        .boxed()
     }
 
-    fn read_file(
+    fn read_samples(
         &self,
         feature: FeatureContext,
-        path: PathBuf,
+        from: SampleSource,
     ) -> BoxFuture<'_, Result<BatchStream>> {
-        self.batches(move |connection| file_statement(connection, &feature, &path)).boxed()
+        self.batches(move |connection| match from {
+            SampleSource::File(path) => file_statement(connection, &feature, &path),
+            SampleSource::Table(_) => Err(Error::internal("tables of samples are not built")),
+        })
+        .boxed()
     }
 }
 

@@ -358,7 +358,7 @@ impl Planner<'_> {
     }
 
     /// Rows of the feature.
-    pub(crate) fn read(&self, options: ReadOptions) -> Result<Read> {
+    pub(crate) fn read(&self, options: &ReadOptions) -> Result<Read> {
         let records = self.own_records()?;
         let table = &self.tables[&records.table];
         let declared = self.feature.definition().columns.as_ref();

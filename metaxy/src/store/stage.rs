@@ -230,6 +230,7 @@ pub(crate) fn layout(feature: &FeatureContext, schema: &Schema) -> Result<Layout
         ids: ids.iter().filter_map(id).collect(),
         columns: all.iter().filter(|column| !ids.contains(&column.name)).cloned().collect(),
         fields,
+        parents: feature.is_expansion().then(|| feature.parent_ids()),
     })
 }
 

@@ -9,7 +9,8 @@ use crate::increment::{AnyFeature, Counts, Outcome};
 use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::backend::{
-    BatchStream, Delete, FeatureContext, Layout, SyncOptions, WriteOptions, Written,
+    BatchStream, Delete, DeleteOptions, FeatureContext, Layout, SampleSource, SyncOptions,
+    WriteOptions, Written,
 };
 use crate::store::stage::{Stager, Types, layout};
 use crate::store::writer::{check_versions, staged, typed_layout};
@@ -154,9 +155,10 @@ impl<F> Sync<F> {
         let feature = self.root()?;
         let kind = std::mem::replace(&mut self.samples.0, Kind::Batches(Vec::new()));
         let (mut batches, types): (BatchStream, Types) = match kind {
-            Kind::File(path) => {
-                (self.store.backend.read_file(feature.clone(), path).await?, Types::Converted)
-            }
+            Kind::File(path) => (
+                self.store.backend.read_samples(feature.clone(), SampleSource::File(path)).await?,
+                Types::Converted,
+            ),
             Kind::Batches(batches) => {
                 (futures::stream::iter(batches.into_iter().map(Ok)).boxed(), Types::Exact)
             }
@@ -254,7 +256,9 @@ impl IntoFuture for DeleteOrphans {
         Box::pin(async move {
             let feature = self.store.with_upstreams(&self.key)?;
             let which = Delete::Orphans { missing: self.missing };
-            self.store.backend.delete(feature, which, WriteOptions::default()).await
+            let backend = &self.store.backend;
+            let deleted = backend.delete(feature, which, DeleteOptions::default()).await?;
+            Ok(Written { deleted: deleted[0].records, ..Written::default() })
         })
     }
 }

@@ -251,7 +251,7 @@ pub(crate) fn typed_layout<F: Feature>(feature: &FeatureContext) -> Result<Layou
     }
     let mut ids = columns;
     let columns = ids.split_off(of_graph.ids.len());
-    Ok(Layout { ids, columns, fields: of_graph.fields })
+    Ok(Layout { ids, columns, ..of_graph })
 }
 
 /// Refuses a version that would make two histories look alike.

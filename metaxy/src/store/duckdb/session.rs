@@ -294,6 +294,7 @@ pub(super) fn delete(
                 stage_ids(connection, &planner, batches)?;
                 (STAGE, None)
             }
+            Delete::Filter(_) => return Err(Error::internal("deletion by filter is not built")),
             Delete::Orphans { missing } => {
                 let resolve = planner.resolve(true)?;
                 make_increment(connection, lower::resolve(&resolve.plan))?;
