@@ -30,6 +30,13 @@ pub enum Expr {
     Cast(Box<Expr>, SqlType),
     /// Whether a tuple is among the rows of a query.
     In(Vec<Expr>, Box<Select>),
+    /// The texts of a group, without those that are NULL, with `|` between them; NULL if all are.
+    JoinTexts {
+        /// The text of a row.
+        value: Box<Expr>,
+        /// The order of the rows: integers by value, texts by their bytes.
+        order_by: Vec<Expr>,
+    },
 }
 
 /// An operator between two values.
@@ -75,10 +82,21 @@ pub struct Select {
     pub group_by: Vec<Expr>,
     /// Which groups.
     pub having: Option<Expr>,
-    /// The order of the rows.
-    pub order_by: Vec<Expr>,
+    /// The order of the rows; NULL comes last.
+    pub order_by: Vec<Order>,
     /// How many rows at the most.
     pub limit: Option<u64>,
+    /// More rows of the same columns, after its own.
+    pub union_all: Vec<Self>,
+}
+
+/// One of the values that rows are ordered by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// The value.
+    pub expr: Expr,
+    /// Whether the largest comes first.
+    pub descending: bool,
 }
 
 /// Relations joined from left to right.

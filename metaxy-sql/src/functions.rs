@@ -31,6 +31,8 @@ pub enum Function {
     CountDistinct,
     /// The largest value.
     Max,
+    /// The smallest value.
+    Min,
     /// The first argument in the row in which the second is largest.
     MaxBy,
     /// One order for the rows of a record, from time (microseconds), tombstone (0 or 1) and
@@ -75,6 +77,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::CountIf => "count(*) FILTER (WHERE {0})",
         F::CountDistinct => "count(DISTINCT {0})",
         F::Max => "max({0})",
+        F::Min => "min({0})",
         F::MaxBy => "arg_max({0}, {1})",
         // 2^63 leaves the low bits to the token, which is never negative.
         F::RowOrder => {

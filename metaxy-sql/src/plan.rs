@@ -92,6 +92,19 @@ pub struct Records {
     pub data_version: ByField,
     /// Whether rows carry a write token.
     pub has_token: bool,
+    /// For records that are children of a parent: which of them exist.
+    pub seals: Option<Seals>,
+}
+
+/// What says which children of a parent exist: those of the try that was sealed last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seals {
+    /// The table of the seals; `None` if there is none yet.
+    pub table: Option<String>,
+    /// The places of the parent's ids among those of a record.
+    pub parents: Vec<usize>,
+    /// Whether rows carry the number of their try; in tables of other programs they do not.
+    pub has_try: bool,
 }
 
 /// What today's definition says of a field.

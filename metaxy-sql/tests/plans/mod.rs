@@ -29,6 +29,7 @@ fn records(key: &str, ids: &[&str], version: &str) -> Records {
         provenance: ByField::Map,
         data_version: ByField::Map,
         has_token: true,
+        seals: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::backend::{FeatureContext, Layout, ReadOptions, WriteOptions};
 use indexmap::IndexMap;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Input, Part, Read, Records,
-    Resolve, RootFields, Scope, Source, Stage, Stamp, Target, Tombstone,
+    Resolve, RootFields, Scope, Seals, Source, Stage, Stamp, Target, Tombstone,
 };
 use metaxy_sql::system;
 use std::collections::HashMap;
@@ -106,6 +106,8 @@ impl Planner<'_> {
                 graph.upstreams(&upstream.spec.key).iter().map(|d| d.spec.key.table_name()),
             );
         }
+        let seals: Vec<String> = names[1..].iter().map(|table| system::seals(table)).collect();
+        names.extend(seals);
         names.sort();
         names.dedup();
         names
@@ -151,6 +153,21 @@ impl Planner<'_> {
             provenance: table.by_field(system::PROVENANCE_BY_FIELD),
             data_version: table.by_field(system::DATA_VERSION_BY_FIELD),
             has_token: table.columns.contains_key(system::WRITE_TOKEN),
+            seals: self.seals(key, table)?,
+        }))
+    }
+
+    /// For an expansion, what says which of its records exist.
+    fn seals(&self, key: &FeatureKey, table: &TableInfo) -> Result<Option<Seals>> {
+        let feature = self.feature.of(key)?;
+        if !feature.is_expansion() {
+            return Ok(None);
+        }
+        let seals = system::seals(&key.table_name());
+        Ok(Some(Seals {
+            table: self.tables.contains_key(&seals).then_some(seals),
+            parents: feature.parent_ids(),
+            has_try: table.columns.contains_key(system::TRY),
         }))
     }
 
