@@ -17,11 +17,12 @@ pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, tab
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
 };
-use crate::ast::{BinaryOp, Expr, From, Select};
+use crate::ast::{BinaryOp, Expr, From, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{ByField, FieldDefinition, Hash, Records};
 use crate::system;
+use crate::types::{ColumnType, ScalarType};
 
 /// The name of the n-th id in every generated relation.
 fn id(index: usize) -> String {
@@ -169,6 +170,18 @@ fn hash_of_values(how: Hash, mut values: Vec<(String, Expr)>) -> Expr {
         parts.push(value);
     }
     hash(how, parts)
+}
+
+/// The ids of a record as one text (see [`crate::plan::ids_text`]).
+fn ids_text(ids: impl IntoIterator<Item = Expr>) -> Expr {
+    let as_text = |expr: Expr| {
+        Expr::Cast(Box::new(expr), SqlType::Column(ColumnType::Scalar(ScalarType::Text)))
+    };
+    let one = |id: Expr| {
+        let id = as_text(id);
+        [as_text(call(Function::Length, [id.clone()])), text(":"), id, text(",")]
+    };
+    call(Function::Concat, ids.into_iter().flat_map(one))
 }
 
 /// That two relations are about the same record, by pairs of columns.

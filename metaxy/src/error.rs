@@ -151,6 +151,24 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// A filter is meant for an upstream that the feature does not have.
+    #[error("`{feature}` has no upstream `{upstream}` that a filter could be about")]
+    NoUpstream {
+        /// The feature.
+        feature: FeatureKey,
+        /// What was named.
+        upstream: FeatureKey,
+    },
+    /// Rows cannot be ordered by a column that they do not have.
+    #[error("the increment of `{feature}` has no column `{column}`; it has `{}`", .found.join("`, `"))]
+    NoColumn {
+        /// The feature.
+        feature: FeatureKey,
+        /// The column.
+        column: String,
+        /// Those that it has.
+        found: Vec<String>,
+    },
     /// A store was made with other settings than it is opened with.
     #[error(
         "the store was created with {setting} {stored}, but it is opened with {requested}; leave \
