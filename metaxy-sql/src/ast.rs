@@ -30,6 +30,8 @@ pub enum Expr {
     Cast(Box<Expr>, SqlType),
     /// Whether a tuple is among the rows of a query.
     In(Vec<Expr>, Box<Select>),
+    /// Whether a value is one of these; NULL if it is NULL.
+    InList(Box<Expr>, Vec<Expr>),
 }
 
 /// An operator between two values.
@@ -45,8 +47,14 @@ pub enum BinaryOp {
     NotEq,
     /// Different; NULL is a value like any other.
     IsDistinctFrom,
+    /// Less; NULL if a side is.
+    Lt,
     /// At most; NULL if a side is.
     LtEq,
+    /// Greater; NULL if a side is.
+    Gt,
+    /// At least; NULL if a side is.
+    GtEq,
     /// The sum.
     Add,
 }
@@ -205,7 +213,7 @@ pub(crate) mod build {
     }
 
     pub(crate) fn int(value: i64) -> Expr {
-        Expr::Literal(Literal::Int(value))
+        Expr::Literal(Literal::Int(value.into()))
     }
 
     pub(crate) fn bool(value: bool) -> Expr {

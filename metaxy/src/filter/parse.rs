@@ -72,7 +72,12 @@ fn syntax(text: &str, all: &[TokenWithSpan], error: &ParserError) -> FilterError
         Some(Location { line: line.parse().ok()?, column: column.parse().ok()? })
     });
     let expected = message.strip_prefix("Expected: ").and_then(|m| m.split_once(", found: "));
-    unexpected(text, all, place.unwrap_or(Location::empty()), expected.map(|(expected, _)| expected))
+    unexpected(
+        text,
+        all,
+        place.unwrap_or(Location::empty()),
+        expected.map(|(expected, _)| expected),
+    )
 }
 
 /// A token that cannot stand where it does, or the end of the text.
