@@ -5,11 +5,13 @@
 //! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
+mod filter;
 mod read;
 mod resolve;
 mod seals;
 mod write;
 
+pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
 pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};

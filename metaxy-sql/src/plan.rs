@@ -289,7 +289,7 @@ pub struct Stage {
 }
 
 /// Rows of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Read {
     /// The table.
     pub records: Records,
@@ -297,6 +297,8 @@ pub struct Read {
     pub columns: Vec<String>,
     /// Which rows.
     pub scope: Scope,
+    /// Of these, which; over the columns of the table.
+    pub filter: Option<Filter>,
     /// The definitions' table, if there is one.
     pub definitions: Option<String>,
     /// Today's fields: a row is given if it was written by a definition that agrees on them.

@@ -1,5 +1,6 @@
 //! [`Error`]: everything that can go wrong, in one type.
 
+use crate::filter::FilterError;
 use crate::graph::GraphErrors;
 use crate::key::{FeatureKey, KeyError};
 use crate::nearest::hint;
@@ -237,6 +238,14 @@ pub enum Error {
     Runtime {
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A filter of a call cannot be read, or does not fit the columns of the feature.
+    #[error("a filter on `{feature}` cannot be used: {source}")]
+    Filter {
+        /// The feature whose columns it is about.
+        feature: FeatureKey,
+        /// What is wrong with it, and where.
+        source: Box<FilterError>,
     },
     /// The database reported an error.
     #[error("{engine}: {message}")]

@@ -207,6 +207,7 @@ fn read(scope: Scope) -> Read {
         records: video(),
         columns: ["video_id", "path", system::UPDATED_AT].map(str::to_owned).to_vec(),
         scope,
+        filter: None,
         definitions: Some(system::DEFINITIONS.to_owned()),
         fields: vec![definition("audio", "1", &[]), definition("frames", "1", &[])],
     }

@@ -375,19 +375,27 @@ impl Planner<'_> {
             .map_err(|source| Error::Filter { feature: key.clone(), source: Box::new(source) })
     }
 
-    /// Filters over the stored records of the feature: its own columns (of an expansion, the ids of
-    /// the parent), and the system columns that say when and by what a row was written.
+    /// Filters over the stored records of the feature, as they are compared: its own columns (of an
+    /// expansion, the ids of the parent), and the system columns that say when and by what a row (or
+    /// a seal) was written.
     pub(crate) fn own_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
-        if texts.is_empty() {
-            return Ok(Vec::new());
+        if !self.feature.is_expansion() {
+            return self.row_filters(texts);
         }
         let key = self.feature.key();
+        let ids = self.record_ids();
         let mut columns = self.columns_of(key)?;
-        if self.feature.is_expansion() {
-            let ids = self.record_ids();
-            columns.retain(|column| ids.contains(&column.name));
-        }
-        columns.extend(system_columns(self.feature.is_expansion()));
+        columns.retain(|column| ids.contains(&column.name));
+        columns.extend(system_columns(true));
+        texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
+    }
+
+    /// Filters over the rows of the feature: its own columns, and the system columns that say when
+    /// and by what a row was written.
+    pub(crate) fn row_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
+        let key = self.feature.key();
+        let mut columns = self.columns_of(key)?;
+        columns.extend(system_columns(false));
         texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
     }
 
@@ -606,7 +614,8 @@ impl Planner<'_> {
                 columns: missing,
             });
         }
-        let ours = system::COLUMNS.iter().filter(|c| table.columns.contains_key(**c));
+        let ours = system::COLUMNS.iter().chain([&system::TRY]);
+        let ours = ours.filter(|c| table.columns.contains_key(**c));
         let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
         Ok(Read {
             records,
@@ -617,6 +626,7 @@ impl Planner<'_> {
                 tombstones: options.tombstones,
                 as_of: options.as_of,
             },
+            filter: Filter::all(self.row_filters(&options.filters)?),
             definitions: self.definitions(),
             fields: self.field_definitions(),
         })
