@@ -6,6 +6,12 @@
 //!
 //! Every plan has a text form ([`std::fmt::Display`]) for people and for snapshots.
 
+mod change;
+
+pub use change::{
+    Meant, MeantBy, Orphans, Rebase, Rebased, SealCopies, SealCopy, Undelete, Vacuum,
+};
+
 use crate::types::ColumnType;
 use std::fmt;
 
@@ -181,6 +187,8 @@ pub struct Resolve {
     pub hash: Hash,
     /// Whether the rows are wanted, or only their numbers.
     pub rows: bool,
+    /// Whether the rows of unchanged records that another definition wrote are wanted as well.
+    pub older: bool,
 }
 
 /// The records that are compared with what they should be.

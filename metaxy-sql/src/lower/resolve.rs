@@ -498,8 +498,15 @@ impl Lowering<'_> {
             .column(null(), "n_older")
             .columns(values.into_iter().zip(self.row_columns()));
         select.from = Some(source);
-        select.filter(or([Class::Orphaned, Class::Blocked, Class::New, Class::Stale]
-            .map(|wanted| eq(col("r", "class"), class(wanted)))))
+        let mut wanted = vec![or([Class::Orphaned, Class::Blocked, Class::New, Class::Stale]
+            .map(|wanted| eq(col("r", "class"), class(wanted))))];
+        if let (true, Some(records)) = (self.plan.older, target) {
+            wanted.push(and([
+                eq(col("r", "class"), class(Class::Unchanged)),
+                differs(col("r", "version"), text(&records.version)),
+            ]));
+        }
+        select.filter(or(wanted))
     }
 
     /// Why a field of a stale record is stale, as a sum of bits; 0 if it is not.

@@ -25,13 +25,13 @@ use crate::plan::{ByField, Records, Seals};
 use crate::system;
 
 /// The try of rows that belong to none: real tries are not negative.
-const IMPLIED: i64 = -1;
+pub(super) const IMPLIED: i64 = -1;
 
-fn parent(i: usize) -> String {
+pub(super) fn parent(i: usize) -> String {
     format!("parent{i}")
 }
 
-fn seals_part(records: &Records) -> Ident {
+pub(super) fn seals_part(records: &Records) -> Ident {
     part(&format!("seals {}", records.table))
 }
 
@@ -45,12 +45,15 @@ pub(super) fn sealed(records: &Records) -> Ident {
 }
 
 /// The columns of the parent's ids in the table of the children, and in that of the seals.
-fn parents<'a>(records: &'a Records, seals: &'a Seals) -> impl Iterator<Item = &'a String> {
+pub(super) fn parents<'a>(
+    records: &'a Records,
+    seals: &'a Seals,
+) -> impl Iterator<Item = &'a String> {
     seals.parents.iter().map(|place| &records.ids[*place])
 }
 
 /// The try of a row.
-fn try_of(seals: &Seals, alias: &str) -> Expr {
+pub(super) fn try_of(seals: &Seals, alias: &str) -> Expr {
     if seals.has_try { coalesce([col(alias, system::TRY), int(IMPLIED)]) } else { int(IMPLIED) }
 }
 
@@ -217,6 +220,40 @@ fn tries(records: &Records, seals: &Seals, as_of: Option<i64>) -> Vec<(Ident, Se
         .from(from(children.as_str(), "d"))
         .group_by(keys().chain([col("d", "try")]));
     vec![(children, distinct), (tries_part(records), counted)]
+}
+
+/// The part of the seals in force, whatever they are: tombstones and those that lack children too.
+pub(super) fn latest(records: &Records) -> Vec<(Ident, Select)> {
+    let Some(seals) = &records.seals else { return Vec::new() };
+    let mut parts = in_force(records, &[], None);
+    parts.truncate(1);
+    let keys = |alias: &str| (0..seals.parents.len()).map(|i| col(alias, parent(i))).collect();
+    let keys: [Vec<Expr>; 2] = [keys("s"), keys("l")];
+    let latest = Select::default()
+        .columns(keys[1].iter().cloned().enumerate().map(|(i, key)| (key, parent(i))))
+        .column(call(Function::Max, [col("l", "ord")]), "ord")
+        .from(from(seals_part(records).as_str(), "l"))
+        .group_by(keys[1].clone());
+    let fixed = ["ord", "row", "try", "children", "live"].map(str::to_owned);
+    let select = Select::default()
+        .columns(
+            (0..seals.parents.len())
+                .map(parent)
+                .chain(fixed)
+                .map(|column| (col("s", &column), column)),
+        )
+        .from(from(seals_part(records).as_str(), "s"))
+        .filter(Expr::In(
+            keys[0].iter().cloned().chain([col("s", "ord")]).collect(),
+            Box::new(latest),
+        ));
+    parts.push((latest_part(records), select));
+    parts
+}
+
+/// The part that [`latest`] makes.
+pub(super) fn latest_part(records: &Records) -> Ident {
+    part(&format!("latest {}", records.table))
 }
 
 /// The seals in force as records of their parents: `id{i}`, `row`, `version`, `c{k}` and `unsealed`.

@@ -87,6 +87,7 @@ fn one_upstream() -> Resolve {
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        older: false,
     }
 }
 
@@ -128,6 +129,7 @@ fn two_upstreams() -> Resolve {
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        older: false,
     }
 }
 
@@ -181,6 +183,7 @@ fn samples(complete: bool) -> Resolve {
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        older: false,
     }
 }
 
