@@ -45,6 +45,8 @@ pub enum Expr {
         /// The order of the rows: integers by value, texts by their bytes.
         order_by: Vec<Expr>,
     },
+    /// Whether a value is one of these; NULL if it is NULL.
+    InList(Box<Expr>, Vec<Expr>),
 }
 
 /// An operator between two values.
@@ -60,8 +62,14 @@ pub enum BinaryOp {
     NotEq,
     /// Different; NULL is a value like any other.
     IsDistinctFrom,
+    /// Less; NULL if a side is.
+    Lt,
     /// At most; NULL if a side is.
     LtEq,
+    /// Greater; NULL if a side is.
+    Gt,
+    /// At least; NULL if a side is.
+    GtEq,
     /// The sum.
     Add,
     /// The difference.
@@ -244,7 +252,7 @@ pub(crate) mod build {
     }
 
     pub(crate) fn int(value: i64) -> Expr {
-        Expr::Literal(Literal::Int(value))
+        Expr::Literal(Literal::Int(value.into()))
     }
 
     pub(crate) fn bool(value: bool) -> Expr {

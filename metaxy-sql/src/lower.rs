@@ -6,6 +6,7 @@
 //! the few rows that are returned are known.
 
 mod change;
+mod filter;
 mod read;
 mod resolve;
 mod seals;
@@ -16,6 +17,7 @@ pub use change::{
     remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
     vacuum,
 };
+pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
 pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};
@@ -23,11 +25,12 @@ pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, tab
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
 };
-use crate::ast::{BinaryOp, Expr, From, Select};
+use crate::ast::{BinaryOp, Expr, From, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{ByField, FieldDefinition, Hash, Records};
 use crate::system;
+use crate::types::{ColumnType, ScalarType};
 
 /// The name of the n-th id in every generated relation.
 fn id(index: usize) -> String {
@@ -177,23 +180,16 @@ fn hash_of_values(how: Hash, mut values: Vec<(String, Expr)>) -> Expr {
     hash(how, parts)
 }
 
-/// The ids of a record as one text: see [`crate::plan::ids_text`].
+/// The ids of a record as one text (see [`crate::plan::ids_text`]).
 fn ids_text(ids: impl IntoIterator<Item = Expr>) -> Expr {
-    use crate::ast::SqlType;
-    use crate::types::{ColumnType, ScalarType};
-    let as_text =
-        |value| Expr::Cast(Box::new(value), SqlType::Column(ColumnType::Scalar(ScalarType::Text)));
-    let parts = ids.into_iter().flat_map(|id| {
-        let length = as_text(call(Function::Length, [as_text(id.clone())]));
-        [length, text(":"), as_text(id), text(",")]
-    });
-    call(Function::Concat, parts)
-}
-
-/// A condition of the filter language; `column` gives the value of a column.
-fn filter(filter: &crate::filter::Filter, column: &dyn Fn(&str) -> Expr) -> Expr {
-    drop((filter, column(""))); // until it is merged
-    crate::ast::build::bool(false)
+    let as_text = |expr: Expr| {
+        Expr::Cast(Box::new(expr), SqlType::Column(ColumnType::Scalar(ScalarType::Text)))
+    };
+    let one = |id: Expr| {
+        let id = as_text(id);
+        [as_text(call(Function::Length, [id.clone()])), text(":"), id, text(",")]
+    };
+    call(Function::Concat, ids.into_iter().flat_map(one))
 }
 
 /// That two relations are about the same record, by pairs of columns.

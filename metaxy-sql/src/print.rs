@@ -367,6 +367,12 @@ impl Printer<'_> {
                 self.list(order_by, ", ", depth)?;
                 self.push(")");
             }
+            Expr::InList(value, list) => {
+                self.expr(value, Binding::Sum, depth)?;
+                self.push(" IN (");
+                self.list(list, ", ", depth)?;
+                self.push(")");
+            }
         }
         if own < around {
             self.push(")");
@@ -426,6 +432,10 @@ impl Printer<'_> {
                 let quoted = self.dialect.quote_text(value)?;
                 self.push(&quoted);
             }
+            Literal::Date(days) => {
+                let text = self.dialect.date(*days);
+                self.push(&text);
+            }
             Literal::Timestamp(micros) => {
                 let text = self.dialect.timestamp(*micros);
                 self.push(&text);
@@ -446,7 +456,10 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Eq => "=",
         BinaryOp::NotEq => "<>",
         BinaryOp::IsDistinctFrom => "IS DISTINCT FROM",
+        BinaryOp::Lt => "<",
         BinaryOp::LtEq => "<=",
+        BinaryOp::Gt => ">",
+        BinaryOp::GtEq => ">=",
         BinaryOp::Add => "+",
         BinaryOp::Sub => "-",
     }
@@ -457,7 +470,7 @@ fn binding(expr: &Expr) -> Binding {
         Expr::Binary(_, BinaryOp::Or, _) => Binding::Or,
         Expr::Binary(_, BinaryOp::And, _) => Binding::And,
         Expr::Binary(_, BinaryOp::Add | BinaryOp::Sub, _) => Binding::Sum,
-        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) => Binding::Comparison,
+        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) | Expr::InList(..) => Binding::Comparison,
         Expr::Not(inner) if matches!(**inner, Expr::IsNull(_)) => Binding::Comparison,
         Expr::Not(_) => Binding::Not,
         Expr::Literal(Literal::Int(value)) if *value < 0 => Binding::Sum,

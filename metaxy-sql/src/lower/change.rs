@@ -49,6 +49,13 @@ fn n_parents(records: &Records) -> usize {
     records.seals.as_ref().map_or(0, |seals| seals.parents.len())
 }
 
+/// The parts that tell the seal in force of each parent, whatever it is.
+fn latest_seals(records: &Records) -> Vec<(Ident, Select)> {
+    let mut parts = seals::in_force(records, &[], None);
+    parts.pop();
+    parts
+}
+
 fn condition(filter: &Filter, alias: &str) -> Expr {
     super::filter(filter, &|column| col(alias, column))
 }
@@ -92,10 +99,10 @@ pub fn meant(plan: &Meant) -> Query {
 pub fn parents_there(records: &Records, table: &str) -> Query {
     let select = Select::default()
         .columns(seal_ids(records, "s").into_iter().enumerate().map(|(i, own)| (own, id(i))))
-        .from(from(seals::latest_part(records).as_str(), "s"))
+        .from(from(seals::in_force_part(records).as_str(), "s"))
         .filter(col("s", "live"))
         .filter(Expr::In(seal_ids(records, "s"), Box::new(listed(table, n_parents(records)))));
-    Query { with: seals::latest(records), union_all: vec![select] }
+    Query { with: latest_seals(records), union_all: vec![select] }
 }
 
 /// The ids of orphans: `id0..`.
@@ -124,11 +131,11 @@ pub fn seal_copies(plan: &SealCopies) -> Result<Option<Statement>> {
     let Some(table) = &seals.table else { return Ok(None) };
     let own = |alias: &str| parents(records, seals).map(|id| col(alias, id)).collect::<Vec<_>>();
     let in_list = |list: &str| Expr::In(own("s"), Box::new(listed(list, seals.parents.len())));
-    let mut with = seals::latest(records);
+    let mut with = latest_seals(records);
     let is_live = !matches!(plan.of, SealCopy::Undelete(_));
     let latest = Select::default()
         .column(col("l", "row"), "row")
-        .from(from(seals::latest_part(records).as_str(), "l"))
+        .from(from(seals::in_force_part(records).as_str(), "l"))
         .filter(not(eq(col("l", "try"), int(IMPLIED))))
         .filter(if is_live { col("l", "live") } else { not(col("l", "live")) });
     let mut source = from(table, "s");
@@ -254,15 +261,18 @@ fn remove(table: &str, with: Vec<(Ident, Select)>, filter: Expr) -> Result<State
 /// When a name cannot be an identifier.
 pub fn undelete(plan: &Undelete) -> Result<Statement> {
     let records = &plan.records;
-    let mut with = seals::latest(records);
-    if let Some((_, latest)) = with.pop() {
+    let mut with = latest_seals(records);
+    if records.seals.is_some() {
         // What counts are the rows of the seal in force. With the parent its deletion is undone as
         // well; alone, a child of a deleted parent would not come back.
-        let latest = match &plan.by {
-            MeantBy::Parents(_) => latest,
-            _ => latest.filter(or([col("s", "live"), eq(col("s", "try"), int(IMPLIED))])),
-        };
-        with.push((seals::sealed(records), latest));
+        let mut sealed = Select::default()
+            .columns(seal_ids(records, "s").into_iter().enumerate().map(|(i, id)| (id, parent(i))))
+            .column(col("s", "try"), "try")
+            .from(from(seals::in_force_part(records).as_str(), "s"));
+        if !matches!(plan.by, MeantBy::Parents(_)) {
+            sealed = sealed.filter(or([col("s", "live"), eq(col("s", "try"), int(IMPLIED))]));
+        }
+        with.push((seals::sealed(records), sealed));
     }
     let value = |column: &str| match column {
         system::DELETED_AT => no_time(),
@@ -380,14 +390,13 @@ fn insert(
 }
 
 fn is_old(alias: &str, before: Option<i64>) -> Option<Expr> {
-    let last = before?.saturating_sub(1);
-    Some(binary(time_of(alias), BinaryOp::LtEq, int(last)))
+    Some(binary(time_of(alias), BinaryOp::Lt, int(before?)))
 }
 
 /// That a place in a rank, in the column `n` of a relation, is beyond those that stay.
 fn is_beyond(alias: &str, keep: u64) -> Expr {
     let keep = int(i64::try_from(keep).unwrap_or(i64::MAX));
-    not(binary(col(alias, "n"), BinaryOp::LtEq, keep))
+    binary(col(alias, "n"), BinaryOp::Gt, keep)
 }
 
 fn rank(among: Vec<Expr>, order: Expr) -> Expr {
@@ -419,7 +428,7 @@ pub fn vacuum(plan: &Vacuum) -> Result<Statement> {
 #[must_use]
 pub fn superseded(plan: &Vacuum) -> Query {
     let records = &plan.records;
-    let mut with = seals::latest(records);
+    let mut with = latest_seals(records);
     with.truncate(1);
     let ranked = Select::default()
         .columns(seal_ids(records, "s").into_iter().enumerate().map(|(i, own)| (own, id(i))))

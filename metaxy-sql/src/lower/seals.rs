@@ -8,7 +8,8 @@
 //! The parts, each with the name of the table after it:
 //! - `@seals`: all seals of all parents, implied ones among them;
 //! - `@tries`: how many children each try has;
-//! - `@sealed`: the seals in force that are no tombstones and have all their children.
+//! - `@in force`: the latest seal of each parent, with `whole`: whether all its children are there;
+//! - `@sealed`: those that are whole and no tombstones.
 //!
 //! Their columns are `parent{i}`, `ord` (see [`order_of`]), `row` (the address of the seal, or of the
 //! latest row of an implied one), `try` (see [`IMPLIED`]), `children`, `live`, `version` and, as far
@@ -16,7 +17,7 @@
 
 use super::{by_field, has_ids, ids_of, is_live, not_later, order_of, part, same};
 use crate::ast::build::{
-    and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not,
+    and, binary, bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, or,
 };
 use crate::ast::{BinaryOp, Expr, From, JoinKind, Select};
 use crate::functions::Function;
@@ -37,6 +38,10 @@ pub(super) fn seals_part(records: &Records) -> Ident {
 
 fn tries_part(records: &Records) -> Ident {
     part(&format!("tries {}", records.table))
+}
+
+pub(super) fn in_force_part(records: &Records) -> Ident {
+    part(&format!("in force {}", records.table))
 }
 
 /// The part of the seals that decide which children exist.
@@ -103,7 +108,7 @@ pub(super) fn in_force(
         .from(from(seals_part(records).as_str(), "l"))
         .group_by(keys[1].clone());
     let mut source = from(seals_part(records).as_str(), "s");
-    let mut is_whole = None;
+    let mut whole = bool(true);
     if seals.table.is_some() && seals.has_try {
         parts.extend(tries(records, seals, as_of));
         let same_parent =
@@ -111,20 +116,29 @@ pub(super) fn in_force(
         let on = and([same_parent, eq(col("s", "try"), col("n", "try"))]);
         source = source.join(JoinKind::Left, tries_part(records).as_str(), "n", on);
         let n = coalesce([col("n", "n"), int(0)]);
-        is_whole = Some(binary(col("s", "children"), BinaryOp::LtEq, n));
+        whole = binary(col("s", "children"), BinaryOp::LtEq, n);
     }
     let is_latest =
         Expr::In(keys[0].iter().cloned().chain([col("s", "ord")]).collect(), Box::new(latest));
-    let mut in_force = Select::default()
+    let in_force =
+        Select::default().columns(columns()).column(whole, "whole").from(source).filter(is_latest);
+    parts.push((in_force_part(records), in_force));
+    let sealed_parents = Select::default()
         .columns(columns())
-        .from(source)
-        .filter(is_latest)
-        .filter(col("s", "live"));
-    if let Some(is_whole) = is_whole {
-        in_force = in_force.filter(is_whole);
-    }
-    parts.push((sealed(records), in_force));
+        .from(from(in_force_part(records).as_str(), "s"))
+        .filter(col("s", "live"))
+        .filter(col("s", "whole"));
+    parts.push((sealed(records), sealed_parents));
     parts
+}
+
+/// The parents of which it is known what became of them: their seal in force is whole, or says that
+/// they were deleted.
+pub(super) fn settled(records: &Records, seals: &Seals) -> Select {
+    Select::default()
+        .columns((0..seals.parents.len()).map(|i| (col("s", parent(i)), parent(i))))
+        .from(from(in_force_part(records).as_str(), "s"))
+        .filter(or([not(col("s", "live")), col("s", "whole")]))
 }
 
 /// The seals that were written.
@@ -222,41 +236,8 @@ fn tries(records: &Records, seals: &Seals, as_of: Option<i64>) -> Vec<(Ident, Se
     vec![(children, distinct), (tries_part(records), counted)]
 }
 
-/// The part of the seals in force, whatever they are: tombstones and those that lack children too.
-pub(super) fn latest(records: &Records) -> Vec<(Ident, Select)> {
-    let Some(seals) = &records.seals else { return Vec::new() };
-    let mut parts = in_force(records, &[], None);
-    parts.truncate(1);
-    let keys = |alias: &str| (0..seals.parents.len()).map(|i| col(alias, parent(i))).collect();
-    let keys: [Vec<Expr>; 2] = [keys("s"), keys("l")];
-    let latest = Select::default()
-        .columns(keys[1].iter().cloned().enumerate().map(|(i, key)| (key, parent(i))))
-        .column(call(Function::Max, [col("l", "ord")]), "ord")
-        .from(from(seals_part(records).as_str(), "l"))
-        .group_by(keys[1].clone());
-    let fixed = ["ord", "row", "try", "children", "live"].map(str::to_owned);
-    let select = Select::default()
-        .columns(
-            (0..seals.parents.len())
-                .map(parent)
-                .chain(fixed)
-                .map(|column| (col("s", &column), column)),
-        )
-        .from(from(seals_part(records).as_str(), "s"))
-        .filter(Expr::In(
-            keys[0].iter().cloned().chain([col("s", "ord")]).collect(),
-            Box::new(latest),
-        ));
-    parts.push((latest_part(records), select));
-    parts
-}
-
-/// The part that [`latest`] makes.
-pub(super) fn latest_part(records: &Records) -> Ident {
-    part(&format!("latest {}", records.table))
-}
-
-/// The seals in force as records of their parents: `id{i}`, `row`, `version`, `c{k}` and `unsealed`.
+/// The seals in force as records of their parents: `id{i}`, `row`, `try`, `version`, `c{k}` and
+/// `unsealed`.
 pub(super) fn current(records: &Records, seals: &Seals, n_fields: usize) -> Select {
     Select::default()
         .columns((0..seals.parents.len()).map(|i| (col("f", parent(i)), super::id(i))))

@@ -9,13 +9,15 @@ use super::{Shared, rows, run, run_ast, tables_of};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::store::backend::{
-    Delete, DeleteOptions, Deleted, FeatureContext, VacuumOptions, WriteOptions, Written,
+    Delete, DeleteOptions, Deleted, FeatureContext, ResolveOptions, VacuumOptions, WriteOptions,
+    Written,
 };
 use crate::store::plan::{Planner, Tables};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use duckdb::Connection;
 use metaxy_sql::ast::{Query, Statement};
+use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Meant, MeantBy, Orphans, Records, SealCopies, SealCopy, Stamp, Tombstone, Undelete, Vacuum,
     orphan,
@@ -165,7 +167,8 @@ impl Deletion<'_> {
         let mut all = vec![self.first(feature, which)?];
         for (n, feature) in follow {
             self.keep_orphans(&feature, false, Some(before(n)), STAGE)?;
-            let deleted = self.feature(&feature, |records| Ok(named(records.seals.is_some())))?;
+            let deleted =
+                self.feature(&feature, |_, records| Ok(named(records.seals.is_some())))?;
             if (deleted.records, deleted.rows_removed) != (0, 0) {
                 all.push(deleted);
             }
@@ -176,17 +179,15 @@ impl Deletion<'_> {
     /// Deletes from the feature that the call names.
     fn first(&self, feature: &FeatureContext, which: &Delete) -> Result<Deleted> {
         match which {
-            Delete::Ids(batches) => self.feature(feature, |records| {
+            Delete::Ids(batches) => self.feature(feature, |_, records| {
                 Ok(named(stage_ids(self.connection, records, batches)?))
             }),
-            Delete::Filter(text) => {
-                self.feature(feature, |_| Ok(MeantBy::Filter(row_filter(feature, text)?)))
-            }
+            Delete::Filter(text) => self.feature(feature, |planner, _| row_filter(planner, text)),
             Delete::Orphans { missing } => {
                 if !self.keep_orphans(feature, *missing, None, STAGE)? {
                     return Ok(nothing(feature));
                 }
-                self.feature(feature, |records| Ok(named(records.seals.is_some())))
+                self.feature(feature, |_, records| Ok(named(records.seals.is_some())))
             }
         }
     }
@@ -206,7 +207,7 @@ impl Deletion<'_> {
         if feature.is_root() || planner.records(feature.key())?.is_none() {
             return Ok(false);
         }
-        let resolve = planner.resolve(true)?;
+        let resolve = planner.resolve(&ResolveOptions::default())?;
         run_ast(self.connection, &Statement::DropTemporary { table: Ident::new(INCREMENT)? })?;
         make_increment(self.connection, lower::resolve(&resolve.plan))?;
         let mut causes = vec![orphan::GONE, orphan::EXCLUDED];
@@ -221,13 +222,13 @@ impl Deletion<'_> {
     fn feature(
         &self,
         feature: &FeatureContext,
-        find: impl FnOnce(&Records) -> Result<MeantBy>,
+        find: impl FnOnce(&Planner<'_>, &Records) -> Result<MeantBy>,
     ) -> Result<Deleted> {
         let connection = self.connection;
         let tables = tables_of(connection, feature)?;
         let planner = Planner { feature, tables: &tables };
         let Some(records) = planner.records(feature.key())? else { return Ok(nothing(feature)) };
-        let mut by = find(&records)?;
+        let mut by = find(&planner, &records)?;
         let ever = self.options.history;
         let are_parents = matches!(by, MeantBy::Parents(_));
         if are_parents && !ever {
@@ -314,11 +315,9 @@ fn downstream(feature: &FeatureContext) -> Result<Vec<FeatureContext>> {
 }
 
 /// A condition on stored rows of a feature.
-pub(super) fn row_filter(
-    feature: &FeatureContext,
-    text: &str,
-) -> Result<metaxy_sql::filter::Filter> {
-    Err(Error::internal(format!("the filter `{text}` on `{}` is not built", feature.key())))
+fn row_filter(planner: &Planner<'_>, text: &str) -> Result<MeantBy> {
+    let filter = Filter::all(planner.row_filters(&[text.to_owned()])?);
+    Ok(MeantBy::Filter(filter.ok_or_else(|| Error::internal("a filter is a filter"))?))
 }
 
 /// Brings back deleted records.
@@ -335,7 +334,7 @@ pub(super) fn undelete(
         let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
         let by = match which {
             Delete::Ids(batches) => named(stage_ids(connection, &records, batches)?),
-            Delete::Filter(text) => MeantBy::Filter(row_filter(feature, text)?),
+            Delete::Filter(text) => row_filter(&planner, text)?,
             // What is deleted is nobody's orphan.
             Delete::Orphans { .. } => return Ok(Written::default()),
         };

@@ -1,18 +1,19 @@
 //! Rebases: rows of former definitions are appended again under today's, where their output is the
 //! same.
 
-use super::delete::{copy_seals, ensure_system_table, row_filter, time_for, unless_dry};
+use super::delete::{copy_seals, ensure_system_table, time_for, unless_dry};
 use super::session::{INCREMENT, make_increment, record_definition, token};
 use super::{Shared, rows, run_ast, tables, tables_of};
 use crate::error::Result;
 use crate::increment::Reason;
 use crate::store::backend::{
-    FeatureContext, RebaseOptions, Rebased as Noted, WriteOptions, Written,
+    FeatureContext, RebaseOptions, Rebased as Noted, ResolveOptions, WriteOptions, Written,
 };
 use crate::store::plan::Planner;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
+use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{Rebase, Rebased, SealCopy, reason};
 use metaxy_sql::{lower, print, system};
 
@@ -28,9 +29,9 @@ pub(super) fn rebase(
         let planner = Planner { feature, tables: &tables };
         let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
         planner.check_maps(&records)?;
-        let filter = options.filter.as_deref().map(|text| row_filter(feature, text));
-        let mut resolve = planner.resolve(true)?;
-        resolve.plan.older = true;
+        let filter = planner.own_filters(&options.filter.iter().cloned().collect::<Vec<_>>())?;
+        let mut resolve = planner.resolve(&ResolveOptions::default())?;
+        resolve.plan.call.older = true;
         make_increment(connection, lower::resolve(&resolve.plan))?;
         let of = Rebased {
             increment: INCREMENT.to_owned(),
@@ -40,7 +41,7 @@ pub(super) fn rebase(
                 .iter()
                 .map(|reason| bit(*reason))
                 .fold(0, |all, bit| all | bit),
-            filter: filter.transpose()?,
+            filter: Filter::all(filter),
         };
         let time = time_for(connection, &records)?;
         let stamp = planner.stamp(time, token(), &WriteOptions::default());

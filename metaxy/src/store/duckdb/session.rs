@@ -284,7 +284,9 @@ pub(super) fn make_increment(
     let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
     let table = Ident::new(INCREMENT)?;
     run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    let sql = format!("SELECT class, n, n_older FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL");
+    let sql = format!(
+        "SELECT class, n, n_older, n_unsealed FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL"
+    );
     for batch in rows(connection, &sql)? {
         Answer(&batch).take_counts(&mut counts)?;
     }
