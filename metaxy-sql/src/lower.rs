@@ -5,12 +5,18 @@
 //! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
+mod change;
 mod filter;
 mod read;
 mod resolve;
 mod seals;
 mod write;
 
+pub use change::{
+    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebases, rebases_of,
+    remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
+    vacuum,
+};
 pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;

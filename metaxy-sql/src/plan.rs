@@ -6,6 +6,12 @@
 //!
 //! Every plan has a text form ([`std::fmt::Display`]) for people and for snapshots.
 
+mod change;
+
+pub use change::{
+    Meant, MeantBy, Orphans, Rebase, Rebased, SealCopies, SealCopy, Undelete, Vacuum,
+};
+
 use crate::filter::Filter;
 use crate::types::ColumnType;
 use std::fmt;

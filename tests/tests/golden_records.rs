@@ -367,8 +367,8 @@ impl Replay {
         let rows: Vec<Value> = rows.into_iter().filter(|row| row[column] == filter[2]).collect();
         let n_rows = rows.len() as u64;
         let ids = batch(&only(&rows, &self.ids(&key)));
-        let written = self.store.delete_of(&key, &[ids]).await?;
-        assert_eq!(written.deleted, n_rows);
+        let report = self.store.delete_of(&key, &[ids]).await?;
+        assert_eq!(report.records(), n_rows);
         Ok(Value::Null)
     }
 

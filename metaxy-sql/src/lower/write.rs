@@ -17,8 +17,8 @@ use crate::plan::{Append, AppendFrom, Class, Records, Stage, Tombstone};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
-const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
-const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
+pub(super) const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
+pub(super) const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 
 /// The type of a system column in tables that we make.
 fn system_type(column: &str) -> ColumnType {
@@ -108,11 +108,11 @@ pub fn latest_time(table: &str) -> Statement {
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
 }
 
-fn optional_text(value: Option<&str>) -> Expr {
+pub(super) fn optional_text(value: Option<&str>) -> Expr {
     Expr::Cast(Box::new(value.map_or_else(null, text)), SqlType::Column(TEXT))
 }
 
-fn timestamp(micros: i64) -> Expr {
+pub(super) fn timestamp(micros: i64) -> Expr {
     Expr::Literal(Literal::Timestamp(micros))
 }
 

@@ -6,7 +6,9 @@
 //! later than any in the table.
 
 mod database;
+mod delete;
 mod hash;
+mod rebase;
 mod session;
 
 use crate::error::{Error, Result};
@@ -15,8 +17,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, FeatureContext, Layout,
-    ReadOptions, ResolveOptions, Resolved, SampleSource, SyncOptions, WriteOptions, WriteSession,
-    Written,
+    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
+    VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::open::RequestedSettings;
 use crate::store::plan::{Planner, TableInfo, Tables};
@@ -193,12 +195,40 @@ impl Backend for DuckDb {
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
         let shared = Arc::clone(&self.shared);
-        on_thread(move || {
-            let written = session::delete(&shared, &feature, &which, &options.write)?;
-            let feature = feature.key().clone();
-            Ok(vec![Deleted { feature, records: written.deleted, rows_removed: 0 }])
-        })
-        .boxed()
+        on_thread(move || delete::delete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn undelete(
+        &self,
+        feature: FeatureContext,
+        which: Delete,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::undelete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn vacuum(
+        &self,
+        feature: FeatureContext,
+        options: VacuumOptions,
+    ) -> BoxFuture<'_, Result<u64>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::vacuum(&shared, &feature, options)).boxed()
+    }
+
+    fn rebase(
+        &self,
+        feature: FeatureContext,
+        options: RebaseOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || rebase::rebase(&shared, &feature, &options)).boxed()
+    }
+
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || rebase::rebases(&shared, &feature)).boxed()
     }
 
     fn read_samples(

@@ -643,21 +643,27 @@ impl Planner<'_> {
         }
     }
 
+    /// Refuses to write to tables that keep versions in another form than ours.
+    pub(crate) fn check_maps(&self, records: &Records) -> Result<()> {
+        if records.provenance == ByField::Map && records.data_version == ByField::Map {
+            return Ok(());
+        }
+        Err(Error::NotSupportedYet {
+            feature: self.feature.key().clone(),
+            what: format!(
+                "writing to `{}`, which keeps versions per field as a STRUCT; \
+                 change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
+                records.table,
+                system::PROVENANCE_BY_FIELD,
+                system::DATA_VERSION_BY_FIELD,
+            ),
+        })
+    }
+
     /// Staged rows to append.
     pub(crate) fn append(&self, layout: &Layout, from: AppendFrom, stamp: Stamp) -> Result<Append> {
         let records = self.own_records()?;
-        if records.provenance != ByField::Map || records.data_version != ByField::Map {
-            return Err(Error::NotSupportedYet {
-                feature: self.feature.key().clone(),
-                what: format!(
-                    "writing to `{}`, which keeps versions per field as a STRUCT; \
-                     change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
-                    records.table,
-                    system::PROVENANCE_BY_FIELD,
-                    system::DATA_VERSION_BY_FIELD,
-                ),
-            });
-        }
+        self.check_maps(&records)?;
         Ok(Append {
             records,
             columns: layout.columns.iter().map(|column| column.name.clone()).collect(),

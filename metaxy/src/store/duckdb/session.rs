@@ -8,8 +8,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
-    Delete, FeatureContext, Layout, ResolveOptions, SyncOptions, WriteOptions, WriteSession,
-    Written,
+    FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::plan::{Planner, Tables, parents_text, stage};
 use crate::store::rows::Answer;
@@ -28,9 +27,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The staged rows of a session; temporary tables are seen by their connection alone. They hide tables
 /// of the same name, and no feature's table has an `@`.
-const STAGE: &str = "@stage";
+pub(super) const STAGE: &str = "@stage";
 /// What a resolve found, while it is being acted upon.
-const INCREMENT: &str = "@increment";
+pub(super) const INCREMENT: &str = "@increment";
 
 /// A write to one feature.
 pub(super) struct Session {
@@ -99,7 +98,7 @@ impl WriteSession for Session {
 }
 
 /// Puts a batch into a temporary table.
-fn append_to(connection: &Connection, table: &str, batch: RecordBatch) -> Result<()> {
+pub(super) fn append_to(connection: &Connection, table: &str, batch: RecordBatch) -> Result<()> {
     let mut appender =
         connection.appender_to_catalog_and_db(table, "temp", "main").map_err(database_error)?;
     appender.append_record_batch(batch).map_err(database_error)?;
@@ -107,7 +106,7 @@ fn append_to(connection: &Connection, table: &str, batch: RecordBatch) -> Result
 }
 
 /// Does something in a transaction, and nothing of it if it fails. Writes take turns.
-fn transaction<T>(
+pub(super) fn transaction<T>(
     shared: &Shared,
     connection: &Connection,
     act: impl FnOnce() -> Result<T>,
@@ -276,57 +275,11 @@ impl Work {
     }
 }
 
-/// Marks records as deleted.
-pub(super) fn delete(
-    shared: &Shared,
-    feature: &FeatureContext,
-    which: &Delete,
-    options: &WriteOptions,
-) -> Result<Written> {
-    let connection = &shared.database.connect()?;
-    transaction(shared, connection, || {
-        let tables = tables_of(connection, feature)?;
-        let planner = Planner { feature, tables: &tables };
-        if planner.records(feature.key())?.is_none() {
-            return Ok(Written::default());
-        }
-        let (ids, orphans) = match which {
-            Delete::Ids(batches) => {
-                stage_ids(connection, &planner, batches)?;
-                (STAGE, None)
-            }
-            Delete::Filter(_) => return Err(Error::internal("deletion by filter is not built")),
-            Delete::Orphans { missing } => {
-                let resolve = planner.resolve(&ResolveOptions::default())?;
-                make_increment(connection, lower::resolve(&resolve.plan))?;
-                let mut causes = vec![orphan::GONE, orphan::EXCLUDED];
-                causes.extend(missing.then_some(orphan::MISSING));
-                (INCREMENT, Some(causes))
-            }
-        };
-        let time = next_time(connection, &planner.own_records()?.table)?;
-        let stamp = planner.stamp(time, token(), options);
-        let deleted =
-            run_ast(connection, &lower::tombstone(&planner.tombstone(ids, orphans, stamp)?)?)?;
-        let time = (deleted > 0).then_some(time);
-        Ok(Written { rows: 0, deleted, time })
-    })
-}
-
-/// Stages ids, in the types that they have in the table.
-fn stage_ids(
-    connection: &Connection,
-    planner: &Planner<'_>,
-    batches: &[RecordBatch],
-) -> Result<()> {
-    let query = lower::no_ids(&planner.own_records()?);
-    let table = Ident::new(STAGE)?;
-    run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    batches.iter().try_for_each(|batch| append_to(connection, STAGE, batch.clone()))
-}
-
 /// Keeps the answer of a resolve in a temporary table; gives its counts.
-fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result<Counts> {
+pub(super) fn make_increment(
+    connection: &Connection,
+    resolve: Option<Statement>,
+) -> Result<Counts> {
     let mut counts = Counts::default();
     let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
     let table = Ident::new(INCREMENT)?;
@@ -341,7 +294,7 @@ fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result
 }
 
 /// The time of a write: the clock's, but later than anything in the table (H15).
-fn next_time(connection: &Connection, table: &str) -> Result<i64> {
+pub(super) fn next_time(connection: &Connection, table: &str) -> Result<i64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let sql = print(&lower::latest_time(table), &DuckDbDialect)?;
@@ -353,13 +306,13 @@ fn next_time(connection: &Connection, table: &str) -> Result<i64> {
 }
 
 /// A number for a write: random, so that two processes never take the same one. Not negative.
-fn token() -> i64 {
+pub(super) fn token() -> i64 {
     let random = RandomState::new().hash_one(SystemTime::now());
     i64::try_from(random >> 1).unwrap_or(i64::MAX)
 }
 
 /// Records what today's definition says of each field, unless that is known.
-fn record_definition(connection: &Connection, feature: &FeatureContext) -> Result<()> {
+pub(super) fn record_definition(connection: &Connection, feature: &FeatureContext) -> Result<()> {
     use system::definitions::{FEATURE_KEY, FEATURE_VERSION};
     let text = |text: &str| DuckDbDialect.quote_text(text);
     let table = system::DEFINITIONS;
