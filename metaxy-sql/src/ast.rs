@@ -162,6 +162,13 @@ pub enum Statement {
         /// The rows.
         query: Query,
     },
+    /// Removes rows.
+    Delete {
+        /// The table.
+        table: Ident,
+        /// Which rows, by columns of the table without its name.
+        filter: Expr,
+    },
     /// Makes a table for this connection from rows.
     CreateTemporaryAs {
         /// The table.

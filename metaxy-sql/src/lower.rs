@@ -12,7 +12,10 @@ mod write;
 
 pub use read::read;
 pub use resolve::resolve;
-pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};
+pub use write::{
+    append, children_table, clear_failures, column_type, definitions, duplicates, failures,
+    has_token, latest_time, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,
+};
 
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
@@ -83,6 +86,20 @@ fn not_later(alias: &str, as_of: Option<i64>) -> Option<Expr> {
 /// That a row is no tombstone.
 fn is_live(alias: &str) -> Expr {
     is_null(col(alias, system::DELETED_AT))
+}
+
+/// The ids of a record as one text, as [`crate::plan::ids_text`] writes it.
+fn ids_text(ids: impl IntoIterator<Item = Expr>) -> Expr {
+    use crate::ast::SqlType;
+    use crate::types::{ColumnType, ScalarType};
+    let as_text =
+        |expr| Expr::Cast(Box::new(expr), SqlType::Column(ColumnType::Scalar(ScalarType::Text)));
+    let parts = ids.into_iter().flat_map(|id| {
+        let id = as_text(id);
+        let length = as_text(call(Function::Length, [id.clone()]));
+        [length, text(":"), id, text(",")]
+    });
+    call(Function::Concat, parts)
 }
 
 /// That a row is a record at all: rows without an id can stand in tables of other programs, and

@@ -70,6 +70,12 @@ impl Printer<'_> {
                 self.push(")\n");
                 self.query(query)
             }
+            Statement::Delete { table, filter } => {
+                self.push("DELETE FROM ");
+                self.ident(table)?;
+                self.line(0, "WHERE ");
+                self.expr(filter, Binding::Any, 0)
+            }
             Statement::CreateTemporaryAs { table, query } => {
                 self.push("CREATE TEMPORARY TABLE ");
                 self.ident(table)?;

@@ -7,6 +7,7 @@
 pub mod backend;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+pub(crate) mod hashing;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;

@@ -6,6 +6,7 @@
 //! later than any in the table.
 
 mod database;
+mod failures;
 mod hash;
 mod session;
 
@@ -14,7 +15,7 @@ use crate::increment::{Counts, no_batches};
 use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
-    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, FeatureContext, Layout,
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
     ReadOptions, ResolveOptions, Resolved, SampleSource, SyncOptions, WriteOptions, WriteSession,
     Written,
 };
@@ -196,6 +197,35 @@ impl Backend for DuckDb {
             let written = session::delete(&shared, &feature, &which, &options.write)?;
             let feature = feature.key().clone();
             Ok(vec![Deleted { feature, records: written.deleted, rows_removed: 0 }])
+        })
+        .boxed()
+    }
+
+    fn fail(
+        &self,
+        feature: FeatureContext,
+        failures: Vec<Failure>,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+    }
+
+    fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || failures::of(&*shared.database.connect()?, feature.key(), None)).boxed()
+    }
+
+    fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || {
+            let names: Vec<String> = features.iter().map(FeatureKey::table_name).collect();
+            if names.is_empty() {
+                return Ok(Vec::new());
+            }
+            let found = tables(&*shared.database.connect()?, &names)?;
+            let is_there = |key: &FeatureKey| found.contains_key(&key.table_name());
+            Ok(features.into_iter().filter(is_there).collect())
         })
         .boxed()
     }

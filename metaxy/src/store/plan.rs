@@ -11,7 +11,7 @@ use crate::store::backend::{FeatureContext, Layout, ReadOptions, WriteOptions};
 use indexmap::IndexMap;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Input, Part, Read, Records,
-    Resolve, RootFields, Scope, Seals, Source, Stage, Stamp, Target, Tombstone,
+    Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target, Tombstone,
 };
 use metaxy_sql::system;
 use std::collections::HashMap;
@@ -108,6 +108,7 @@ impl Planner<'_> {
         }
         let seals: Vec<String> = names[1..].iter().map(|table| system::seals(table)).collect();
         names.extend(seals);
+        names.push(system::FAILURES.to_owned());
         names.sort();
         names.dedup();
         names
@@ -392,7 +393,10 @@ impl Planner<'_> {
                 columns: missing,
             });
         }
-        let ours = system::COLUMNS.iter().filter(|c| table.columns.contains_key(**c));
+        // The try comes along, so that a child that is amended stays in it.
+        let tries = records.seals.as_ref().map(|_| &system::TRY);
+        let ours = system::COLUMNS.iter().chain(tries);
+        let ours = ours.filter(|c| table.columns.contains_key(**c));
         let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
         Ok(Read {
             records,
@@ -448,6 +452,27 @@ impl Planner<'_> {
         })
     }
 
+    /// The tables that a write of this feature appends to.
+    pub(crate) fn appended_to(&self) -> Result<Vec<String>> {
+        let records = self.own_records()?;
+        let seals = records.seals.and_then(|seals| seals.table);
+        Ok([records.table].into_iter().chain(seals).collect())
+    }
+
+    /// Staged seals to append; nothing for records that are nobody's children.
+    pub(crate) fn seal(&self, layout: &Layout, stage: &str, stamp: Stamp) -> Result<Option<Seal>> {
+        let table = self.own_records()?.seals.and_then(|seals| seals.table);
+        let (Some(table), Some(parents)) = (table, &layout.parents) else { return Ok(None) };
+        Ok(Some(Seal {
+            table,
+            ids: parents.iter().map(|place| layout.ids[*place].name.clone()).collect(),
+            fields: layout.fields.clone(),
+            stage: stage.to_owned(),
+            stamp,
+            hash: self.feature.hash(),
+        }))
+    }
+
     /// Records to mark as deleted: the ids are in a table of the connection.
     pub(crate) fn tombstone(
         &self,
@@ -476,6 +501,7 @@ pub(crate) fn stage(table: &str, layout: &Layout) -> Stage {
         ids: layout.ids.iter().map(|column| column.ty).collect(),
         columns: layout.columns.iter().map(|column| column.ty).collect(),
         n_fields: layout.fields.len(),
+        tries: layout.parents.is_some(),
     }
 }
 
