@@ -19,6 +19,7 @@ use sqlparser::ast::{
 };
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+use std::cell::Cell;
 
 type Result<T> = std::result::Result<T, FilterError>;
 
@@ -52,17 +53,13 @@ pub(super) fn parse(text: &str, columns: Columns<'_>) -> Result<Filter> {
     if next.token != Token::EOF {
         return Err(unexpected(text, &all, next.span.start, None));
     }
-    Translator { text, columns, all: &all }.condition(&expr)
+    Translator { text, columns, all: &all, depth: Cell::new(0) }.condition(&expr)
 }
 
 /// A mistake that the parser found.
 fn syntax(text: &str, all: &[TokenWithSpan], error: &ParserError) -> FilterError {
     let message = match error {
-        ParserError::RecursionLimitExceeded => {
-            let message = format!("the filter is nested more than {MAX_DEPTH} levels deep");
-            return FilterError::new(text, 0..text.len(), message)
-                .hint("write it with fewer brackets");
-        }
+        ParserError::RecursionLimitExceeded => return too_deep(text),
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
     };
     // The place is in the text of the error alone: `.. at Line: 1, Column: 5`.
@@ -77,6 +74,11 @@ fn syntax(text: &str, all: &[TokenWithSpan], error: &ParserError) -> FilterError
         place.unwrap_or(Location::empty()),
         expected.map(|(expected, _)| expected),
     )
+}
+
+fn too_deep(text: &str) -> FilterError {
+    let message = format!("the filter is nested more than {MAX_DEPTH} levels deep");
+    FilterError::new(text, 0..text.len(), message).hint("write it with fewer brackets")
 }
 
 /// A token that cannot stand where it does, or the end of the text.
@@ -162,6 +164,8 @@ struct Translator<'a> {
     text: &'a str,
     columns: Columns<'a>,
     all: &'a [TokenWithSpan],
+    /// How deep the condition that is looked at stands in others.
+    depth: Cell<usize>,
 }
 
 impl Translator<'_> {
@@ -177,6 +181,18 @@ impl Translator<'_> {
     }
 
     fn condition(&self, expr: &Expr) -> Result<Filter> {
+        // The parser limits what it goes down for itself, which a chain as `IS TRUE IS TRUE` is not.
+        let depth = self.depth.get() + 1;
+        if depth > MAX_DEPTH {
+            return Err(too_deep(self.text));
+        }
+        self.depth.set(depth);
+        let condition = self.condition_inside(expr);
+        self.depth.set(depth - 1);
+        condition
+    }
+
+    fn condition_inside(&self, expr: &Expr) -> Result<Filter> {
         Ok(match expr {
             Expr::Nested(inner) => self.condition(inner)?,
             Expr::BinaryOp { op: BinaryOperator::And, .. } => {
