@@ -52,6 +52,8 @@ pub enum BinaryOp {
     NotEq,
     /// Different; NULL is a value like any other.
     IsDistinctFrom,
+    /// Equal; NULL is a value like any other.
+    IsNotDistinctFrom,
     /// At most; NULL if a side is.
     LtEq,
     /// The sum.

@@ -422,6 +422,7 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Eq => "=",
         BinaryOp::NotEq => "<>",
         BinaryOp::IsDistinctFrom => "IS DISTINCT FROM",
+        BinaryOp::IsNotDistinctFrom => "IS NOT DISTINCT FROM",
         BinaryOp::LtEq => "<=",
         BinaryOp::Add => "+",
     }

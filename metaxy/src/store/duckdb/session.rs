@@ -21,7 +21,7 @@ use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::{ColumnDecl, Statement};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::plan::{AppendFrom, Stage, orphan};
+use metaxy_sql::plan::{AppendFrom, orphan};
 use metaxy_sql::{ColumnType, Dialect, Ident, lower, print, system};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -47,7 +47,6 @@ struct Work {
     feature: FeatureContext,
     layout: Layout,
     options: WriteOptions,
-    stage: Stage,
     /// How often it was committed: with the token it says which write a commit is.
     commits: u64,
 }
@@ -61,13 +60,12 @@ impl Session {
     ) -> Result<Self> {
         on_thread(move || {
             let connection = shared.database.connect()?;
-            let stage = stage(STAGE, &layout);
-            run_ast(&connection, &lower::stage(&stage))?;
+            run_ast(&connection, &lower::stage(&stage(STAGE, &layout)))?;
             if let Some(parents) = &layout.parents {
                 let ids: Vec<_> = parents.iter().map(|place| layout.ids[*place].ty).collect();
                 run_ast(&connection, &lower::seal_stage(SEALS, &ids, layout.fields.len()))?;
             }
-            let work = Some(Work { connection, feature, layout, options, stage, commits: 0 });
+            let work = Some(Work { connection, feature, layout, options, commits: 0 });
             Ok(Self { shared, work })
         })
         .await
