@@ -30,6 +30,14 @@ pub enum Expr {
     Cast(Box<Expr>, SqlType),
     /// Whether a tuple is among the rows of a query.
     In(Vec<Expr>, Box<Select>),
+    /// The place of a row among those that have the same values, from 1 on; rows that are alike
+    /// share one.
+    Rank {
+        /// The values that rows have to share.
+        among: Vec<Expr>,
+        /// The order of the rows.
+        order_by: Vec<Order>,
+    },
     /// The texts of a group, without those that are NULL, with `|` between them; NULL if all are.
     JoinTexts {
         /// The text of a row.
@@ -37,6 +45,8 @@ pub enum Expr {
         /// The order of the rows: integers by value, texts by their bytes.
         order_by: Vec<Expr>,
     },
+    /// Whether a value is one of these; NULL if it is NULL.
+    InList(Box<Expr>, Vec<Expr>),
 }
 
 /// An operator between two values.
@@ -54,10 +64,18 @@ pub enum BinaryOp {
     IsDistinctFrom,
     /// Equal; NULL is a value like any other.
     IsNotDistinctFrom,
+    /// Less; NULL if a side is.
+    Lt,
     /// At most; NULL if a side is.
     LtEq,
+    /// Greater; NULL if a side is.
+    Gt,
+    /// At least; NULL if a side is.
+    GtEq,
     /// The sum.
     Add,
+    /// The difference.
+    Sub,
 }
 
 /// A type, as a column has it or a cast names it.
@@ -164,13 +182,6 @@ pub enum Statement {
         /// The rows.
         query: Query,
     },
-    /// Removes rows.
-    Delete {
-        /// The table.
-        table: Ident,
-        /// Which rows, by columns of the table without its name.
-        filter: Expr,
-    },
     /// Makes a table for this connection from rows.
     CreateTemporaryAs {
         /// The table.
@@ -186,6 +197,17 @@ pub enum Statement {
         columns: Vec<ColumnDecl>,
         /// Whether it lives as long as the connection only.
         temporary: bool,
+    },
+    /// Removes rows.
+    Delete {
+        /// The named parts, in order of use.
+        with: Vec<(Ident, Select)>,
+        /// The table.
+        table: Ident,
+        /// The name it has in the condition.
+        alias: Ident,
+        /// Which rows.
+        filter: Expr,
     },
     /// Adds a column to a table.
     AddColumn {
@@ -232,7 +254,7 @@ pub(crate) mod build {
     }
 
     pub(crate) fn int(value: i64) -> Expr {
-        Expr::Literal(Literal::Int(value))
+        Expr::Literal(Literal::Int(value.into()))
     }
 
     pub(crate) fn bool(value: bool) -> Expr {

@@ -49,6 +49,9 @@ pub enum Function {
     /// The shard of a text among `n`: the first 15 hexadecimal digits of its MD5 as a number, modulo
     /// `n`.
     Shard,
+    /// Whether a text matches a pattern: `%` any text, `_` any one character, `\` takes the next
+    /// character literally; upper and lower case differ.
+    Like,
 }
 
 /// The name under which a hash is registered with DuckDB by its store.
@@ -94,5 +97,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::Length => "length({0})",
         F::Md5 => "md5({0})",
         F::Shard => "(('0x' || left(md5({0}), 15))::BIGINT % {1!})",
+        // Without ESCAPE there is no character that escapes.
+        F::Like => "({0!} LIKE {1!} ESCAPE '\\')",
     }
 }

@@ -5,11 +5,19 @@
 //! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
+mod change;
+mod filter;
 mod read;
 mod resolve;
 mod seals;
 mod write;
 
+pub use change::{
+    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebases, rebases_of,
+    remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
+    vacuum,
+};
+pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
 pub use write::{
@@ -20,11 +28,12 @@ pub use write::{
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
 };
-use crate::ast::{BinaryOp, Expr, From, Select};
+use crate::ast::{BinaryOp, Expr, From, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{ByField, FieldDefinition, Hash, Records};
 use crate::system;
+use crate::types::{ColumnType, ScalarType};
 
 /// The name of the n-th id in every generated relation.
 fn id(index: usize) -> String {
@@ -86,20 +95,6 @@ fn not_later(alias: &str, as_of: Option<i64>) -> Option<Expr> {
 /// That a row is no tombstone.
 fn is_live(alias: &str) -> Expr {
     is_null(col(alias, system::DELETED_AT))
-}
-
-/// The ids of a record as one text, as [`crate::plan::ids_text`] writes it.
-fn ids_text(ids: impl IntoIterator<Item = Expr>) -> Expr {
-    use crate::ast::SqlType;
-    use crate::types::{ColumnType, ScalarType};
-    let as_text =
-        |expr| Expr::Cast(Box::new(expr), SqlType::Column(ColumnType::Scalar(ScalarType::Text)));
-    let parts = ids.into_iter().flat_map(|id| {
-        let id = as_text(id);
-        let length = as_text(call(Function::Length, [id.clone()]));
-        [length, text(":"), id, text(",")]
-    });
-    call(Function::Concat, parts)
 }
 
 /// That a row is a record at all: rows without an id can stand in tables of other programs, and
@@ -186,6 +181,18 @@ fn hash_of_values(how: Hash, mut values: Vec<(String, Expr)>) -> Expr {
         parts.push(value);
     }
     hash(how, parts)
+}
+
+/// The ids of a record as one text (see [`crate::plan::ids_text`]).
+fn ids_text(ids: impl IntoIterator<Item = Expr>) -> Expr {
+    let as_text = |expr: Expr| {
+        Expr::Cast(Box::new(expr), SqlType::Column(ColumnType::Scalar(ScalarType::Text)))
+    };
+    let one = |id: Expr| {
+        let id = as_text(id);
+        [as_text(call(Function::Length, [id.clone()])), text(":"), id, text(",")]
+    };
+    call(Function::Concat, ids.into_iter().flat_map(one))
 }
 
 /// That two relations are about the same record, by pairs of columns.

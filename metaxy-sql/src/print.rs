@@ -70,12 +70,6 @@ impl Printer<'_> {
                 self.push(")\n");
                 self.query(query)
             }
-            Statement::Delete { table, filter } => {
-                self.push("DELETE FROM ");
-                self.ident(table)?;
-                self.line(0, "WHERE ");
-                self.expr(filter, Binding::Any, 0)
-            }
             Statement::CreateTemporaryAs { table, query } => {
                 self.push("CREATE TEMPORARY TABLE ");
                 self.ident(table)?;
@@ -92,6 +86,15 @@ impl Printer<'_> {
                 }
                 self.push("\n)");
                 Ok(())
+            }
+            Statement::Delete { with, table, alias, filter } => {
+                self.with(with)?;
+                self.push("DELETE FROM ");
+                self.ident(table)?;
+                self.push(" AS ");
+                self.ident(alias)?;
+                self.push("\nWHERE ");
+                self.expr(filter, Binding::Any, 0)
             }
             Statement::AddColumn { table, column } => {
                 self.push("ALTER TABLE ");
@@ -117,17 +120,22 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn query(&mut self, query: &Query) -> Result<()> {
-        for (i, (name, select)) in query.with.iter().enumerate() {
+    fn with(&mut self, with: &[(Ident, Select)]) -> Result<()> {
+        for (i, (name, select)) in with.iter().enumerate() {
             self.push(if i == 0 { "WITH " } else { ",\n" });
             self.ident(name)?;
             self.push(" AS (\n");
             self.select(select, 1)?;
             self.push("\n)");
         }
-        if !query.with.is_empty() {
+        if !with.is_empty() {
             self.push("\n");
         }
+        Ok(())
+    }
+
+    fn query(&mut self, query: &Query) -> Result<()> {
+        self.with(&query.with)?;
         for (i, select) in query.union_all.iter().enumerate() {
             if i > 0 {
                 self.push("\nUNION ALL\n");
@@ -179,13 +187,7 @@ impl Printer<'_> {
         }
         if !select.order_by.is_empty() {
             self.line(depth, "ORDER BY ");
-            for (i, Order { expr, descending }) in select.order_by.iter().enumerate() {
-                if i > 0 {
-                    self.push(", ");
-                }
-                self.expr(expr, Binding::Any, depth)?;
-                self.push(if *descending { " DESC NULLS LAST" } else { " NULLS LAST" });
-            }
+            self.order(&select.order_by, depth)?;
         }
         if let Some(limit) = select.limit {
             self.line(depth, "LIMIT ");
@@ -194,6 +196,17 @@ impl Printer<'_> {
         for more in &select.union_all {
             self.line(depth, "UNION ALL");
             self.part_of_union(more, depth)?;
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, order_by: &[Order], depth: usize) -> Result<()> {
+        for (i, Order { expr, descending }) in order_by.iter().enumerate() {
+            if i > 0 {
+                self.push(", ");
+            }
+            self.expr(expr, Binding::Any, depth)?;
+            self.push(if *descending { " DESC NULLS LAST" } else { " NULLS LAST" });
         }
         Ok(())
     }
@@ -283,7 +296,11 @@ impl Printer<'_> {
                 self.push(" ");
                 // The operators are associative, or do not chain: a right side of the same kind
                 // gets parentheses only where it could be read otherwise.
-                let right_binding = if own == Binding::Comparison { Binding::Sum } else { own };
+                let right_binding = match own {
+                    Binding::Comparison => Binding::Sum,
+                    _ if *op == BinaryOp::Sub => Binding::Atom,
+                    _ => own,
+                };
                 self.expr(right, right_binding, depth)?;
             }
             Expr::Not(inner) => {
@@ -336,11 +353,24 @@ impl Printer<'_> {
                 self.select(query, depth + 2)?;
                 self.line(depth + 1, ")");
             }
+            Expr::Rank { among, order_by } => {
+                self.push("rank() OVER (PARTITION BY ");
+                self.list(among, ", ", depth)?;
+                self.push(" ORDER BY ");
+                self.order(order_by, depth)?;
+                self.push(")");
+            }
             Expr::JoinTexts { value, order_by } => {
                 self.push("string_agg(");
                 self.expr(value, Binding::Any, depth)?;
                 self.push(", '|' ORDER BY ");
                 self.list(order_by, ", ", depth)?;
+                self.push(")");
+            }
+            Expr::InList(value, list) => {
+                self.expr(value, Binding::Sum, depth)?;
+                self.push(" IN (");
+                self.list(list, ", ", depth)?;
                 self.push(")");
             }
         }
@@ -402,6 +432,10 @@ impl Printer<'_> {
                 let quoted = self.dialect.quote_text(value)?;
                 self.push(&quoted);
             }
+            Literal::Date(days) => {
+                let text = self.dialect.date(*days);
+                self.push(&text);
+            }
             Literal::Timestamp(micros) => {
                 let text = self.dialect.timestamp(*micros);
                 self.push(&text);
@@ -423,8 +457,12 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::NotEq => "<>",
         BinaryOp::IsDistinctFrom => "IS DISTINCT FROM",
         BinaryOp::IsNotDistinctFrom => "IS NOT DISTINCT FROM",
+        BinaryOp::Lt => "<",
         BinaryOp::LtEq => "<=",
+        BinaryOp::Gt => ">",
+        BinaryOp::GtEq => ">=",
         BinaryOp::Add => "+",
+        BinaryOp::Sub => "-",
     }
 }
 
@@ -432,8 +470,8 @@ fn binding(expr: &Expr) -> Binding {
     match expr {
         Expr::Binary(_, BinaryOp::Or, _) => Binding::Or,
         Expr::Binary(_, BinaryOp::And, _) => Binding::And,
-        Expr::Binary(_, BinaryOp::Add, _) => Binding::Sum,
-        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) => Binding::Comparison,
+        Expr::Binary(_, BinaryOp::Add | BinaryOp::Sub, _) => Binding::Sum,
+        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) | Expr::InList(..) => Binding::Comparison,
         Expr::Not(inner) if matches!(**inner, Expr::IsNull(_)) => Binding::Comparison,
         Expr::Not(_) => Binding::Not,
         Expr::Literal(Literal::Int(value)) if *value < 0 => Binding::Sum,
@@ -443,6 +481,7 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Call(..)
         | Expr::Case(..)
         | Expr::Cast(..)
+        | Expr::Rank { .. }
         | Expr::JoinTexts { .. } => Binding::Atom,
     }
 }

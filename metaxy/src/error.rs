@@ -1,5 +1,6 @@
 //! [`Error`]: everything that can go wrong, in one type.
 
+use crate::filter::FilterError;
 use crate::graph::GraphErrors;
 use crate::key::{FeatureKey, KeyError};
 use crate::nearest::hint;
@@ -81,6 +82,15 @@ pub enum Error {
         /// What to call instead.
         fix: &'static str,
     },
+    /// A rebase that accepts differences, but does not say who accepts them and why.
+    #[error(
+        "a rebase of `{feature}` that accepts stale records says who accepts them, and why their \
+         output would be the same; add `.by(\"..\")` and `.because(\"..\")`"
+    )]
+    NobodyAccepts {
+        /// The feature.
+        feature: FeatureKey,
+    },
     /// A feature has no table in the store.
     #[error(
         "`{feature}` has no table `{table}` in this store; write to it first, with \
@@ -151,6 +161,24 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// A filter is meant for an upstream that the feature does not have.
+    #[error("`{feature}` has no upstream `{upstream}` that a filter could be about")]
+    NoUpstream {
+        /// The feature.
+        feature: FeatureKey,
+        /// What was named.
+        upstream: FeatureKey,
+    },
+    /// Rows cannot be ordered by a column that they do not have.
+    #[error("the increment of `{feature}` has no column `{column}`; it has `{}`", .found.join("`, `"))]
+    NoColumn {
+        /// The feature.
+        feature: FeatureKey,
+        /// The column.
+        column: String,
+        /// Those that it has.
+        found: Vec<String>,
+    },
     /// A store was made with other settings than it is opened with.
     #[error(
         "the store was created with {setting} {stored}, but it is opened with {requested}; leave \
@@ -176,19 +204,6 @@ pub enum Error {
         here: String,
         /// In the other one.
         there: String,
-    },
-    /// A feature that another one is not computed from.
-    #[error(
-        "`{upstream}` is no upstream of `{feature}`; those are {}",
-        .upstreams.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-    )]
-    NoUpstream {
-        /// The feature.
-        feature: FeatureKey,
-        /// The other one.
-        upstream: FeatureKey,
-        /// What it is computed from.
-        upstreams: Vec<FeatureKey>,
     },
     /// A store of another program that does not say how it hashes.
     #[error(
@@ -245,6 +260,14 @@ pub enum Error {
     Runtime {
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A filter of a call cannot be read, or does not fit the columns of the feature.
+    #[error("a filter on `{feature}` cannot be used: {source}")]
+    Filter {
+        /// The feature whose columns it is about.
+        feature: FeatureKey,
+        /// What is wrong with it, and where.
+        source: Box<FilterError>,
     },
     /// The database reported an error.
     #[error("{engine}: {message}")]

@@ -138,7 +138,7 @@ impl Reason {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::Code, Self::Added, Self::Upstream, Self::Forced]
             .into_iter()
             .find(|reason| reason.name() == name)

@@ -1,6 +1,6 @@
 //! [`Read`] -> one SELECT over one table.
 
-use super::{is_current, is_latest, is_live, not_later, seals, versions_that_agree};
+use super::{filter, is_current, is_latest, is_live, not_later, seals, versions_that_agree};
 use crate::ast::build::{col, from};
 use crate::ast::{Query, Select, Statement};
 use crate::plan::Read;
@@ -27,6 +27,9 @@ pub fn read(plan: &Read) -> Statement {
             .as_deref()
             .map(|table| versions_that_agree(table, &plan.records.key, &plan.fields));
         select = select.filter(is_current(&plan.records, "u", agreeing));
+    }
+    if let Some(condition) = &plan.filter {
+        select = select.filter(filter(condition, &|column: &str| col("u", column)));
     }
     let with = if plan.scope.history {
         Vec::new()

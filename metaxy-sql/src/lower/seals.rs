@@ -8,7 +8,8 @@
 //! The parts, each with the name of the table after it:
 //! - `@seals`: all seals of all parents, implied ones among them;
 //! - `@tries`: how many children each try has;
-//! - `@sealed`: the seals in force that are no tombstones and have all their children.
+//! - `@in force`: the latest seal of each parent, with `whole`: whether all its children are there;
+//! - `@sealed`: those that are whole and no tombstones.
 //!
 //! Their columns are `parent{i}`, `ord` (see [`order_of`]), `row` (the address of the seal, or of the
 //! latest row of an implied one), `try` (see [`IMPLIED`]), `children`, `live`, `version` and, as far
@@ -16,7 +17,7 @@
 
 use super::{by_field, has_ids, ids_of, is_live, not_later, order_of, part, same};
 use crate::ast::build::{
-    and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not,
+    and, binary, bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, or,
 };
 use crate::ast::{BinaryOp, Expr, From, JoinKind, Select};
 use crate::functions::Function;
@@ -25,18 +26,22 @@ use crate::plan::{ByField, Records, Seals};
 use crate::system;
 
 /// The try of rows that belong to none: real tries are not negative.
-const IMPLIED: i64 = -1;
+pub(super) const IMPLIED: i64 = -1;
 
-fn parent(i: usize) -> String {
+pub(super) fn parent(i: usize) -> String {
     format!("parent{i}")
 }
 
-fn seals_part(records: &Records) -> Ident {
+pub(super) fn seals_part(records: &Records) -> Ident {
     part(&format!("seals {}", records.table))
 }
 
 fn tries_part(records: &Records) -> Ident {
     part(&format!("tries {}", records.table))
+}
+
+pub(super) fn in_force_part(records: &Records) -> Ident {
+    part(&format!("in force {}", records.table))
 }
 
 /// The part of the seals that decide which children exist.
@@ -45,12 +50,15 @@ pub(super) fn sealed(records: &Records) -> Ident {
 }
 
 /// The columns of the parent's ids in the table of the children, and in that of the seals.
-fn parents<'a>(records: &'a Records, seals: &'a Seals) -> impl Iterator<Item = &'a String> {
+pub(super) fn parents<'a>(
+    records: &'a Records,
+    seals: &'a Seals,
+) -> impl Iterator<Item = &'a String> {
     seals.parents.iter().map(|place| &records.ids[*place])
 }
 
 /// The try of a row.
-fn try_of(seals: &Seals, alias: &str) -> Expr {
+pub(super) fn try_of(seals: &Seals, alias: &str) -> Expr {
     if seals.has_try { coalesce([col(alias, system::TRY), int(IMPLIED)]) } else { int(IMPLIED) }
 }
 
@@ -100,7 +108,7 @@ pub(super) fn in_force(
         .from(from(seals_part(records).as_str(), "l"))
         .group_by(keys[1].clone());
     let mut source = from(seals_part(records).as_str(), "s");
-    let mut is_whole = None;
+    let mut whole = bool(true);
     if seals.table.is_some() && seals.has_try {
         parts.extend(tries(records, seals, as_of));
         let same_parent =
@@ -108,20 +116,29 @@ pub(super) fn in_force(
         let on = and([same_parent, eq(col("s", "try"), col("n", "try"))]);
         source = source.join(JoinKind::Left, tries_part(records).as_str(), "n", on);
         let n = coalesce([col("n", "n"), int(0)]);
-        is_whole = Some(binary(col("s", "children"), BinaryOp::LtEq, n));
+        whole = binary(col("s", "children"), BinaryOp::LtEq, n);
     }
     let is_latest =
         Expr::In(keys[0].iter().cloned().chain([col("s", "ord")]).collect(), Box::new(latest));
-    let mut in_force = Select::default()
+    let in_force =
+        Select::default().columns(columns()).column(whole, "whole").from(source).filter(is_latest);
+    parts.push((in_force_part(records), in_force));
+    let sealed_parents = Select::default()
         .columns(columns())
-        .from(source)
-        .filter(is_latest)
-        .filter(col("s", "live"));
-    if let Some(is_whole) = is_whole {
-        in_force = in_force.filter(is_whole);
-    }
-    parts.push((sealed(records), in_force));
+        .from(from(in_force_part(records).as_str(), "s"))
+        .filter(col("s", "live"))
+        .filter(col("s", "whole"));
+    parts.push((sealed(records), sealed_parents));
     parts
+}
+
+/// The parents of which it is known what became of them: their seal in force is whole, or says that
+/// they were deleted.
+pub(super) fn settled(records: &Records, seals: &Seals) -> Select {
+    Select::default()
+        .columns((0..seals.parents.len()).map(|i| (col("s", parent(i)), parent(i))))
+        .from(from(in_force_part(records).as_str(), "s"))
+        .filter(or([not(col("s", "live")), col("s", "whole")]))
 }
 
 /// The seals that were written.
@@ -219,7 +236,8 @@ fn tries(records: &Records, seals: &Seals, as_of: Option<i64>) -> Vec<(Ident, Se
     vec![(children, distinct), (tries_part(records), counted)]
 }
 
-/// The seals in force as records of their parents: `id{i}`, `row`, `version`, `c{k}` and `unsealed`.
+/// The seals in force as records of their parents: `id{i}`, `row`, `try`, `version`, `c{k}` and
+/// `unsealed`.
 pub(super) fn current(records: &Records, seals: &Seals, n_fields: usize) -> Select {
     Select::default()
         .columns((0..seals.parents.len()).map(|i| (col("f", parent(i)), super::id(i))))

@@ -19,9 +19,9 @@ use crate::plan::{Append, AppendFrom, Class, Merge, Records, Seal, Stage, Tombst
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
-const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
+pub(super) const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
 const INT: ColumnType = ColumnType::Scalar(ScalarType::Int64);
-const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
+pub(super) const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 
 /// The type of a system column in tables that we make.
 #[must_use]
@@ -94,12 +94,12 @@ pub fn failures() -> Statement {
 #[must_use]
 pub fn clear_failures(key: &str, stage: &str, n_ids: usize) -> Statement {
     use system::failures::{FEATURE_KEY, IDS};
-    let own = |column: &str| Expr::Column(None, name(column));
+    let own = |column: &str| col("u", column);
     let staged = Select::default()
         .column(super::ids_text((0..n_ids).map(|i| col("s", id(i)))), "ids")
         .from(from(stage, "s"));
     let filter = and([eq(own(FEATURE_KEY), text(key)), Expr::In(vec![own(IDS)], Box::new(staged))]);
-    Statement::Delete { table: name(system::FAILURES), filter }
+    Statement::Delete { with: Vec::new(), table: name(system::FAILURES), alias: name("u"), filter }
 }
 
 /// Makes the definitions' table.
@@ -185,11 +185,11 @@ pub fn has_token(table: &str, token: i64) -> Statement {
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
 }
 
-fn optional_text(value: Option<&str>) -> Expr {
+pub(super) fn optional_text(value: Option<&str>) -> Expr {
     Expr::Cast(Box::new(value.map_or_else(null, text)), SqlType::Column(TEXT))
 }
 
-fn timestamp(micros: i64) -> Expr {
+pub(super) fn timestamp(micros: i64) -> Expr {
     Expr::Literal(Literal::Timestamp(micros))
 }
 

@@ -7,8 +7,10 @@
 
 mod copy;
 mod database;
+mod delete;
 mod failures;
 mod hash;
+mod rebase;
 mod session;
 
 use crate::error::{Error, Result};
@@ -17,8 +19,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    ReadOptions, ResolveOptions, Resolved, SampleSource, SyncOptions, WriteOptions, WriteSession,
-    Written,
+    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
+    VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::open::RequestedSettings;
 use crate::store::plan::{Planner, TableInfo, Tables};
@@ -130,10 +132,11 @@ impl Backend for DuckDb {
             let link = on_thread(move || shared.database.connect()).await?;
             let (link, foreign) = Foreign::stage(link, &feature, foreign).await?;
             let rows = options.rows;
+
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             let thread = tokio::task::spawn_blocking(move || {
-                resolve(&link, &foreign, &feature, rows, tell_counts, &sender);
+                resolve(&link, &foreign, &feature, &options, tell_counts, &sender);
             });
             let counts = counts
                 .await
@@ -197,12 +200,40 @@ impl Backend for DuckDb {
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
         let shared = Arc::clone(&self.shared);
-        on_thread(move || {
-            let written = session::delete(&shared, &feature, &which, &options.write)?;
-            let feature = feature.key().clone();
-            Ok(vec![Deleted { feature, records: written.deleted, rows_removed: 0 }])
-        })
-        .boxed()
+        on_thread(move || delete::delete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn undelete(
+        &self,
+        feature: FeatureContext,
+        which: Delete,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::undelete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn vacuum(
+        &self,
+        feature: FeatureContext,
+        options: VacuumOptions,
+    ) -> BoxFuture<'_, Result<u64>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::vacuum(&shared, &feature, options)).boxed()
+    }
+
+    fn rebase(
+        &self,
+        feature: FeatureContext,
+        options: RebaseOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || rebase::rebase(&shared, &feature, &options)).boxed()
+    }
+
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || rebase::rebases(&shared, &feature)).boxed()
     }
 
     fn fail(
@@ -260,7 +291,7 @@ fn resolve(
     connection: &Connection,
     foreign: &Foreign,
     feature: &FeatureContext,
-    rows: bool,
+    options: &ResolveOptions,
     tell_counts: oneshot::Sender<Result<Counts>>,
     sender: &mpsc::Sender<Result<RecordBatch>>,
 ) {
@@ -271,7 +302,7 @@ fn resolve(
         run(connection, "BEGIN TRANSACTION")?;
         let mut tables = tables_of(connection, feature)?;
         foreign.stand_in(connection, &mut tables)?;
-        let planned = Planner { feature, tables: &tables }.resolve(rows)?;
+        let planned = Planner { feature, tables: &tables }.resolve(options)?;
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
         let sql = print(&statement, &DuckDbDialect)?;

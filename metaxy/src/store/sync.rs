@@ -1,5 +1,4 @@
-//! [`Sync`]: brings a root up to date with samples; [`DeleteOrphans`]: takes away what lost its
-//! input.
+//! [`Sync`]: brings a root up to date with samples.
 //!
 //! Samples are staged in the store and compared there (H17): what is stored never leaves it.
 
@@ -9,8 +8,7 @@ use crate::increment::{AnyFeature, Counts, Outcome};
 use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::backend::{
-    BatchStream, Delete, DeleteOptions, FeatureContext, Layout, SampleSource, SyncOptions,
-    WriteOptions, Written,
+    BatchStream, FeatureContext, Layout, SampleSource, SyncOptions, WriteOptions, Written,
 };
 use crate::store::stage::{Stager, Types, layout};
 use crate::store::writer::{check_versions, staged, typed_layout};
@@ -235,42 +233,5 @@ impl IntoFuture for Sync<AnyFeature> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run_untyped())
-    }
-}
-
-/// A deletion of orphans that has not begun; `.await` it.
-#[must_use = "orphans are deleted by `.await`"]
-#[derive(Debug)]
-pub struct DeleteOrphans {
-    store: Store,
-    key: FeatureKey,
-    missing: bool,
-}
-
-impl DeleteOrphans {
-    pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
-        Self { store, key, missing: false }
-    }
-
-    /// Whether to delete those too of which an upstream has no trace: it may not have been computed
-    /// yet.
-    pub fn missing(mut self, missing: bool) -> Self {
-        self.missing = missing;
-        self
-    }
-}
-
-impl IntoFuture for DeleteOrphans {
-    type Output = Result<Written>;
-    type IntoFuture = BoxFuture<'static, Result<Written>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let feature = self.store.with_upstreams(&self.key)?;
-            let which = Delete::Orphans { missing: self.missing };
-            let backend = &self.store.backend;
-            let deleted = backend.delete(feature, which, DeleteOptions::default()).await?;
-            Ok(Written { deleted: deleted[0].records, ..Written::default() })
-        })
     }
 }

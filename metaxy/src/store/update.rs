@@ -118,16 +118,7 @@ impl<F> Update<F> {
         Ok(self.run().await?.counts())
     }
 
-    fn check(&self, upstreams: &[&FeatureKey]) -> Result<()> {
-        for (upstream, _) in &self.options.filters {
-            if !upstreams.contains(&upstream) {
-                return Err(Error::NoUpstream {
-                    feature: self.key.clone(),
-                    upstream: upstream.clone(),
-                    upstreams: upstreams.iter().map(|key| (*key).clone()).collect(),
-                });
-            }
-        }
+    fn check(&self) -> Result<()> {
         match self.options.shard {
             Some((index, count)) if index >= count => Err(Error::Setting {
                 setting: "a shard",
@@ -141,9 +132,7 @@ impl<F> Update<F> {
     #[tracing::instrument(name = "resolve", skip_all, fields(feature = %self.key))]
     async fn run(self) -> Result<Increment<F>> {
         let feature = self.store.with_upstreams(&self.key)?;
-        let upstreams: Vec<_> =
-            feature.definition().spec.deps.iter().map(|dep| &dep.feature).collect();
-        self.check(&upstreams)?;
+        self.check()?;
         let foreign = self.store.foreign(&feature).await?;
         let resolved = self.store.backend.resolve(feature.clone(), self.options, foreign).await?;
         tracing::debug!(counts = %resolved.counts, "resolved");

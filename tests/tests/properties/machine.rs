@@ -572,10 +572,10 @@ impl Machine {
             .map(|(i, name)| (name.clone(), rows::array(ids.iter().map(|ids| &ids[i]))))
             .collect();
         let store = self.store.with_graph(graph.clone());
-        let written = store.delete_of(feature, &[rows::batch(columns)]).await.map_err(text)?;
+        let report = store.delete_of(feature, &[rows::batch(columns)]).await.map_err(text)?;
         let n_deleted = self.tell(|reference| reference.delete(&graph, feature, &ids));
         self.touched.insert(feature.clone());
-        same("records deleted", &written.deleted, &n_deleted)?;
+        same("records deleted", &report.records(), &n_deleted)?;
         self.ghosts.entry(feature.clone()).or_default().retain(|live, _| !ids.contains(live));
         Ok(())
     }
@@ -598,7 +598,7 @@ impl Machine {
         let n_deleted =
             self.tell(|reference| reference.delete_orphans(&graph, feature, and_missing));
         self.touched.insert(feature.clone());
-        same("orphans deleted", &deleted.deleted, &n_deleted)?;
+        same("orphans deleted", &deleted.records(), &n_deleted)?;
         self.ghosts.entry(feature.clone()).or_default().retain(|ids, _| {
             let cause = seen.get(ids).filter(|seen| seen.status == "orphaned");
             let cause = cause.and_then(|seen| seen.cause.as_deref());

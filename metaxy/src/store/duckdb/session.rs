@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::key::FeatureKey;
 use crate::store::backend::{
-    Delete, FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
+    FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::hashing::write_token;
 use crate::store::plan::{Planner, Tables, parents_text, stage};
@@ -29,11 +29,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The staged rows of a session; temporary tables are seen by their connection alone. They hide tables
 /// of the same name, and no feature's table has an `@`.
-const STAGE: &str = "@stage";
+pub(super) const STAGE: &str = "@stage";
 /// The staged seals of a session.
 const SEALS: &str = "@seals";
 /// What a resolve found, while it is being acted upon.
-const INCREMENT: &str = "@increment";
+pub(super) const INCREMENT: &str = "@increment";
 
 /// A write to one feature.
 pub(super) struct Session {
@@ -405,62 +405,18 @@ pub(super) fn add_columns(
     Ok(any)
 }
 
-/// Marks records as deleted.
-pub(super) fn delete(
-    shared: &Shared,
-    feature: &FeatureContext,
-    which: &Delete,
-    options: &WriteOptions,
-) -> Result<Written> {
-    let connection = &shared.database.connect()?;
-    transaction(shared, connection, || {
-        let tables = tables_of(connection, feature)?;
-        let planner = Planner { feature, tables: &tables };
-        if planner.records(feature.key())?.is_none() {
-            return Ok(Written::default());
-        }
-        let (ids, orphans) = match which {
-            Delete::Ids(batches) => {
-                stage_ids(connection, &planner, batches)?;
-                (STAGE, None)
-            }
-            Delete::Filter(_) => return Err(Error::internal("deletion by filter is not built")),
-            Delete::Orphans { missing } => {
-                let resolve = planner.resolve(true)?;
-                make_increment(connection, lower::resolve(&resolve.plan))?;
-                let mut causes = vec![orphan::GONE];
-                causes.extend(missing.then_some(orphan::MISSING));
-                (INCREMENT, Some(causes))
-            }
-        };
-        let time = next_time(connection, &planner.appended_to()?)?;
-        let stamp = planner.stamp(time, token(), options);
-        let deleted =
-            run_ast(connection, &lower::tombstone(&planner.tombstone(ids, orphans, stamp)?)?)?;
-        let time = (deleted > 0).then_some(time);
-        Ok(Written { deleted, time, ..Written::default() })
-    })
-}
-
-/// Stages ids, in the types that they have in the table.
-fn stage_ids(
-    connection: &Connection,
-    planner: &Planner<'_>,
-    batches: &[RecordBatch],
-) -> Result<()> {
-    let query = lower::no_ids(&planner.own_records()?);
-    let table = Ident::new(STAGE)?;
-    run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    batches.iter().try_for_each(|batch| append_to(connection, STAGE, batch.clone()))
-}
-
 /// Keeps the answer of a resolve in a temporary table; gives its counts.
-fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result<Counts> {
+pub(super) fn make_increment(
+    connection: &Connection,
+    resolve: Option<Statement>,
+) -> Result<Counts> {
     let mut counts = Counts::default();
     let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
     let table = Ident::new(INCREMENT)?;
     run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    let sql = format!("SELECT class, n, n_older FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL");
+    let sql = format!(
+        "SELECT class, n, n_older, n_unsealed FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL"
+    );
     for batch in rows(connection, &sql)? {
         Answer(&batch).take_counts(&mut counts)?;
     }
@@ -468,7 +424,7 @@ fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result
 }
 
 /// The time of a write: the clock's, but later than anything in the tables (H15).
-fn next_time(connection: &Connection, tables: &[String]) -> Result<i64> {
+pub(super) fn next_time(connection: &Connection, tables: &[String]) -> Result<i64> {
     let mut time = now();
     for table in tables {
         let sql = print(&lower::latest_time(table), &DuckDbDialect)?;
@@ -488,13 +444,13 @@ pub(super) fn now() -> i64 {
 }
 
 /// A number for a write: random, so that two processes never take the same one. Not negative.
-fn token() -> i64 {
+pub(super) fn token() -> i64 {
     let random = RandomState::new().hash_one(SystemTime::now());
     i64::try_from(random >> 1).unwrap_or(i64::MAX)
 }
 
 /// Records what today's definition says of each field, unless that is known.
-fn record_definition(connection: &Connection, feature: &FeatureContext) -> Result<()> {
+pub(super) fn record_definition(connection: &Connection, feature: &FeatureContext) -> Result<()> {
     use system::definitions::{FEATURE_KEY, FEATURE_VERSION};
     let text = |text: &str| DuckDbDialect.quote_text(text);
     let table = system::DEFINITIONS;
