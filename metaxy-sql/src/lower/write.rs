@@ -94,12 +94,13 @@ pub fn failures() -> Statement {
 #[must_use]
 pub fn clear_failures(key: &str, stage: &str, n_ids: usize) -> Statement {
     use system::failures::{FEATURE_KEY, IDS};
-    let own = |column: &str| col("u", column);
+    let own = |column: &str| col("x", column);
     let staged = Select::default()
         .column(super::ids_text((0..n_ids).map(|i| col("s", id(i)))), "ids")
         .from(from(stage, "s"));
     let filter = and([eq(own(FEATURE_KEY), text(key)), Expr::In(vec![own(IDS)], Box::new(staged))]);
-    Statement::Delete { with: Vec::new(), table: name(system::FAILURES), alias: name("u"), filter }
+    let (table, alias) = (name(system::FAILURES), name("x"));
+    Statement::Delete { with: Vec::new(), table, alias, filter }
 }
 
 /// Makes the definitions' table.

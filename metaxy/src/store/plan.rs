@@ -638,7 +638,9 @@ impl Planner<'_> {
                 columns: missing,
             });
         }
-        let ours = system::COLUMNS.iter().chain([&system::TRY]);
+        // The try comes along, so that a child that is amended stays in it.
+        let tries = records.seals.as_ref().map(|_| &system::TRY);
+        let ours = system::COLUMNS.iter().chain(tries);
         let ours = ours.filter(|c| table.columns.contains_key(**c));
         let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
         Ok(Read {
