@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
+use crate::store::fallback::check_settings;
 use crate::store::{Backend, Store};
 #[cfg(feature = "duckdb")]
 use crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
@@ -97,11 +98,13 @@ pub struct OpenStore {
     graph: Option<FeatureGraph>,
     create_tables: bool,
     settings: RequestedSettings,
+    fallbacks: Vec<Store>,
 }
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, graph: None, create_tables: false, settings: RequestedSettings::default() }
+        let settings = RequestedSettings::default();
+        Self { url, graph: None, create_tables: false, settings, fallbacks: Vec::new() }
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -115,6 +118,16 @@ impl OpenStore {
     /// Nothing else is ever changed in a database without being asked for.
     pub fn create_tables(mut self, create_tables: bool) -> Self {
         self.create_tables = create_tables;
+        self
+    }
+
+    /// Another store that is read, and never written, for features that have no table here: production
+    /// below a store for development. There may be several; the first that has a table is taken.
+    ///
+    /// A feature comes from one store as a whole: as soon as it has a table here, with one row or none,
+    /// nothing of it is read there. Both stores have to hash alike.
+    pub fn fallback(mut self, store: Store) -> Self {
+        self.fallbacks.push(store);
         self
     }
 
@@ -155,7 +168,10 @@ impl OpenStore {
             None => FeatureGraph::linked()?,
         };
         let backend = open(&self.url, self.create_tables, self.settings).await?;
-        Ok(Store { backend, graph })
+        for fallback in &self.fallbacks {
+            check_settings(backend.settings(), fallback.settings())?;
+        }
+        Ok(Store { backend, graph, fallbacks: self.fallbacks.into() })
     }
 }
 
