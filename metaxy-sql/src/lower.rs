@@ -20,7 +20,10 @@ pub use change::{
 pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
-pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};
+pub use write::{
+    append, children_table, clear_failures, column_type, definitions, duplicates, failures,
+    has_token, latest_time, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,
+};
 
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,

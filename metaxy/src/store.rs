@@ -8,6 +8,7 @@ pub mod backend;
 mod delete;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+pub(crate) mod hashing;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;

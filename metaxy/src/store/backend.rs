@@ -292,8 +292,12 @@ pub struct SyncOptions {
 pub struct Written {
     /// The rows that were appended.
     pub rows: u64,
+    /// The seals that were appended: parents of an expansion whose children are complete.
+    pub seals: u64,
     /// The tombstones that were appended.
     pub deleted: u64,
+    /// Whether nothing was appended because the write is there already, by its token and number.
+    pub repeated: bool,
     /// The time that all of them carry, in microseconds since 1970-01-01 UTC; `None` if there are none.
     pub time: Option<i64>,
 }

@@ -7,6 +7,7 @@
 
 mod database;
 mod delete;
+mod failures;
 mod hash;
 mod rebase;
 mod session;
@@ -16,7 +17,7 @@ use crate::increment::{Counts, no_batches};
 use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
-    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, FeatureContext, Layout,
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
     ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
     VacuumOptions, WriteOptions, WriteSession, Written,
 };
@@ -235,6 +236,35 @@ impl Backend for DuckDb {
     fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
         let shared = Arc::clone(&self.shared);
         on_thread(move || rebase::rebases(&shared, &feature)).boxed()
+    }
+
+    fn fail(
+        &self,
+        feature: FeatureContext,
+        failures: Vec<Failure>,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+    }
+
+    fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || failures::of(&*shared.database.connect()?, feature.key(), None)).boxed()
+    }
+
+    fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || {
+            let names: Vec<String> = features.iter().map(FeatureKey::table_name).collect();
+            if names.is_empty() {
+                return Ok(Vec::new());
+            }
+            let found = tables(&*shared.database.connect()?, &names)?;
+            let is_there = |key: &FeatureKey| found.contains_key(&key.table_name());
+            Ok(features.into_iter().filter(is_there).collect())
+        })
+        .boxed()
     }
 
     fn read_samples(

@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
-    Part, Read, Records, Resolve, RootFields, Scope, Seals, Source, Stage, Stamp, Target,
+    Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone,
 };
 use metaxy_sql::{ColumnType, ScalarType, system};
@@ -614,7 +614,9 @@ impl Planner<'_> {
                 columns: missing,
             });
         }
-        let ours = system::COLUMNS.iter().chain([&system::TRY]);
+        // The try comes along, so that a child that is amended stays in it.
+        let tries = records.seals.as_ref().map(|_| &system::TRY);
+        let ours = system::COLUMNS.iter().chain(tries);
         let ours = ours.filter(|c| table.columns.contains_key(**c));
         let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
         Ok(Read {
@@ -678,6 +680,27 @@ impl Planner<'_> {
         })
     }
 
+    /// The tables that a write of this feature appends to.
+    pub(crate) fn appended_to(&self) -> Result<Vec<String>> {
+        let records = self.own_records()?;
+        let seals = records.seals.and_then(|seals| seals.table);
+        Ok([records.table].into_iter().chain(seals).collect())
+    }
+
+    /// Staged seals to append; nothing for records that are nobody's children.
+    pub(crate) fn seal(&self, layout: &Layout, stage: &str, stamp: Stamp) -> Result<Option<Seal>> {
+        let table = self.own_records()?.seals.and_then(|seals| seals.table);
+        let (Some(table), Some(parents)) = (table, &layout.parents) else { return Ok(None) };
+        Ok(Some(Seal {
+            table,
+            ids: parents.iter().map(|place| layout.ids[*place].name.clone()).collect(),
+            fields: layout.fields.clone(),
+            stage: stage.to_owned(),
+            stamp,
+            hash: self.feature.hash(),
+        }))
+    }
+
     /// Records to mark as deleted: the ids are in a table of the connection.
     pub(crate) fn tombstone(
         &self,
@@ -706,6 +729,7 @@ pub(crate) fn stage(table: &str, layout: &Layout) -> Stage {
         ids: layout.ids.iter().map(|column| column.ty).collect(),
         columns: layout.columns.iter().map(|column| column.ty).collect(),
         n_fields: layout.fields.len(),
+        tries: layout.parents.is_some(),
     }
 }
 

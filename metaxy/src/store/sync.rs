@@ -17,6 +17,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The records of a root as they should be.
 #[derive(Debug)]
@@ -72,7 +73,11 @@ impl fmt::Display for SyncReport {
             f,
             "{}; {} written, {} deleted",
             self.counts, self.written.rows, self.written.deleted
-        )
+        )?;
+        if self.written.repeated {
+            f.write_str("; it was written before")?;
+        }
+        Ok(())
     }
 }
 
@@ -119,6 +124,13 @@ impl<F> Sync<F> {
     /// A name for the run, kept with every row.
     pub fn materialization_id(mut self, id: impl Into<String>) -> Self {
         self.options.write.materialization_id = Some(id.into());
+        self
+    }
+
+    /// A name for this sync: one that has been written under it before writes nothing, so that it can
+    /// be called again after a crash. A name that is not used for anything else.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.options.write.token = Some(token.into());
         self
     }
 
@@ -192,16 +204,16 @@ impl<F: Feature> Sync<F> {
         let feature = self.root()?;
         let layout = typed_layout::<F>(&feature)?;
         let mut rows = Vec::with_capacity(records.len());
-        let mut all_provenances = Vec::with_capacity(records.len());
+        let mut origins = Vec::with_capacity(records.len());
         for (row, record) in records.into_iter().enumerate() {
             let outcome = Outcome::of_root(&feature, record, row)?;
-            if let Outcome::Record { record, provenances } = outcome {
-                check_versions(&feature, &layout, &record, &provenances, row)?;
+            if let Outcome::Record { record, origin } = outcome {
+                check_versions(&feature, &layout, &record, &origin, row)?;
                 rows.push(record);
-                all_provenances.push(provenances);
+                origins.push(Arc::new(origin));
             }
         }
-        let batch = staged(&feature, &layout, &rows, &all_provenances)?;
+        let batch = staged(&feature, &layout, &rows, &origins)?;
         self.run(feature, layout, futures::stream::iter([Ok(batch)]).boxed()).await
     }
 }

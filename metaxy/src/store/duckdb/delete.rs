@@ -103,11 +103,9 @@ fn stage_ids(connection: &Connection, records: &Records, batches: &[RecordBatch]
 
 /// A time for what is appended, later than anything in the feature's tables.
 pub(super) fn time_for(connection: &Connection, records: &Records) -> Result<i64> {
-    let time = next_time(connection, &records.table)?;
-    match records.seals.as_ref().and_then(|seals| seals.table.as_ref()) {
-        Some(seals) => Ok(time.max(next_time(connection, seals)?)),
-        None => Ok(time),
-    }
+    let seals = records.seals.as_ref().and_then(|seals| seals.table.clone());
+    let tables: Vec<String> = [records.table.clone()].into_iter().chain(seals).collect();
+    next_time(connection, &tables)
 }
 
 /// The columns of a table, by name.
@@ -348,7 +346,7 @@ pub(super) fn undelete(
             let of = SealCopy::Undelete(parents.clone());
             rows += copy_seals(connection, &tables, &plan.records, of, &plan.stamp)?;
         }
-        Ok(Written { rows, deleted: 0, time: (rows > 0).then_some(time) })
+        Ok(Written { rows, time: (rows > 0).then_some(time), ..Written::default() })
     })
 }
 

@@ -64,7 +64,7 @@ pub(super) fn rebase(
         let n_rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let texts = [accepted.as_str(), &options.by, &options.reason];
         run_ast(connection, &lower::note_rebase(feature.key().as_str(), &stamp, n_rows, texts))?;
-        Ok(Written { rows, deleted: 0, time: Some(time) })
+        Ok(Written { rows, time: Some(time), ..Written::default() })
     })?;
     Ok(if options.dry_run { Written { time: None, ..written } } else { written })
 }
