@@ -96,15 +96,25 @@ impl RequestedSettings {
 pub struct OpenStore {
     url: String,
     graph: Option<FeatureGraph>,
-    create_tables: bool,
+    access: Access,
     settings: RequestedSettings,
     fallbacks: Vec<Store>,
+}
+
+/// What may be done with a store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Access {
+    /// Nothing may be written.
+    pub(crate) read_only: bool,
+    /// Tables and columns that are missing may be made.
+    pub(crate) create_tables: bool,
 }
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
         let settings = RequestedSettings::default();
-        Self { url, graph: None, create_tables: false, settings, fallbacks: Vec::new() }
+        let access = Access::default();
+        Self { url, graph: None, access, settings, fallbacks: Vec::new() }
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -117,7 +127,18 @@ impl OpenStore {
     ///
     /// Nothing else is ever changed in a database without being asked for.
     pub fn create_tables(mut self, create_tables: bool) -> Self {
-        self.create_tables = create_tables;
+        self.access.create_tables = create_tables;
+        self
+    }
+
+    /// Whether the store is for reading alone: every write is an error, and so is a store that does
+    /// not exist yet.
+    ///
+    /// As long as nobody has a DuckDB file open for writing, any number of processes can have it open
+    /// for reading. Within one process stores over one file share it: one that only reads can be
+    /// opened beside one that writes, but not the other way round.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.access.read_only = read_only;
         self
     }
 
@@ -167,7 +188,7 @@ impl OpenStore {
             Some(graph) => graph,
             None => FeatureGraph::linked()?,
         };
-        let backend = open(&self.url, self.create_tables, self.settings).await?;
+        let backend = open(&self.url, self.access, self.settings).await?;
         for fallback in &self.fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
         }
@@ -185,21 +206,17 @@ impl IntoFuture for OpenStore {
 }
 
 /// The engine that an address names.
-async fn open(
-    url: &str,
-    create_tables: bool,
-    settings: RequestedSettings,
-) -> Result<Arc<dyn Backend>> {
+async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
     let problem = match url.split_once(':') {
         #[cfg(feature = "duckdb")]
         Some(("duckdb", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let backend = super::duckdb::DuckDb::open(path, create_tables, settings).await?;
+            let backend = super::duckdb::DuckDb::open(path, access, settings).await?;
             return Ok(Arc::new(backend));
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {
-            let _ = (create_tables, settings);
+            let _ = (access, settings);
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
         _ => "it should look like `duckdb:path/to/file.duckdb` or `duckdb::memory:`".to_owned(),

@@ -5,11 +5,14 @@
 mod concurrency;
 mod data_versions;
 mod definitions;
+mod deleting;
 mod features;
 mod identifiers;
 mod opening;
 mod reading;
+mod rebasing;
 mod refusals;
 mod syncing;
 mod typed;
 mod types;
+mod vacuuming;
