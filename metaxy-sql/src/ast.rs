@@ -30,6 +30,15 @@ pub enum Expr {
     Cast(Box<Expr>, SqlType),
     /// Whether a tuple is among the rows of a query.
     In(Vec<Expr>, Box<Select>),
+    /// The texts of a group, without those that are NULL, with `|` between them; NULL if all are.
+    JoinTexts {
+        /// The text of a row.
+        value: Box<Expr>,
+        /// The order of the rows: integers by value, texts by their bytes.
+        order_by: Vec<Expr>,
+    },
+    /// Whether a value is one of these; NULL if it is NULL.
+    InList(Box<Expr>, Vec<Expr>),
 }
 
 /// An operator between two values.
@@ -45,8 +54,14 @@ pub enum BinaryOp {
     NotEq,
     /// Different; NULL is a value like any other.
     IsDistinctFrom,
+    /// Less; NULL if a side is.
+    Lt,
     /// At most; NULL if a side is.
     LtEq,
+    /// Greater; NULL if a side is.
+    Gt,
+    /// At least; NULL if a side is.
+    GtEq,
     /// The sum.
     Add,
 }
@@ -75,10 +90,21 @@ pub struct Select {
     pub group_by: Vec<Expr>,
     /// Which groups.
     pub having: Option<Expr>,
-    /// The order of the rows.
-    pub order_by: Vec<Expr>,
+    /// The order of the rows; NULL comes last.
+    pub order_by: Vec<Order>,
     /// How many rows at the most.
     pub limit: Option<u64>,
+    /// More rows of the same columns, after its own.
+    pub union_all: Vec<Self>,
+}
+
+/// One of the values that rows are ordered by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// The value.
+    pub expr: Expr,
+    /// Whether the largest comes first.
+    pub descending: bool,
 }
 
 /// Relations joined from left to right.
@@ -205,7 +231,7 @@ pub(crate) mod build {
     }
 
     pub(crate) fn int(value: i64) -> Expr {
-        Expr::Literal(Literal::Int(value))
+        Expr::Literal(Literal::Int(value.into()))
     }
 
     pub(crate) fn bool(value: bool) -> Expr {

@@ -66,6 +66,43 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         Ok(format!("'{}'", text.replace('\'', "''")))
     }
 
+    /// A day, from the number of days since 1970-01-01.
+    fn date(&self, days: i32) -> String {
+        let (year, month, day) = civil(days);
+        format!("DATE '{year:04}-{month:02}-{day:02}'")
+    }
+
     /// A point in time, from microseconds since 1970-01-01 UTC.
     fn timestamp(&self, micros: i64) -> String;
+}
+
+/// Year, month and day of a day that is counted from 1970-01-01, in the proleptic Gregorian calendar:
+/// over eras of 400 years, each of which has the same number of days, that begin in March.
+///
+/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
+fn civil(days: i32) -> (i64, i64, i64) {
+    let days = i64::from(days) + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_have_dates() {
+        let of = |days| DuckDb.date(days);
+        assert_eq!(of(0), "DATE '1970-01-01'");
+        assert_eq!(of(-1), "DATE '1969-12-31'");
+        assert_eq!(of(19_753), "DATE '2024-01-31'");
+        assert_eq!(of(11_016), "DATE '2000-02-29'");
+        assert_eq!(of(-719_162), "DATE '0001-01-01'");
+        assert_eq!(of(2_932_896), "DATE '9999-12-31'");
+    }
 }

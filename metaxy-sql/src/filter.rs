@@ -152,3 +152,47 @@ impl Filter {
         filters.into_iter().reduce(|left, right| Self::And(Box::new(left), Box::new(right)))
     }
 }
+
+/// A part of a LIKE pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatternPart {
+    /// `%`: any text.
+    Any,
+    /// `_`: any one character.
+    One,
+    /// This character.
+    Char(char),
+}
+
+/// The parts of the pattern of a [`Filter::Like`]. A `\` at the end stands for itself.
+pub fn pattern(text: &str) -> impl Iterator<Item = PatternPart> {
+    let mut chars = text.chars();
+    std::iter::from_fn(move || {
+        Some(match chars.next()? {
+            '%' => PatternPart::Any,
+            '_' => PatternPart::One,
+            '\\' => PatternPart::Char(chars.next().unwrap_or('\\')),
+            c => PatternPart::Char(c),
+        })
+    })
+}
+
+/// The pattern of these parts, with a `\` before the characters that need one and no others:
+/// engines disagree about what it means before the rest.
+#[must_use]
+pub fn pattern_text(parts: impl IntoIterator<Item = PatternPart>) -> String {
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            PatternPart::Any => text.push('%'),
+            PatternPart::One => text.push('_'),
+            PatternPart::Char(c) => {
+                if matches!(c, '%' | '_' | '\\') {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+        }
+    }
+    text
+}

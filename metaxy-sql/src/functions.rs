@@ -31,6 +31,8 @@ pub enum Function {
     CountDistinct,
     /// The largest value.
     Max,
+    /// The smallest value.
+    Min,
     /// The first argument in the row in which the second is largest.
     MaxBy,
     /// One order for the rows of a record, from time (microseconds), tombstone (0 or 1) and
@@ -47,6 +49,9 @@ pub enum Function {
     /// The shard of a text among `n`: the first 15 hexadecimal digits of its MD5 as a number, modulo
     /// `n`.
     Shard,
+    /// Whether a text matches a pattern: `%` any text, `_` any one character, `\` takes the next
+    /// character literally; upper and lower case differ.
+    Like,
 }
 
 /// The name under which a hash is registered with DuckDB by its store.
@@ -75,6 +80,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::CountIf => "count(*) FILTER (WHERE {0})",
         F::CountDistinct => "count(DISTINCT {0})",
         F::Max => "max({0})",
+        F::Min => "min({0})",
         F::MaxBy => "arg_max({0}, {1})",
         // 2^63 leaves the low bits to the token, which is never negative.
         F::RowOrder => {
@@ -91,5 +97,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::Length => "length({0})",
         F::Md5 => "md5({0})",
         F::Shard => "(('0x' || left(md5({0}), 15))::BIGINT % {1!})",
+        // Without ESCAPE there is no character that escapes.
+        F::Like => "({0!} LIKE {1!} ESCAPE '\\')",
     }
 }

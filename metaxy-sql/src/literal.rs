@@ -8,9 +8,11 @@ pub enum Literal {
     /// `true` or `false`.
     Bool(bool),
     /// An integer.
-    Int(i64),
+    Int(i128),
     /// Text; holds anything but NUL characters, which no engine of ours can store.
     Text(String),
+    /// A day, counted from 1970-01-01.
+    Date(i32),
     /// A point in time: microseconds since 1970-01-01 UTC.
     Timestamp(i64),
 }

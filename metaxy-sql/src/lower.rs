@@ -5,22 +5,26 @@
 //! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
+mod filter;
 mod read;
 mod resolve;
+mod seals;
 mod write;
 
+pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
 pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};
 
 use crate::ast::build::{
-    and, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
+    and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
 };
-use crate::ast::{Expr, From, Select};
+use crate::ast::{BinaryOp, Expr, From, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{ByField, FieldDefinition, Hash, Records};
 use crate::system;
+use crate::types::{ColumnType, ScalarType};
 
 /// The name of the n-th id in every generated relation.
 fn id(index: usize) -> String {
@@ -56,16 +60,27 @@ fn order_of(records: &Records, alias: &str) -> Expr {
     call(Function::RowOrder, [time_of(alias), tombstone, token])
 }
 
-/// That a row is the latest of its record, over all definitions that ever wrote it.
-fn is_latest(records: &Records, alias: &str, as_of: Option<Expr>) -> Expr {
+/// That a row is the latest of its record, over all definitions that ever wrote it; nothing later
+/// than `as_of` counts. Of children only those of the seal in force are looked at, which the parts
+/// that [`seals::in_force`] makes tell: a statement has to have them.
+fn is_latest(records: &Records, alias: &str, as_of: Option<i64>) -> Expr {
+    let mut rows = from(&records.table, "h");
+    if let Some(seals) = &records.seals {
+        rows = seals::join(records, seals, rows, "h");
+    }
     let mut latest = Select::default()
         .column(call(Function::MaxBy, [Expr::RowAddress(name("h")), order_of(records, "h")]), "row")
-        .from(from(&records.table, "h"))
+        .from(rows)
         .group_by(ids_of(records, "h"));
-    if let Some(condition) = as_of {
+    if let Some(condition) = not_later("h", as_of) {
         latest = latest.filter(condition);
     }
     Expr::In(vec![Expr::RowAddress(name(alias))], Box::new(latest))
+}
+
+/// That a row is not later than a time, in microseconds.
+fn not_later(alias: &str, as_of: Option<i64>) -> Option<Expr> {
+    as_of.map(|time| binary(time_of(alias), BinaryOp::LtEq, int(time)))
 }
 
 /// That a row is no tombstone.
@@ -157,6 +172,18 @@ fn hash_of_values(how: Hash, mut values: Vec<(String, Expr)>) -> Expr {
         parts.push(value);
     }
     hash(how, parts)
+}
+
+/// The ids of a record as one text (see [`crate::plan::ids_text`]).
+fn ids_text(ids: impl IntoIterator<Item = Expr>) -> Expr {
+    let as_text = |expr: Expr| {
+        Expr::Cast(Box::new(expr), SqlType::Column(ColumnType::Scalar(ScalarType::Text)))
+    };
+    let one = |id: Expr| {
+        let id = as_text(id);
+        [as_text(call(Function::Length, [id.clone()])), text(":"), id, text(",")]
+    };
+    call(Function::Concat, ids.into_iter().flat_map(one))
 }
 
 /// That two relations are about the same record, by pairs of columns.

@@ -6,6 +6,7 @@
 //!
 //! Every plan has a text form ([`std::fmt::Display`]) for people and for snapshots.
 
+use crate::filter::Filter;
 use crate::types::ColumnType;
 use std::fmt;
 
@@ -92,6 +93,19 @@ pub struct Records {
     pub data_version: ByField,
     /// Whether rows carry a write token.
     pub has_token: bool,
+    /// For records that are children of a parent: which of them exist.
+    pub seals: Option<Seals>,
+}
+
+/// What says which children of a parent exist: those of the try that was sealed last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seals {
+    /// The table of the seals; `None` if there is none yet.
+    pub table: Option<String>,
+    /// The places of the parent's ids among those of a record.
+    pub parents: Vec<usize>,
+    /// Whether rows carry the number of their try; in tables of other programs they do not.
+    pub has_try: bool,
 }
 
 /// What today's definition says of a field.
@@ -128,19 +142,30 @@ pub struct Part {
 }
 
 /// A relation that records are computed from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     /// The table; `None` if there is none yet, which counts as empty.
     pub records: Option<Records>,
     /// The name in messages.
     pub key: String,
-    /// For each of its ids the index of the target's id that it equals, in the order of its ids.
-    pub ids: Vec<usize>,
+    /// The columns of its table that it is joined on, each with the index of the target's id that it
+    /// equals.
+    pub on: Vec<(String, usize)>,
+    /// Whether rows that agree on these columns are a group, and give one row together.
+    pub grouped: bool,
+    /// Whether a record exists without a row of it.
+    pub optional: bool,
+    /// Which of its rows count at all, over the columns of its table.
+    pub filter: Option<Filter>,
+    /// Which of its rows are asked for: a record is answered if one of those that it is computed
+    /// from is.
+    pub asked: Option<Filter>,
     /// The fields that are read from it, as today's definition has them.
     pub reads: Vec<FieldDefinition>,
-    /// The columns that come along, by their names in the table.
+    /// The columns that come along, by their names in the table; none from a group.
     pub columns: Vec<String>,
-    /// What its own records are computed from: names what a blocked record waits for.
+    /// What its own records are computed from, where that is simple: names what a blocked record
+    /// waits for.
     pub sources: Vec<Source>,
 }
 
@@ -156,7 +181,7 @@ pub struct Source {
 }
 
 /// Which records of a target are new, stale or orphaned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Resolve {
     /// The records that are compared.
     pub target: Target,
@@ -168,6 +193,57 @@ pub struct Resolve {
     pub hash: Hash,
     /// Whether the rows are wanted, or only their numbers.
     pub rows: bool,
+    /// The table of records whose history was removed, if there is one.
+    pub removed: Option<String>,
+    /// Which records are answered, and how they are judged.
+    pub call: Call,
+}
+
+/// What a call asks for beyond everything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Call {
+    /// Whether some records are not answered; then there are no orphans.
+    pub selects: bool,
+    /// Which stored records, over the columns of the target's table.
+    pub target: Option<Filter>,
+    /// Which stored records are stale whatever they are computed from, over the same columns; one of
+    /// these has to hold.
+    pub stale_if: Vec<Filter>,
+    /// Whether all of them are.
+    pub skip_comparison: bool,
+    /// The n-th of so many shards.
+    pub shard: Option<(u64, u64)>,
+    /// The order of the rows to compute, and whether the largest come first.
+    pub order_by: Vec<(OrderBy, bool)>,
+    /// At most so many rows to compute, and no others.
+    pub limit: Option<u64>,
+    /// What leaves out records that have failed.
+    pub failures: Option<Failures>,
+    /// Whether the rows include unchanged records that another definition wrote.
+    pub older: bool,
+}
+
+/// A value that the rows of an increment are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderBy {
+    /// An id.
+    Id(usize),
+    /// A column that comes along: of an input, by its place there.
+    Brought(usize, usize),
+    /// The class.
+    Class,
+}
+
+/// Which failed records are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// The table of the failures.
+    pub table: String,
+    /// The name of the target in it.
+    pub key: String,
+    /// Those with fewer failures are not left out if the last one is no later than this, in
+    /// microseconds since 1970-01-01 UTC.
+    pub retry: Option<(u64, i64)>,
 }
 
 /// The records that are compared with what they should be.
@@ -175,14 +251,14 @@ pub struct Resolve {
 pub struct Target {
     /// The table; `None` if there is none yet.
     pub records: Option<Records>,
-    /// How many ids a record has.
-    pub n_ids: usize,
+    /// The names of its ids; of children, those of the parent, which is what is compared.
+    pub ids: Vec<String>,
     /// The fields, in the order of the definition.
     pub fields: Vec<Field>,
 }
 
 /// What records should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// What follows from the rows of other tables.
     Inputs(Vec<Input>),
@@ -213,7 +289,7 @@ pub struct Stage {
 }
 
 /// Rows of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Read {
     /// The table.
     pub records: Records,
@@ -221,6 +297,8 @@ pub struct Read {
     pub columns: Vec<String>,
     /// Which rows.
     pub scope: Scope,
+    /// Of these, which; over the columns of the table.
+    pub filter: Option<Filter>,
     /// The definitions' table, if there is one.
     pub definitions: Option<String>,
     /// Today's fields: a row is given if it was written by a definition that agrees on them.
@@ -406,7 +484,15 @@ impl fmt::Display for Resolve {
                         Some(records) => write!(f, "{records}")?,
                         None => write!(f, "{} has no table", input.key)?,
                     }
-                    writeln!(f, " on ids {:?}", input.ids)?;
+                    let on = input.on.iter().map(|(column, id)| format!("{column} = id {id}"));
+                    write!(f, " on {}", on.collect::<Vec<_>>().join(", "))?;
+                    write!(f, "{}", if input.grouped { ", grouped" } else { "" })?;
+                    writeln!(f, "{}", if input.optional { ", optional" } else { "" })?;
+                    for (what, filter) in [("where", &input.filter), ("asked", &input.asked)] {
+                        if let Some(filter) = filter {
+                            writeln!(f, "    {what} {filter:?}")?;
+                        }
+                    }
                     for field in &input.reads {
                         writeln!(f, "    reads {field}")?;
                     }
@@ -432,6 +518,9 @@ impl fmt::Display for Resolve {
                 write!(f, "|{}|<input {} {}>", part.label, part.input, part.field)?;
             }
             writeln!(f, ")")?;
+        }
+        if self.call != Call::default() {
+            writeln!(f, "  {:?}", self.call)?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 //!
 //! Names are quoted and values escaped here and nowhere else. Parentheses follow precedence.
 
-use crate::ast::{BinaryOp, ColumnDecl, Expr, From, JoinKind, Query, Select, SqlType, Statement};
+use crate::ast::{
+    BinaryOp, ColumnDecl, Expr, From, JoinKind, Order, Query, Select, SqlType, Statement,
+};
 use crate::dialect::Dialect;
 use crate::error::{Error, Reason, Result};
 use crate::ident::Ident;
@@ -123,8 +125,10 @@ impl Printer<'_> {
         for (i, select) in query.union_all.iter().enumerate() {
             if i > 0 {
                 self.push("\nUNION ALL\n");
+                self.part_of_union(select, 0)?;
+            } else {
+                self.select(select, 0)?;
             }
-            self.select(select, 0)?;
         }
         Ok(())
     }
@@ -169,12 +173,33 @@ impl Printer<'_> {
         }
         if !select.order_by.is_empty() {
             self.line(depth, "ORDER BY ");
-            self.list(&select.order_by, ", ", depth)?;
+            for (i, Order { expr, descending }) in select.order_by.iter().enumerate() {
+                if i > 0 {
+                    self.push(", ");
+                }
+                self.expr(expr, Binding::Any, depth)?;
+                self.push(if *descending { " DESC NULLS LAST" } else { " NULLS LAST" });
+            }
         }
         if let Some(limit) = select.limit {
             self.line(depth, "LIMIT ");
             write!(self.out, "{limit}").expect("writing to a string");
         }
+        for more in &select.union_all {
+            self.line(depth, "UNION ALL");
+            self.part_of_union(more, depth)?;
+        }
+        Ok(())
+    }
+
+    /// Without parentheses an order or a limit would be taken for that of the whole.
+    fn part_of_union(&mut self, select: &Select, depth: usize) -> Result<()> {
+        if select.order_by.is_empty() && select.limit.is_none() {
+            return self.select(select, depth);
+        }
+        self.line(depth, "(");
+        self.select(select, depth + 1)?;
+        self.line(depth, ")");
         Ok(())
     }
 
@@ -305,6 +330,19 @@ impl Printer<'_> {
                 self.select(query, depth + 2)?;
                 self.line(depth + 1, ")");
             }
+            Expr::JoinTexts { value, order_by } => {
+                self.push("string_agg(");
+                self.expr(value, Binding::Any, depth)?;
+                self.push(", '|' ORDER BY ");
+                self.list(order_by, ", ", depth)?;
+                self.push(")");
+            }
+            Expr::InList(value, list) => {
+                self.expr(value, Binding::Sum, depth)?;
+                self.push(" IN (");
+                self.list(list, ", ", depth)?;
+                self.push(")");
+            }
         }
         if own < around {
             self.push(")");
@@ -364,6 +402,10 @@ impl Printer<'_> {
                 let quoted = self.dialect.quote_text(value)?;
                 self.push(&quoted);
             }
+            Literal::Date(days) => {
+                let text = self.dialect.date(*days);
+                self.push(&text);
+            }
             Literal::Timestamp(micros) => {
                 let text = self.dialect.timestamp(*micros);
                 self.push(&text);
@@ -384,7 +426,10 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Eq => "=",
         BinaryOp::NotEq => "<>",
         BinaryOp::IsDistinctFrom => "IS DISTINCT FROM",
+        BinaryOp::Lt => "<",
         BinaryOp::LtEq => "<=",
+        BinaryOp::Gt => ">",
+        BinaryOp::GtEq => ">=",
         BinaryOp::Add => "+",
     }
 }
@@ -394,7 +439,7 @@ fn binding(expr: &Expr) -> Binding {
         Expr::Binary(_, BinaryOp::Or, _) => Binding::Or,
         Expr::Binary(_, BinaryOp::And, _) => Binding::And,
         Expr::Binary(_, BinaryOp::Add, _) => Binding::Sum,
-        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) => Binding::Comparison,
+        Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) | Expr::InList(..) => Binding::Comparison,
         Expr::Not(inner) if matches!(**inner, Expr::IsNull(_)) => Binding::Comparison,
         Expr::Not(_) => Binding::Not,
         Expr::Literal(Literal::Int(value)) if *value < 0 => Binding::Sum,
@@ -403,6 +448,7 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Literal(_)
         | Expr::Call(..)
         | Expr::Case(..)
-        | Expr::Cast(..) => Binding::Atom,
+        | Expr::Cast(..)
+        | Expr::JoinTexts { .. } => Binding::Atom,
     }
 }

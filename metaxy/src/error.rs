@@ -1,5 +1,6 @@
 //! [`Error`]: everything that can go wrong, in one type.
 
+use crate::filter::FilterError;
 use crate::graph::GraphErrors;
 use crate::key::{FeatureKey, KeyError};
 use crate::nearest::hint;
@@ -151,6 +152,24 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// A filter is meant for an upstream that the feature does not have.
+    #[error("`{feature}` has no upstream `{upstream}` that a filter could be about")]
+    NoUpstream {
+        /// The feature.
+        feature: FeatureKey,
+        /// What was named.
+        upstream: FeatureKey,
+    },
+    /// Rows cannot be ordered by a column that they do not have.
+    #[error("the increment of `{feature}` has no column `{column}`; it has `{}`", .found.join("`, `"))]
+    NoColumn {
+        /// The feature.
+        feature: FeatureKey,
+        /// The column.
+        column: String,
+        /// Those that it has.
+        found: Vec<String>,
+    },
     /// A store was made with other settings than it is opened with.
     #[error(
         "the store was created with {setting} {stored}, but it is opened with {requested}; leave \
@@ -219,6 +238,14 @@ pub enum Error {
     Runtime {
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A filter of a call cannot be read, or does not fit the columns of the feature.
+    #[error("a filter on `{feature}` cannot be used: {source}")]
+    Filter {
+        /// The feature whose columns it is about.
+        feature: FeatureKey,
+        /// What is wrong with it, and where.
+        source: Box<FilterError>,
     },
     /// The database reported an error.
     #[error("{engine}: {message}")]

@@ -120,6 +120,7 @@ mod data_version;
 mod def;
 pub mod error;
 mod feature;
+pub mod filter;
 pub mod graph;
 pub mod increment;
 pub mod key;

@@ -5,7 +5,7 @@
 
 use super::{
     by_field, from_part, hash_of_values, id, ids_of, is_current, is_latest, is_live, part, same,
-    time_of, versions_that_agree,
+    seals, time_of, versions_that_agree,
 };
 use crate::ast::build::{and, call, case, coalesce, col, eq, from, int, name, null, or, text};
 use crate::ast::{ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
@@ -126,7 +126,11 @@ pub fn append(plan: &Append) -> Result<Statement> {
             let ids = ids_of(&plan.records, "u").into_iter().enumerate();
             let on = same((0..plan.records.ids.len()).map(|i| (col("s", id(i)), col("c", id(i)))));
             (
-                vec![(part("current"), current(plan, ids))],
+                {
+                    let mut with = seals::in_force(&plan.records, &[], None);
+                    with.push((part("current"), current(plan, ids)));
+                    with
+                },
                 from(stage, "s").join(JoinKind::Left, part("current").as_str(), "c", on),
             )
         }
@@ -272,6 +276,6 @@ pub fn tombstone(plan: &Tombstone) -> Result<Statement> {
     Ok(Statement::Insert {
         table: Ident::new(&plan.records.table)?,
         columns,
-        query: Query { with: Vec::new(), union_all: vec![select] },
+        query: Query { with: seals::in_force(&plan.records, &[], None), union_all: vec![select] },
     })
 }

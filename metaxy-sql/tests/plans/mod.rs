@@ -2,8 +2,8 @@
 
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
-    Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Hash, HashAlgorithm, Input,
-    Part, Read, Records, Resolve, Scope, Source, Stage, Stamp, Target, Tombstone, orphan,
+    Append, AppendFrom, ByField, Call, Expected, Field, FieldDefinition, Hash, HashAlgorithm,
+    Input, Part, Read, Records, Resolve, Scope, Source, Stage, Stamp, Target, Tombstone, orphan,
 };
 use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
 
@@ -29,6 +29,7 @@ fn records(key: &str, ids: &[&str], version: &str) -> Records {
         provenance: ByField::Map,
         data_version: ByField::Map,
         has_token: true,
+        seals: None,
     }
 }
 
@@ -71,7 +72,11 @@ fn one_upstream() -> Resolve {
     let video = Input {
         records: Some(video()),
         key: "example/video".to_owned(),
-        ids: vec![0],
+        on: vec![("video_id".to_owned(), 0)],
+        grouped: false,
+        optional: false,
+        filter: None,
+        asked: None,
         reads: vec![definition("audio", "1", &[]), definition("frames", "1", &[])],
         columns: vec!["path".to_owned()],
         sources: Vec::new(),
@@ -79,13 +84,15 @@ fn one_upstream() -> Resolve {
     Resolve {
         target: Target {
             records: Some(crop()),
-            n_ids: 1,
+            ids: vec!["video_id".to_owned()],
             fields: vec![field("audio"), field("frames")],
         },
         expected: Expected::Inputs(vec![video]),
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        removed: None,
+        call: Call::default(),
     }
 }
 
@@ -95,7 +102,11 @@ fn two_upstreams() -> Resolve {
     let scene = Input {
         records: Some(scene()),
         key: "example/scene".to_owned(),
-        ids: vec![0, 1],
+        on: vec![("video_id".to_owned(), 0), ("scene".to_owned(), 1)],
+        grouped: false,
+        optional: false,
+        filter: None,
+        asked: None,
         reads: vec![definition("cut", "3", &[])],
         columns: vec!["begins at".to_owned(), "row".to_owned()],
         sources: Vec::new(),
@@ -103,7 +114,11 @@ fn two_upstreams() -> Resolve {
     let crop = Input {
         records: Some(crop()),
         key: "example/crop".to_owned(),
-        ids: vec![0],
+        on: vec![("video_id".to_owned(), 0)],
+        grouped: false,
+        optional: false,
+        filter: None,
+        asked: None,
         reads: vec![definition("frames", "1", &["example/video.frames"])],
         columns: Vec::new(),
         sources: vec![Source {
@@ -120,13 +135,15 @@ fn two_upstreams() -> Resolve {
     Resolve {
         target: Target {
             records: Some(records("example/shot", &["video_id", "scene"], "3a3b3c3d3e3f4041")),
-            n_ids: 2,
+            ids: vec!["video_id".to_owned(), "scene".to_owned()],
             fields: vec![shots],
         },
         expected: Expected::Inputs(vec![scene, crop]),
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        removed: None,
+        call: Call::default(),
     }
 }
 
@@ -173,13 +190,15 @@ fn samples(complete: bool) -> Resolve {
     Resolve {
         target: Target {
             records: Some(video()),
-            n_ids: 1,
+            ids: vec!["video_id".to_owned()],
             fields: vec![field("audio"), field("frames")],
         },
         expected: Expected::Samples { stage: "@stage".to_owned(), complete },
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        removed: None,
+        call: Call::default(),
     }
 }
 
@@ -188,6 +207,7 @@ fn read(scope: Scope) -> Read {
         records: video(),
         columns: ["video_id", "path", system::UPDATED_AT].map(str::to_owned).to_vec(),
         scope,
+        filter: None,
         definitions: Some(system::DEFINITIONS.to_owned()),
         fields: vec![definition("audio", "1", &[]), definition("frames", "1", &[])],
     }

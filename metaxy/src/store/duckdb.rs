@@ -125,10 +125,11 @@ impl Backend for DuckDb {
         let shared = Arc::clone(&self.shared);
         async move {
             let rows = options.rows;
+
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             let thread = tokio::task::spawn_blocking(move || {
-                resolve(&shared, &feature, rows, tell_counts, &sender);
+                resolve(&shared, &feature, &options, tell_counts, &sender);
             });
             let counts = counts
                 .await
@@ -217,7 +218,7 @@ impl Backend for DuckDb {
 fn resolve(
     shared: &Shared,
     feature: &FeatureContext,
-    rows: bool,
+    options: &ResolveOptions,
     tell_counts: oneshot::Sender<Result<Counts>>,
     sender: &mpsc::Sender<Result<RecordBatch>>,
 ) {
@@ -228,7 +229,7 @@ fn resolve(
         let connection = shared.database.connect()?;
         run(&connection, "BEGIN TRANSACTION")?;
         let tables = tables_of(&connection, feature)?;
-        let planned = Planner { feature, tables: &tables }.resolve(rows)?;
+        let planned = Planner { feature, tables: &tables }.resolve(options)?;
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
         let sql = print(&statement, &DuckDbDialect)?;

@@ -4,16 +4,21 @@
 //! know nothing of features. Not here: SQL, or a connection.
 
 use crate::error::{Error, Result};
+use crate::filter;
 use crate::graph::ParentField;
 use crate::key::FeatureKey;
-use crate::spec::{FeatureDep, FeatureSpec, FieldSpec, Lineage};
-use crate::store::backend::{FeatureContext, Layout, ReadOptions, WriteOptions};
-use indexmap::IndexMap;
-use metaxy_sql::plan::{
-    Append, AppendFrom, ByField, Expected, Field, FieldDefinition, Input, Part, Read, Records,
-    Resolve, RootFields, Scope, Source, Stage, Stamp, Target, Tombstone,
+use crate::spec::{ColumnSpec, FeatureDep, FeatureSpec, FieldSpec, Lineage};
+use crate::store::backend::{
+    Failed, FeatureContext, Layout, ReadOptions, ResolveOptions, WriteOptions,
 };
-use metaxy_sql::system;
+use indexmap::IndexMap;
+use metaxy_sql::filter::Filter;
+use metaxy_sql::plan::{
+    Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
+    Part, Read, Records, Resolve, RootFields, Scope, Seals, Source, Stage, Stamp, Target,
+    Tombstone,
+};
+use metaxy_sql::{ColumnType, ScalarType, system};
 use std::collections::HashMap;
 
 /// The tables of a store that a plan needs to know, by name.
@@ -38,6 +43,27 @@ impl TableInfo {
     fn own_columns(&self) -> impl Iterator<Item = &str> {
         self.columns.keys().map(String::as_str).filter(|name| !name.starts_with(system::PREFIX))
     }
+}
+
+/// The system columns that filters over stored rows may look at; a seal has some of them.
+fn system_columns(of_seal: bool) -> Vec<filter::Column> {
+    let text = ColumnType::Scalar(ScalarType::Text);
+    let time = ColumnType::Scalar(ScalarType::Timestamp);
+    let of_all = [
+        (system::UPDATED_AT, time),
+        (system::DELETED_AT, time),
+        (system::MATERIALIZATION_ID, text),
+        (system::FEATURE_VERSION, text),
+        (system::PROJECT_VERSION, text),
+        (system::PROVENANCE, text),
+    ];
+    let of_rows = [(system::CREATED_AT, time), (system::DATA_VERSION, text)];
+    let of_rows = of_rows.into_iter().filter(|_| !of_seal);
+    of_all
+        .into_iter()
+        .chain(of_rows)
+        .map(|(name, ty)| filter::Column { name: name.to_owned(), ty: Some(ty) })
+        .collect()
 }
 
 /// The members of a type that is written `STRUCT(name type, ..)`.
@@ -99,13 +125,16 @@ impl Planner<'_> {
     /// The names of all tables that plans of a feature look at.
     pub(crate) fn table_names(feature: &FeatureContext) -> Vec<String> {
         let graph = feature.graph();
-        let mut names = vec![system::DEFINITIONS.to_owned(), feature.key().table_name()];
+        let mut names = vec![feature.key().table_name()];
         for upstream in graph.upstreams(feature.key()) {
             names.push(upstream.spec.key.table_name());
             names.extend(
                 graph.upstreams(&upstream.spec.key).iter().map(|d| d.spec.key.table_name()),
             );
         }
+        let seals: Vec<String> = names.iter().map(|table| system::seals(table)).collect();
+        names.extend(seals);
+        names.extend([system::DEFINITIONS, system::FAILURES, system::REMOVED].map(str::to_owned));
         names.sort();
         names.dedup();
         names
@@ -125,17 +154,27 @@ impl Planner<'_> {
 
     /// The table of a feature, if it is there.
     pub(crate) fn records(&self, key: &FeatureKey) -> Result<Option<Records>> {
+        self.records_with(key, [])
+    }
+
+    /// The table of a feature, if it is there; it needs some columns besides the usual ones.
+    fn records_with<'c>(
+        &'c self,
+        key: &FeatureKey,
+        columns: impl IntoIterator<Item = &'c String>,
+    ) -> Result<Option<Records>> {
         let Some(table) = self.tables.get(&key.table_name()) else { return Ok(None) };
         let spec = self.spec_of(key)?;
-        let needed = spec.id_columns.iter().map(String::as_str).chain([
+        let ours = [
             system::PROVENANCE_BY_FIELD,
             system::DATA_VERSION_BY_FIELD,
             system::FEATURE_VERSION,
             system::UPDATED_AT,
             system::DELETED_AT,
-        ]);
-        let missing: Vec<String> =
-            needed.filter(|c| !table.columns.contains_key(*c)).map(str::to_owned).collect();
+        ];
+        let needed = spec.id_columns.iter().chain(columns).cloned();
+        let mut missing: Vec<String> = needed.chain(ours.map(str::to_owned)).collect();
+        missing.retain(|column| !table.columns.contains_key(column));
         if !missing.is_empty() {
             return Err(Error::TableLacksColumns {
                 feature: key.clone(),
@@ -151,6 +190,21 @@ impl Planner<'_> {
             provenance: table.by_field(system::PROVENANCE_BY_FIELD),
             data_version: table.by_field(system::DATA_VERSION_BY_FIELD),
             has_token: table.columns.contains_key(system::WRITE_TOKEN),
+            seals: self.seals(key, table)?,
+        }))
+    }
+
+    /// For an expansion, what says which of its records exist.
+    fn seals(&self, key: &FeatureKey, table: &TableInfo) -> Result<Option<Seals>> {
+        let feature = self.feature.of(key)?;
+        if !feature.is_expansion() {
+            return Ok(None);
+        }
+        let seals = system::seals(&key.table_name());
+        Ok(Some(Seals {
+            table: self.tables.contains_key(&seals).then_some(seals),
+            parents: feature.parent_ids(),
+            has_try: table.columns.contains_key(system::TRY),
         }))
     }
 
@@ -191,41 +245,167 @@ impl Planner<'_> {
             .collect())
     }
 
-    /// For each id of an upstream the place of the id here that it equals.
-    fn id_places(&self, dep: &FeatureDep, own: &FeatureSpec) -> Result<Vec<usize>> {
+    /// The columns of an upstream that it is joined on, by their names there, each with the place of
+    /// the id here that it equals: of a parent's ids, if the feature expands one.
+    fn joined_on(&self, dep: &FeatureDep) -> Result<Vec<(String, usize)>> {
         let upstream = self.spec_of(&dep.feature)?;
-        upstream
-            .id_columns
-            .iter()
-            .map(|id| {
-                let here = dep.renamed(id);
-                own.id_columns.iter().position(|own| own == here).ok_or_else(|| {
-                    Error::NotSupportedYet {
-                        feature: own.key.clone(),
-                        what: format!("`{}` has the id `{here}`, which is no id here", dep.feature),
-                    }
-                })
+        let ids = self.record_ids();
+        let not_built =
+            |what: String| Error::NotSupportedYet { feature: self.feature.key().clone(), what };
+        let here: Vec<&str> = match &dep.lineage {
+            Lineage::Aggregation { on: Some(on) } => on.iter().map(String::as_str).collect(),
+            Lineage::Aggregation { on: None } => {
+                self.spec().id_columns.iter().map(String::as_str).collect()
+            }
+            Lineage::Identity | Lineage::Expansion { .. } => {
+                upstream.id_columns.iter().map(|id| dep.renamed(id)).collect()
+            }
+        };
+        if let Lineage::Expansion { on, .. } = &dep.lineage
+            && (on.len() != here.len() || !here.iter().all(|id| on.iter().any(|on| on == id)))
+        {
+            return Err(not_built(format!(
+                "an expansion of `{}` on {on:?}: the parent is one record, so that `on` has to name \
+                 all of its ids, {here:?}",
+                dep.feature
+            )));
+        }
+        here.into_iter()
+            .map(|here| {
+                let place = ids.iter().position(|id| id == here);
+                let place = place.ok_or_else(|| {
+                    not_built(format!(
+                        "`{}` is joined on `{here}`, which is no id here",
+                        dep.feature
+                    ))
+                })?;
+                Ok((dep.original(here).to_owned(), place))
             })
             .collect()
     }
 
-    /// What cannot be resolved yet, in words.
-    fn unsupported(dep: &FeatureDep) -> Option<&'static str> {
-        if dep.optional {
-            Some("an optional upstream")
-        } else if dep.filters.as_ref().is_some_and(|filters| !filters.is_empty()) {
-            Some("a filter on an upstream")
-        } else {
-            match dep.lineage {
-                Lineage::Identity => None,
-                Lineage::Aggregation { .. } => Some("an aggregation"),
-                Lineage::Expansion { .. } => Some("an expansion"),
-            }
+    /// The ids by which records are compared: of an expansion, those of the parent.
+    pub(crate) fn record_ids(&self) -> Vec<String> {
+        let ids = &self.spec().id_columns;
+        self.feature.parent_ids().into_iter().map(|place| ids[place].clone()).collect()
+    }
+
+    /// What the records of an upstream are computed from, if that can be told from the ids of a
+    /// record alone: where everything is plain.
+    fn sources(&self, dep: &FeatureDep) -> Result<Vec<Source>> {
+        let upstream = self.feature.of(&dep.feature)?;
+        let spec = &upstream.definition().spec;
+        if matches!(dep.lineage, Lineage::Aggregation { .. }) || upstream.is_expansion() {
+            return Ok(Vec::new());
         }
+        let mut sources = Vec::new();
+        for source in &spec.deps {
+            let is_plain = source.lineage == Lineage::Identity
+                && !source.optional
+                && source.filters.iter().flatten().next().is_none()
+                && !self.feature.of(&source.feature)?.is_expansion();
+            if !is_plain {
+                return Ok(Vec::new());
+            }
+            let ids = self.spec_of(&source.feature)?.id_columns.iter();
+            let place = |id: &String| {
+                spec.id_columns
+                    .iter()
+                    .position(|own| own == source.renamed(id))
+                    .ok_or_else(|| Error::internal(format!("`{}` has no id for `{id}`", spec.key)))
+            };
+            sources.push(Source {
+                records: self.records(&source.feature)?,
+                ids: ids.map(place).collect::<Result<_>>()?,
+                reads: self.reads(&spec.key, &source.feature)?,
+            });
+        }
+        Ok(sources)
+    }
+
+    /// The columns of an upstream as a filter sees them, by their names here; those of its table where
+    /// none are declared.
+    fn filter_columns(&self, dep: &FeatureDep) -> Result<Vec<filter::Column>> {
+        let mut columns = self.columns_of(&dep.feature)?;
+        for column in &mut columns {
+            column.name = dep.renamed(&column.name).to_owned();
+        }
+        Ok(columns)
+    }
+
+    /// The columns of a feature with their types, as far as they are known.
+    fn columns_of(&self, key: &FeatureKey) -> Result<Vec<filter::Column>> {
+        let definition = self.feature.graph().expect(key)?;
+        if let Some(columns) = &definition.columns {
+            let column = |c: &ColumnSpec| filter::Column { name: c.name.clone(), ty: Some(c.ty) };
+            return Ok(columns.iter().map(column).collect());
+        }
+        let Some(table) = self.tables.get(&key.table_name()) else {
+            let id = |id: &String| filter::Column { name: id.clone(), ty: None };
+            return Ok(definition.spec.id_columns.iter().map(id).collect());
+        };
+        let column = |(name, ty): (&String, &String)| filter::Column {
+            name: name.clone(),
+            ty: ColumnType::from_duckdb(ty),
+        };
+        let own = table.columns.iter().filter(|(name, _)| !name.starts_with(system::PREFIX));
+        Ok(own.map(column).collect())
+    }
+
+    /// A filter over an upstream, by the names that its columns have there.
+    fn upstream_filter<'f>(
+        &self,
+        dep: &FeatureDep,
+        texts: impl IntoIterator<Item = &'f String>,
+    ) -> Result<Option<Filter>> {
+        let mut texts = texts.into_iter().peekable();
+        if texts.peek().is_none() || !self.tables.contains_key(&dep.feature.table_name()) {
+            return Ok(None);
+        }
+        let columns = self.filter_columns(dep)?;
+        let filters = texts
+            .map(|text| self.parsed(&dep.feature, text, &columns))
+            .collect::<Result<Vec<_>>>()?;
+        let there = |here: &str| dep.original(here).to_owned();
+        Ok(Filter::all(filters).map(|filter| filter.rename(&there)))
+    }
+
+    fn parsed(&self, key: &FeatureKey, text: &str, columns: &[filter::Column]) -> Result<Filter> {
+        filter::parse(text, columns)
+            .map_err(|source| Error::Filter { feature: key.clone(), source: Box::new(source) })
+    }
+
+    /// Filters over the stored records of the feature, as they are compared: its own columns (of an
+    /// expansion, the ids of the parent), and the system columns that say when and by what a row (or
+    /// a seal) was written.
+    pub(crate) fn own_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
+        if !self.feature.is_expansion() {
+            return self.row_filters(texts);
+        }
+        let key = self.feature.key();
+        let ids = self.record_ids();
+        let mut columns = self.columns_of(key)?;
+        columns.retain(|column| ids.contains(&column.name));
+        columns.extend(system_columns(true));
+        texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
+    }
+
+    /// Filters over the rows of the feature: its own columns, and the system columns that say when
+    /// and by what a row was written.
+    pub(crate) fn row_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
+        let key = self.feature.key();
+        let mut columns = self.columns_of(key)?;
+        columns.extend(system_columns(false));
+        texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
     }
 
     /// The columns of an upstream that come along, as `(name there, name here)`.
+    ///
+    /// Of a group only the columns that name it do, and these are ids here.
     fn brought(&self, dep: &FeatureDep) -> Result<Vec<(String, String)>> {
+        if matches!(dep.lineage, Lineage::Aggregation { .. }) {
+            return Ok(Vec::new());
+        }
         let definition = self.feature.graph().expect(&dep.feature)?;
         let ids = &definition.spec.id_columns;
         let table = self.tables.get(&dep.feature.table_name());
@@ -263,72 +443,129 @@ impl Planner<'_> {
     }
 
     /// The resolve of a feature with upstreams.
-    pub(crate) fn resolve(&self, rows: bool) -> Result<ResolvePlan> {
-        let graph = self.feature.graph();
+    pub(crate) fn resolve(&self, options: &ResolveOptions) -> Result<ResolvePlan> {
         let key = self.feature.key();
         let spec = self.spec();
+        let ids = self.record_ids();
         let mut inputs = Vec::new();
         let mut brought_names: Vec<String> = Vec::new();
-        for dep in &spec.deps {
-            if let Some(what) = Self::unsupported(dep) {
-                return Err(Error::NotSupportedYet { feature: key.clone(), what: what.to_owned() });
-            }
-            let upstream = self.spec_of(&dep.feature)?;
+        let mut places = HashMap::new();
+        for (i, dep) in spec.deps.iter().enumerate() {
             let columns = self.brought(dep)?;
-            for (_, here) in &columns {
+            for (n, (_, here)) in columns.iter().enumerate() {
                 if brought_names.contains(here) || spec.id_columns.contains(here) {
                     return Err(Error::ColumnTwice { feature: key.clone(), column: here.clone() });
                 }
                 brought_names.push(here.clone());
+                places.insert(here.clone(), OrderBy::Brought(i, n));
             }
-            let mut sources = Vec::new();
-            if upstream.deps.iter().all(|dep| Self::unsupported(dep).is_none()) {
-                for source in &upstream.deps {
-                    sources.push(Source {
-                        records: self.records(&source.feature)?,
-                        ids: self.id_places(source, upstream)?,
-                        reads: self.reads(&upstream.key, &source.feature)?,
-                    });
-                }
-            }
+            let of_call =
+                options.filters.iter().filter(|(of, _)| *of == dep.feature).map(|(_, text)| text);
+            let on = self.joined_on(dep)?;
+            let asked = of_call.chain(&options.global_filters);
+            let asked = self.upstream_filter(dep, asked)?;
             inputs.push(Input {
-                records: self.records(&dep.feature)?,
+                records: self.records_with(&dep.feature, on.iter().map(|(column, _)| column))?,
                 key: dep.feature.to_string(),
-                ids: self.id_places(dep, spec)?,
+                on,
+                grouped: matches!(dep.lineage, Lineage::Aggregation { .. }),
+                optional: dep.optional,
+                filter: self.upstream_filter(dep, dep.filters.iter().flatten())?,
+                asked,
                 reads: self.reads(key, &dep.feature)?,
                 columns: columns.into_iter().map(|(there, _)| there).collect(),
-                sources,
+                sources: self.sources(dep)?,
             });
         }
-        let fields = spec
-            .fields
-            .iter()
-            .map(|field| {
-                let parts = graph.parents(key, &field.key).iter().map(|parent| Part {
-                    label: parent.label(),
-                    input: spec
-                        .deps
-                        .iter()
-                        .position(|dep| dep.feature == parent.feature)
-                        .expect("a parent belongs to an upstream"),
-                    field: parent.wire_field.struct_key(),
-                });
-                Field {
-                    definition: self.field_definition(key, field),
-                    label: field.wire_key().to_string(),
-                    parts: parts.collect(),
-                }
-            })
-            .collect();
+        for (upstream, _) in &options.filters {
+            if !spec.deps.iter().any(|dep| dep.feature == *upstream) {
+                return Err(Error::NoUpstream { feature: key.clone(), upstream: upstream.clone() });
+            }
+        }
         let plan = Resolve {
-            target: Target { records: self.records(key)?, n_ids: spec.id_columns.len(), fields },
+            target: Target { records: self.records(key)?, ids, fields: self.fields() },
             expected: Expected::Inputs(inputs),
             definitions: self.definitions(),
             hash: self.feature.hash(),
-            rows,
+            rows: options.rows,
+            removed: self.system_table(system::REMOVED),
+            call: self.call(options, &places)?,
         };
         let inputs = spec.deps.iter().map(|dep| dep.feature.clone()).collect();
         Ok(ResolvePlan { plan, brought: brought_names, inputs })
+    }
+
+    /// The fields, and what each is computed from.
+    fn fields(&self) -> Vec<Field> {
+        let (graph, key, spec) = (self.feature.graph(), self.feature.key(), self.spec());
+        let field = |field: &FieldSpec| {
+            let parts = graph.parents(key, &field.key).iter().map(|parent| Part {
+                label: parent.label(),
+                input: spec
+                    .deps
+                    .iter()
+                    .position(|dep| dep.feature == parent.feature)
+                    .expect("a parent belongs to an upstream"),
+                field: parent.wire_field.struct_key(),
+            });
+            Field {
+                definition: self.field_definition(key, field),
+                label: field.wire_key().to_string(),
+                parts: parts.collect(),
+            }
+        };
+        spec.fields.iter().map(field).collect()
+    }
+
+    /// What a call asks for beyond everything.
+    fn call(&self, options: &ResolveOptions, brought: &HashMap<String, OrderBy>) -> Result<Call> {
+        let key = self.feature.key();
+        if let Some((index, of)) = options.shard
+            && index >= of
+        {
+            return Err(Error::Setting {
+                setting: "shard",
+                value: format!("{index} of {of}"),
+                problem: "shards are counted from 0, and there is at least one",
+            });
+        }
+        let ids = self.record_ids();
+        let order_by = options.order_by.iter().map(|(column, descending)| {
+            let id = ids.iter().position(|id| id == column).map(OrderBy::Id);
+            let class = || (column == crate::increment::STATUS).then_some(OrderBy::Class);
+            let by = id.or_else(|| brought.get(column).copied()).or_else(class);
+            let by = by.ok_or_else(|| Error::NoColumn {
+                feature: key.clone(),
+                column: column.clone(),
+                found: ids.iter().chain(brought.keys()).cloned().collect(),
+            })?;
+            Ok((by, *descending))
+        });
+        let failures = match options.failed {
+            Failed::Include => None,
+            Failed::LeaveOut => Some(None),
+            Failed::Retry { attempts, before } => Some(Some((attempts, before))),
+        };
+        let failures = failures.zip(self.system_table(system::FAILURES));
+        Ok(Call {
+            selects: options.selects(),
+            target: Filter::all(self.own_filters(&options.target_filters)?),
+            stale_if: self.own_filters(&options.stale_if)?,
+            skip_comparison: options.skip_comparison,
+            shard: options.shard,
+            order_by: order_by.collect::<Result<_>>()?,
+            limit: options.limit,
+            failures: failures.map(|(retry, table)| Failures {
+                table,
+                key: key.to_string(),
+                retry,
+            }),
+            older: false,
+        })
+    }
+
+    fn system_table(&self, table: &str) -> Option<String> {
+        self.tables.contains_key(table).then(|| table.to_owned())
     }
 
     /// The resolve of a root against staged samples.
@@ -347,13 +584,15 @@ impl Planner<'_> {
         Ok(Resolve {
             target: Target {
                 records: self.records(key)?,
-                n_ids: self.spec().id_columns.len(),
+                ids: self.spec().id_columns.clone(),
                 fields,
             },
             expected: Expected::Samples { stage: stage.to_owned(), complete },
             definitions: self.definitions(),
             hash: self.feature.hash(),
             rows: true,
+            removed: None,
+            call: Call::default(),
         })
     }
 
@@ -375,7 +614,8 @@ impl Planner<'_> {
                 columns: missing,
             });
         }
-        let ours = system::COLUMNS.iter().filter(|c| table.columns.contains_key(**c));
+        let ours = system::COLUMNS.iter().chain([&system::TRY]);
+        let ours = ours.filter(|c| table.columns.contains_key(**c));
         let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
         Ok(Read {
             records,
@@ -386,6 +626,7 @@ impl Planner<'_> {
                 tombstones: options.tombstones,
                 as_of: options.as_of,
             },
+            filter: Filter::all(self.row_filters(&options.filters)?),
             definitions: self.definitions(),
             fields: self.field_definitions(),
         })

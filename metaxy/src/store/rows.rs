@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::increment::{
-    CAUSE, Counts, Reason, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION,
+    CAUSE, Counts, Reason, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION, TRY,
 };
 use crate::store::backend::FeatureContext;
 use crate::store::plan::ResolvePlan;
@@ -19,6 +19,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema};
 use metaxy_sql::plan::{Class, block, orphan, reason};
 use metaxy_sql::system;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// The answer of a resolve statement, by the names of its columns.
@@ -50,8 +51,10 @@ impl Answer<'_> {
         let n = self.numbers("n")?;
         if n.null_count() < n.len() {
             let (class, older) = (self.codes("class")?, self.numbers("n_older")?);
+            let unsealed = self.numbers("n_unsealed")?;
             for row in (0..n.len()).filter(|row| n.is_valid(*row)) {
                 let number = u64::try_from(n.value(row)).unwrap_or_default();
+                counts.unsealed += u64::try_from(unsealed.value(row)).unwrap_or_default();
                 match Class::from_code(class.value(row)) {
                     Some(Class::Orphaned) => counts.orphaned += number,
                     Some(Class::Blocked) => counts.blocked += number,
@@ -108,7 +111,7 @@ impl Answer<'_> {
             fields.push(Field::new(name, array.data_type().clone(), true));
             arrays.push(array);
         };
-        for (k, name) in feature.definition().spec.id_columns.iter().enumerate() {
+        for (k, name) in plan.plan.target.ids.iter().enumerate() {
             push(name, Arc::clone(self.column(&format!("id{k}"))?));
         }
         let status: StringArray = classes.iter().map(|class| class.map(status)).collect();
@@ -120,10 +123,18 @@ impl Answer<'_> {
         let provenance =
             |k: usize, row: usize| at(&expected[k], row).or_else(|| at(&stored[k], row));
         // A field that is not stale keeps the data version that is stored, and so does one whose
-        // expected provenance is not known: an orphan's, or one that lacks an input.
+        // expected provenance is not known: an orphan's, or one that lacks an input. Children keep
+        // theirs one by one, when they are written.
+        let is_expansion = feature.is_expansion();
+        let is_forced = |k: usize, row: usize| {
+            reasons[k].is_valid(row) && reasons[k].value(row) & reason::FORCED != 0
+        };
         let data_version = |k: usize, row: usize| {
             let (expected, stored) = (at(&expected[k], row), at(&stored[k], row));
-            let keeps = expected.is_none() || expected == stored;
+            let keeps = expected.is_none() || expected == stored && !is_forced(k, row);
+            if keeps && is_expansion {
+                return None;
+            }
             let kept = keeps.then(|| at(&stored_data[k], row)).flatten();
             kept.or_else(|| provenance(k, row))
         };
@@ -133,7 +144,7 @@ impl Answer<'_> {
         push(system::DATA_VERSION_BY_FIELD, text_map(&names, n_rows, all, data_version));
         push(system::DATA_VERSION, Arc::new(self.text("data_version")?));
 
-        let reason_texts: Vec<String> = (0..8).map(reason_text).collect();
+        let reason_texts: Vec<String> = (0..16).map(reason_text).collect();
         let reason_of = |k: usize, row: usize| {
             let bits = if reasons[k].is_valid(row) { reasons[k].value(row) } else { 0 };
             let text = reason_texts.get(usize::try_from(bits).unwrap_or_default())?;
@@ -145,15 +156,17 @@ impl Answer<'_> {
         push(STORED_PROVENANCE, text_map(&names, n_rows, is_stored, |k, row| at(&stored[k], row)));
         push(STORED_VERSION, Arc::new(self.text("version")?));
 
+        if is_expansion {
+            push(TRY, Arc::new(tries(n_rows)));
+        }
+
         let orphan = self.codes("orphan")?;
         let blocks = (0..plan.inputs.len())
             .map(|i| self.codes(&format!("b{i}")))
             .collect::<Result<Vec<_>>>()?;
         let cause = |row: usize| match classes[row]? {
-            Class::Orphaned if orphan.is_valid(row) && orphan.value(row) == orphan::GONE => {
-                Some("gone".to_owned())
-            }
-            Class::Orphaned => Some("missing".to_owned()),
+            Class::Orphaned if orphan.is_null(row) => None,
+            Class::Orphaned => Some(cause_of_orphan(orphan.value(row)).to_owned()),
             Class::Blocked => {
                 let waits =
                     plan.inputs.iter().zip(&blocks).filter_map(|(key, codes)| {
@@ -169,6 +182,12 @@ impl Answer<'_> {
     }
 }
 
+/// A number for each row that no other try has: random, and not negative.
+fn tries(n_rows: usize) -> Int64Array {
+    let random = RandomState::new();
+    (0..n_rows).map(|row| i64::try_from(random.hash_one(row) >> 1).unwrap_or(i64::MAX)).collect()
+}
+
 fn status(class: Class) -> &'static str {
     match class {
         Class::Orphaned => "orphaned",
@@ -177,6 +196,14 @@ fn status(class: Class) -> &'static str {
         Class::New => "new",
         Class::Stale => "stale",
         Class::Unchanged => "unchanged",
+    }
+}
+
+fn cause_of_orphan(code: i8) -> &'static str {
+    match code {
+        orphan::GONE => "gone",
+        orphan::EXCLUDED => "excluded",
+        _ => "missing",
     }
 }
 
@@ -196,6 +223,7 @@ fn reason_text(bits: i8) -> String {
         (reason::CODE, Reason::Code),
         (reason::ADDED, Reason::Added),
         (reason::UPSTREAM, Reason::Upstream),
+        (reason::FORCED, Reason::Forced),
     ];
     let held = named.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, reason)| reason.name());
     held.collect::<Vec<_>>().join(",")

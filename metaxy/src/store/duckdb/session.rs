@@ -8,7 +8,8 @@ use super::{
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
-    Delete, FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
+    Delete, FeatureContext, Layout, ResolveOptions, SyncOptions, WriteOptions, WriteSession,
+    Written,
 };
 use crate::store::plan::{Planner, Tables, parents_text, stage};
 use crate::store::rows::Answer;
@@ -296,9 +297,9 @@ pub(super) fn delete(
             }
             Delete::Filter(_) => return Err(Error::internal("deletion by filter is not built")),
             Delete::Orphans { missing } => {
-                let resolve = planner.resolve(true)?;
+                let resolve = planner.resolve(&ResolveOptions::default())?;
                 make_increment(connection, lower::resolve(&resolve.plan))?;
-                let mut causes = vec![orphan::GONE];
+                let mut causes = vec![orphan::GONE, orphan::EXCLUDED];
                 causes.extend(missing.then_some(orphan::MISSING));
                 (INCREMENT, Some(causes))
             }
@@ -330,7 +331,9 @@ fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result
     let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
     let table = Ident::new(INCREMENT)?;
     run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    let sql = format!("SELECT class, n, n_older FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL");
+    let sql = format!(
+        "SELECT class, n, n_older, n_unsealed FROM temp.\"{INCREMENT}\" WHERE n IS NOT NULL"
+    );
     for batch in rows(connection, &sql)? {
         Answer(&batch).take_counts(&mut counts)?;
     }

@@ -1,0 +1,64 @@
+//! [`Filter`] -> a condition.
+//!
+//! Whoever made the filter has given every constant the type of the column next to it, so that no
+//! engine has to convert, and round, before it compares.
+
+use crate::ast::build::{binary, call, is_null, not, text};
+use crate::ast::{BinaryOp, Expr, SqlType};
+use crate::filter::{Comparison, Filter, Operand, Value, pattern, pattern_text};
+use crate::functions::Function;
+use crate::literal::Literal;
+use crate::types::ScalarType;
+
+/// The condition that a filter is, where `column` says what the name of a column stands for.
+///
+/// It is NULL where the filter is unknown.
+pub fn filter(filter: &Filter, column: &dyn Fn(&str) -> Expr) -> Expr {
+    let lower = |inner: &Filter| self::filter(inner, column);
+    let operand = |operand: &Operand| match operand {
+        Operand::Column(name) => column(name),
+        Operand::Constant(value) => constant(value),
+    };
+    match filter {
+        Filter::And(left, right) => binary(lower(left), BinaryOp::And, lower(right)),
+        Filter::Or(left, right) => binary(lower(left), BinaryOp::Or, lower(right)),
+        Filter::Not(inner) => not(lower(inner)),
+        Filter::Compare { left, op, right } => binary(operand(left), operator(*op), operand(right)),
+        Filter::In { value, list } => {
+            Expr::InList(Box::new(operand(value)), list.iter().map(constant).collect())
+        }
+        Filter::IsNull(value) => is_null(operand(value)),
+        Filter::Like { value, pattern: written } => {
+            let written = text(pattern_text(pattern(written)));
+            call(Function::Like, [operand(value), written])
+        }
+        Filter::Bool(value) => operand(value),
+    }
+}
+
+fn operator(op: Comparison) -> BinaryOp {
+    match op {
+        Comparison::Eq => BinaryOp::Eq,
+        Comparison::NotEq => BinaryOp::NotEq,
+        Comparison::Lt => BinaryOp::Lt,
+        Comparison::LtEq => BinaryOp::LtEq,
+        Comparison::Gt => BinaryOp::Gt,
+        Comparison::GtEq => BinaryOp::GtEq,
+    }
+}
+
+fn constant(value: &Value) -> Expr {
+    Expr::Literal(match value {
+        Value::Bool(value) => Literal::Bool(*value),
+        Value::Int(value) => Literal::Int(*value),
+        Value::Text(value) => Literal::Text(value.clone()),
+        Value::Date(days) => Literal::Date(*days),
+        Value::Timestamp(micros) => Literal::Timestamp(*micros),
+        // A number with a point is a decimal in most engines; the shortest text that reads as this
+        // float makes it this one exactly.
+        Value::Float(value) => {
+            let float = SqlType::Column(ScalarType::Float64.into());
+            return Expr::Cast(Box::new(text(format!("{value:?}"))), float);
+        }
+    })
+}

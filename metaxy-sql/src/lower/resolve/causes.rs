@@ -1,0 +1,219 @@
+//! Why a record is orphaned, and what a blocked one waits for.
+
+use super::inputs::all_optional;
+use super::{Lowering, as_code, class, code};
+use crate::ast::build::{
+    and, bool, call, case, coalesce, col, eq, from, int, is_set, not, null, or, text,
+};
+use crate::ast::{Expr, From, JoinKind, Select};
+use crate::functions::Function;
+use crate::ident::Ident;
+use crate::lower::{
+    from_part, id, ids_of, ids_text, is_current, is_latest, is_live, order_of, part, same, seals,
+    versions_that_agree,
+};
+use crate::plan::{Class, Input, Records, Seals, Source, block, orphan};
+use crate::system;
+
+/// What an input tells of an orphan.
+mod trace {
+    /// Nothing: no row, or none that is known to have been there.
+    pub(super) const NONE: i64 = 0;
+    /// It is there, but left out, or in another group.
+    pub(super) const EXCLUDED: i64 = 1;
+    /// It was deleted.
+    pub(super) const GONE: i64 = 2;
+}
+
+impl Lowering<'_> {
+    /// What became of an orphan: the first of gone, excluded and missing that an input tells.
+    pub(super) fn orphan(&self, with: &mut Vec<(Ident, Select)>, mut source: From) -> (Expr, From) {
+        let is_orphan = || eq(col("r", "class"), class(Class::Orphaned));
+        if self.is_root() {
+            return (as_code(case([(is_orphan(), code(orphan::GONE))], None)), source);
+        }
+        if self.plan.call.selects {
+            return (as_code(null()), source);
+        }
+        // An optional input that has no row is no reason, unless any of them would be enough.
+        let all_optional = all_optional(self.inputs());
+        let to_blame = |input: &&Input| all_optional || !input.optional;
+        let mut traces = Vec::new();
+        for (i, input) in self.inputs().iter().enumerate().filter(|(_, input)| to_blame(input)) {
+            let mut found = int(trace::NONE);
+            if let Some(records) = &input.records {
+                let alias = format!("trace{i}");
+                let select = self.trace(input, records);
+                with.push((part(&alias), select));
+                let same_ids = |alias: &str| {
+                    let ids = input.on.iter().map(|(_, k)| (col("r", id(*k)), col(alias, id(*k))));
+                    and([is_orphan(), same(ids)])
+                };
+                source =
+                    source.join(JoinKind::Left, part(&alias).as_str(), &alias, same_ids(&alias));
+                let here = format!("here{i}");
+                let on = same_ids(&here);
+                source = source.join(JoinKind::Left, part(&format!("in{i}")).as_str(), &here, on);
+                let state = coalesce([col(&alias, "state"), int(trace::NONE)]);
+                let state = match self.was_removed(input) {
+                    Some(removed) => case([(removed, int(trace::GONE))], Some(state)),
+                    None => state,
+                };
+                found = case([(is_set(col(&here, "row")), int(trace::NONE))], Some(state));
+            } else if let Some(removed) = self.was_removed(input) {
+                found = case([(removed, int(trace::GONE))], Some(found));
+            }
+            traces.push(found);
+        }
+        let any = |state: i64| or(traces.iter().map(|found| eq(found.clone(), int(state))));
+        let cause = case(
+            [
+                (any(trace::GONE), code(orphan::GONE)),
+                (any(trace::EXCLUDED), code(orphan::EXCLUDED)),
+            ],
+            Some(code(orphan::MISSING)),
+        );
+        (as_code(case([(is_orphan(), cause)], None)), source)
+    }
+
+    /// That the history of the record that an orphan was computed from was removed.
+    fn was_removed(&self, input: &Input) -> Option<Expr> {
+        use system::removed::{FEATURE_KEY, IDS_HASH};
+        let table = self.plan.removed.as_deref().filter(|_| !input.grouped)?;
+        // In the order of the input's ids, which is that of `on`.
+        let ids = ids_text(input.on.iter().map(|(_, k)| col("r", id(*k))));
+        let removed = Select::default()
+            .column(col("x", IDS_HASH), "ids")
+            .from(from(table, "x"))
+            .filter(eq(col("x", FEATURE_KEY), text(&input.key)));
+        Some(Expr::In(vec![call(Function::Md5, [ids])], Box::new(removed)))
+    }
+
+    /// What the rows of an input, however old, tell of orphans that would be computed from them.
+    fn trace(&self, input: &Input, records: &Records) -> Select {
+        let wanted = Select {
+            distinct: true,
+            ..Select::default()
+                .columns(input.on.iter().map(|(_, k)| (col("r", id(*k)), id(*k))))
+                .from(from_part("classified", "r"))
+                .filter(eq(col("r", "class"), class(Class::Orphaned)))
+        };
+        let on = || input.on.iter().map(|(own, _)| col("u", own));
+        let state = match &records.seals {
+            None => {
+                let was_deleted = and([not(is_live("u")), is_latest(records, "u", None)]);
+                case([(was_deleted, int(trace::GONE))], Some(int(trace::EXCLUDED)))
+            }
+            Some(seals) => child_state(records, seals),
+        };
+        Select::default()
+            .columns(input.on.iter().map(|(own, k)| (col("u", own), id(*k))))
+            .column(call(Function::Max, [state]), "state")
+            .from(from(&records.table, "u"))
+            .filter(Expr::In(on().collect(), Box::new(wanted)))
+            .group_by(on())
+    }
+
+    /// Per input, what a blocked record waits for.
+    pub(super) fn blocks(
+        &self,
+        with: &mut Vec<(Ident, Select)>,
+        mut source: From,
+        has_expected: bool,
+    ) -> (Vec<Expr>, From) {
+        let is_blocked = || eq(col("r", "class"), class(Class::Blocked));
+        let mut blocks = Vec::new();
+        for (i, input) in self.inputs().iter().enumerate() {
+            if !has_expected {
+                blocks.push(as_code(null()));
+                continue;
+            }
+            let mut orphaned = Vec::new();
+            let mut blocked = Vec::new();
+            for (j, Source { records, ids, reads }) in input.sources.iter().enumerate() {
+                let Some(records) = records else {
+                    orphaned.push(bool(true));
+                    continue;
+                };
+                let need = format!("need{i}_{j}");
+                let agreeing = self
+                    .plan
+                    .definitions
+                    .as_deref()
+                    .map(|table| versions_that_agree(table, &records.key, reads));
+                let state = case(
+                    [
+                        (is_set(col("u", system::DELETED_AT)), code(block::ORPHANED)),
+                        (not(is_current(records, "u", agreeing)), code(block::BLOCKED)),
+                    ],
+                    Some(code(block::STALE)),
+                );
+                // The ids of the source, by the target's names.
+                let ids: Vec<usize> = ids.iter().map(|of| place_of(input, *of)).collect();
+                with.push((part(&need), self.latest_state(records, &ids, state)));
+                let on = same(ids.iter().map(|k| (col("r", id(*k)), col(&need, id(*k)))));
+                source = source.join(
+                    JoinKind::Left,
+                    part(&need).as_str(),
+                    &need,
+                    and([is_blocked(), on]),
+                );
+                let state = || coalesce([col(&need, "state"), code(block::ORPHANED)]);
+                orphaned.push(eq(state(), code(block::ORPHANED)));
+                blocked.push(eq(state(), code(block::BLOCKED)));
+            }
+            let own = col("r", format!("block{i}"));
+            let needs = case(
+                [
+                    (not(eq(own.clone(), code(block::STALE))), own),
+                    (or(orphaned), code(block::ORPHANED)),
+                    (or(blocked), code(block::BLOCKED)),
+                ],
+                Some(code(block::STALE)),
+            );
+            blocks.push(as_code(case([(is_blocked(), needs)], None)));
+        }
+        (blocks, source)
+    }
+
+    /// Something about the latest row, tombstones included, of the records that blocked ones wait for.
+    fn latest_state(&self, records: &Records, ids: &[usize], state: Expr) -> Select {
+        let wanted = Select {
+            distinct: true,
+            ..Select::default()
+                .columns(ids.iter().map(|k| (col("r", id(*k)), id(*k))))
+                .from(from_part("classified", "r"))
+                .filter(eq(col("r", "class"), class(Class::Blocked)))
+        };
+        Select::default()
+            .columns(records.ids.iter().zip(ids).map(|(own, k)| (col("u", own), id(*k))))
+            .column(call(Function::MaxBy, [state, order_of(records, "u")]), "state")
+            .from(from(&records.table, "u"))
+            .filter(Expr::In(ids_of(records, "u"), Box::new(wanted)))
+            .group_by(ids_of(records, "u"))
+    }
+}
+
+/// The target's id that an id of an input's records equals.
+fn place_of(input: &Input, of: usize) -> usize {
+    let own = &input.records.as_ref().expect("a record that blocks is in a table").ids[of];
+    let on = input.on.iter().find(|(column, _)| column == own);
+    on.map_or(0, |(_, k)| *k)
+}
+
+/// What a row of a child tells: the record is there, or it is not though its parent's seal is, or the
+/// parent is not done.
+fn child_state(records: &Records, of: &Seals) -> Expr {
+    let parents = of.parents.iter().map(|place| col("u", &records.ids[*place])).collect();
+    let is_settled = Expr::In(parents, Box::new(seals::settled(records, of)));
+    let there = Select::default()
+        .columns(ids_of(records, "x").into_iter().enumerate().map(|(k, own)| (own, id(k))))
+        .from(from(&records.table, "x"))
+        .filter(is_latest(records, "x", None))
+        .filter(is_live("x"));
+    let is_there = Expr::In(ids_of(records, "u"), Box::new(there));
+    case(
+        [(not(is_settled), int(trace::NONE)), (is_there, int(trace::EXCLUDED))],
+        Some(int(trace::GONE)),
+    )
+}

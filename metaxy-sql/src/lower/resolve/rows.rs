@@ -1,0 +1,236 @@
+//! What is said about the records of an increment, beyond their class.
+
+use super::inputs::{optional_value, read_index};
+use super::{Lowering, as_code, class, code};
+use crate::ast::build::{
+    and, binary, bool, case, coalesce, col, differs, eq, is_null, is_set, name, not, null, or, text,
+};
+use crate::ast::{BinaryOp, Expr, JoinKind, Order, Select};
+use crate::ident::Ident;
+use crate::lower::{by_field, from_part, hash_of_values, id, part, same};
+use crate::plan::{Class, Field, Input, OrderBy, reason};
+use crate::system;
+
+impl Lowering<'_> {
+    /// The names of the columns of a row of the increment.
+    pub(super) fn row_columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = self.ids().map(id).collect();
+        columns.push("version".to_owned());
+        if self.is_root() || self.plan.call.older {
+            columns.push("row".to_owned());
+        }
+        for (k, _) in self.fields() {
+            columns.extend(["p", "c", "d", "r"].map(|kind| format!("{kind}{k}")));
+        }
+        columns.extend(["provenance", "data_version", "orphan"].map(str::to_owned));
+        columns.extend((0..self.inputs().len()).map(|i| format!("b{i}")));
+        let n_columns: usize = self.inputs().iter().map(|input| input.columns.len()).sum();
+        columns.extend((0..n_columns).map(|j| format!("s{j}")));
+        columns
+    }
+
+    /// The rows of the increment, with all that is looked up for them.
+    pub(super) fn rows(&self, with: &mut Vec<(Ident, Select)>, has_expected: bool) -> Select {
+        let target = self.plan.target.records.as_ref();
+        // The children of a parent keep what they have one by one, when they are written.
+        let stored_rows = target.filter(|_| !self.is_expansion());
+        let mut source = from_part("classified", "r");
+        if let Some(records) = stored_rows {
+            let at = eq(Expr::RowAddress(name("t")), col("r", "row"));
+            source = source.join(JoinKind::Left, &records.table, "t", at);
+        }
+        if target.is_some() {
+            if self.plan.definitions.is_some() {
+                source = source.join(
+                    JoinKind::Left,
+                    part("own").as_str(),
+                    "own",
+                    eq(col("own", "version"), col("r", "version")),
+                );
+            }
+        }
+        let mut brought = Vec::new();
+        for (i, input) in self.inputs().iter().enumerate() {
+            let Some(records) = &input.records else {
+                brought.extend(input.columns.iter().map(|_| null()));
+                continue;
+            };
+            let alias = format!("u{i}");
+            source = if input.grouped {
+                // The values of a group are needed again to tell why a record is stale.
+                if !self.looks_at_values() {
+                    continue;
+                }
+                let is_stale = eq(col("r", "class"), class(Class::Stale));
+                let same_group =
+                    same(input.on.iter().map(|(_, k)| (col("r", id(*k)), col(&alias, id(*k)))));
+                let on = and([is_stale, same_group]);
+                source.join(JoinKind::Left, part(&format!("in{i}")).as_str(), &alias, on)
+            } else {
+                let at = eq(Expr::RowAddress(name(&alias)), col("r", format!("row{i}")));
+                source.join(JoinKind::Left, &records.table, &alias, at)
+            };
+            brought.extend(input.columns.iter().map(|column| col(&alias, column)));
+        }
+        let (orphan, source) = self.orphan(with, source);
+        let (blocks, source) = self.blocks(with, source, has_expected);
+
+        let mut values: Vec<Expr> = self.ids().map(|k| col("r", id(k))).collect();
+        values.push(col("r", "version"));
+        if self.is_root() {
+            values.push(col("r", "sample"));
+        } else if self.plan.call.older {
+            values.push(col("r", "row"));
+        }
+        let mut provenances = Vec::new();
+        let mut data_versions = Vec::new();
+        for (k, field) in self.fields() {
+            let field_name = &field.definition.name;
+            let stored = match stored_rows {
+                Some(records) => by_field(
+                    &records.data_version,
+                    col("t", system::DATA_VERSION_BY_FIELD),
+                    field_name,
+                ),
+                None => null(),
+            };
+            let (expected, current) = (col("r", format!("p{k}")), col("r", format!("c{k}")));
+            let provenance = coalesce([expected.clone(), current.clone()]);
+            // A field that is not stale keeps the data version that is stored, and so does one whose
+            // expected provenance is not known: an orphan's, or one that lacks an input.
+            let is_same = not(differs(expected.clone(), current.clone()));
+            let is_same =
+                if self.can_force() { and([is_same, not(col("r", "forced"))]) } else { is_same };
+            let kept = or([is_null(expected.clone()), is_same]);
+            let keeps = if self.is_expansion() {
+                null()
+            } else {
+                coalesce([stored.clone(), provenance.clone()])
+            };
+            let data_version = case([(kept, keeps)], Some(expected.clone()));
+            provenances.push((field_name.clone(), provenance));
+            data_versions.push((field_name.clone(), data_version));
+            values.extend([expected, current, stored, self.reasons(k, field)]);
+        }
+        values.push(hash_of_values(self.plan.hash, provenances));
+        values.push(hash_of_values(self.plan.hash, data_versions));
+        values.push(orphan);
+        values.extend(blocks);
+        values.extend(brought);
+
+        let mut select = Select::default()
+            .column(col("r", "class"), "class")
+            .columns(["n", "n_older", "n_unsealed"].map(|count| (null(), count.to_owned())))
+            .columns(values.into_iter().zip(self.row_columns()));
+        select.from = Some(source);
+        self.in_order(select.filter(or(self.answered())))
+    }
+
+    /// The conditions under which a record is in the increment.
+    fn answered(&self) -> Vec<Expr> {
+        let is = |wanted| eq(col("r", "class"), class(wanted));
+        if self.plan.call.limit.is_some() {
+            return [Class::New, Class::Stale].map(is).into();
+        }
+        let mut any: Vec<Expr> =
+            [Class::Orphaned, Class::Blocked, Class::New, Class::Stale].map(is).into();
+        if let Some(records) = self.plan.target.records.as_ref().filter(|_| self.plan.call.older) {
+            let is_older = differs(col("r", "version"), text(&records.version));
+            any.push(and([is(Class::Unchanged), is_older]));
+        }
+        any
+    }
+
+    /// Rows in the order of the call, cut to its limit.
+    fn in_order(&self, mut select: Select) -> Select {
+        let call = &self.plan.call;
+        if call.order_by.is_empty() && call.limit.is_none() {
+            return select;
+        }
+        let ascending = |expr| Order { expr, descending: false };
+        select.order_by.push(ascending(self.to_compute_first()));
+        for (by, descending) in &call.order_by {
+            let expr = match by {
+                OrderBy::Id(k) => col("r", id(*k)),
+                OrderBy::Brought(i, n) => match &self.inputs()[*i] {
+                    Input { records: Some(_), columns, .. } => col(&format!("u{i}"), &columns[*n]),
+                    _ => continue,
+                },
+                OrderBy::Class => col("r", "class"),
+            };
+            select.order_by.push(Order { expr, descending: *descending });
+        }
+        select.order_by.extend(self.ids().map(|k| ascending(col("r", id(k)))));
+        select.limit = call.limit;
+        select
+    }
+
+    /// Whether recorded definitions are asked what they would have made of today's values.
+    fn looks_at_values(&self) -> bool {
+        let is_there = |input: &Input| input.optional || input.records.is_some();
+        self.plan.definitions.is_some() && self.inputs().iter().all(is_there)
+    }
+
+    /// Why a field of a stale record is stale, as a sum of bits; 0 if it is not.
+    fn reasons(&self, k: usize, field: &Field) -> Expr {
+        let Some(records) = &self.plan.target.records else { return as_code(code(0)) };
+        let stored = || col("r", format!("c{k}"));
+        let expected = || col("r", format!("p{k}"));
+        let bit = |condition, bit| case([(condition, code(bit))], Some(code(0)));
+
+        let added = is_null(stored());
+        let differs_now = differs(stored(), expected());
+        // Under the code version of the recorded definition today's values would differ already.
+        // With other parents its pre-image cannot be formed from today's inputs.
+        let upstream = if self.is_root() {
+            differs_now.clone()
+        } else {
+            let is_todays = eq(col("r", "version"), text(&records.version));
+            let mut whens = vec![(is_todays, differs_now.clone())];
+            // Nothing is stale where a required upstream has no table, and there is no row to look at.
+            if self.looks_at_values() {
+                let values = field.parts.iter().map(|part| {
+                    let input = &self.inputs()[part.input];
+                    let alias = format!("u{}", part.input);
+                    let value = match &input.records {
+                        None => null(),
+                        Some(_) if input.grouped => {
+                            col(&alias, format!("v{}", read_index(input, &part.field)))
+                        }
+                        Some(records) => by_field(
+                            &records.data_version,
+                            col(&alias, system::DATA_VERSION_BY_FIELD),
+                            &part.field,
+                        ),
+                    };
+                    optional_value(input, value)
+                });
+                let before = self.provenance(field, col("own", format!("code{k}")), values);
+                whens.push((
+                    eq(col("own", format!("parents{k}")), text(&field.definition.parents)),
+                    differs(before, stored()),
+                ));
+            }
+            case(whens, Some(bool(false)))
+        };
+        let sum = [
+            bit(and([is_set(stored()), self.code_differs("r", k, field)]), reason::CODE),
+            bit(added, reason::ADDED),
+            bit(and([is_set(stored()), upstream]), reason::UPSTREAM),
+        ]
+        .into_iter()
+        .chain(self.can_force().then(|| bit(col("r", "forced"), reason::FORCED)))
+        .reduce(|l, r| binary(l, BinaryOp::Add, r))
+        .expect("three bits");
+        let is_stale = if self.is_root() {
+            or([differs_now, self.code_differs("r", k, field)])
+        } else {
+            differs_now
+        };
+        let is_stale = if self.can_force() { or([is_stale, col("r", "forced")]) } else { is_stale };
+        as_code(case(
+            [(and([eq(col("r", "class"), class(Class::Stale)), is_stale]), sum)],
+            Some(code(0)),
+        ))
+    }
+}
