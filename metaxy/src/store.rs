@@ -7,6 +7,7 @@
 pub mod backend;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+pub mod memory;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;
@@ -49,7 +50,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Begins to open a store: `duckdb:path/to/file.duckdb`, or `duckdb::memory:`.
+    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`, or, without any
+    /// database, `memory:` ([`memory`]).
     ///
     /// ```no_run
     /// # use metaxy::{FeatureGraph, Store};

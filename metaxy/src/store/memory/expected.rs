@@ -152,6 +152,12 @@ impl<'a> View<'a> {
             .collect()
     }
 
+    /// The filters that the definition has on an upstream.
+    pub(super) fn declared(&self, dep: &FeatureDep) -> Result<Vec<Filter>> {
+        let texts = dep.filters.iter().flatten();
+        filters::on_upstream(&self.of(&dep.feature)?, dep, texts)
+    }
+
     // ---- What an upstream gives -----------------------------------------------------------------
 
     /// What an upstream gives: one row per record, or one per group.
@@ -245,7 +251,7 @@ impl<'a> View<'a> {
         let mut names: BTreeSet<String> = BTreeSet::new();
         for i in order {
             let dep = &deps[i];
-            let declared = filters::declared(&self.of(&dep.feature)?, dep, self.key())?;
+            let declared = self.declared(dep)?;
             let mut before = declared.clone();
             if !self.holds(Rule::FiltersBeforeJoin) {
                 before.clear();

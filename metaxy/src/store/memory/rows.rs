@@ -12,7 +12,6 @@ use crate::spec::FeatureSpec;
 use crate::store::backend::{Failure, FeatureContext};
 use indexmap::IndexMap;
 use metaxy_sql::ColumnType;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A text per field, by the key of the field in the by-field columns.
@@ -215,7 +214,9 @@ impl<'a> View<'a> {
     /// The id columns of its parents, if it is an expansion.
     pub(super) fn parent_names(&self) -> Option<Vec<String>> {
         let name = |place: usize| self.ids()[place].clone();
-        self.feature.is_expansion().then(|| self.feature.parent_ids().into_iter().map(name).collect())
+        self.feature
+            .is_expansion()
+            .then(|| self.feature.parent_ids().into_iter().map(name).collect())
     }
 
     // ---- The row of a record --------------------------------------------------------------------
@@ -225,7 +226,8 @@ impl<'a> View<'a> {
     fn latest(&self, rows: impl IntoIterator<Item = &'a Row>) -> BTreeMap<Ids, &'a Row> {
         let mut latest: BTreeMap<Ids, &Row> = BTreeMap::new();
         for row in rows {
-            if !self.holds(Rule::LatestFirst) && row.feature_version.as_deref() != Some(self.version())
+            if !self.holds(Rule::LatestFirst)
+                && row.feature_version.as_deref() != Some(self.version())
                 || !self.holds(Rule::Tombstones) && row.is_tombstone()
             {
                 continue;
@@ -456,9 +458,4 @@ pub(super) fn not_later(row: &Row, as_of: Option<i64>) -> bool {
 /// The id columns of a feature as they are recorded: a JSON list.
 pub(super) fn id_columns_text(ids: &[String]) -> String {
     serde_json::to_string(ids).unwrap_or_default()
-}
-
-/// Rows from the latest to the first.
-pub(super) fn latest_first(rows: &mut [&Row]) {
-    rows.sort_by_key(|row| Reverse(row.order()));
 }
