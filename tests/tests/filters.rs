@@ -266,7 +266,10 @@ fn query(filter: &Filter) -> String {
             first: Source { relation: ident("rows"), alias: ident("r") },
             joins: Vec::new(),
         }),
-        order_by: vec![Expr::Column(None, ident("row"))],
+        order_by: vec![metaxy_sql::ast::Order {
+            expr: Expr::Column(None, ident("row")),
+            descending: false,
+        }],
         ..Select::default()
     };
     let query = Query { with: Vec::new(), union_all: vec![select] };

@@ -4,9 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
 use crate::store::{Backend, Store};
-#[cfg(feature = "duckdb")]
-use crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
-use crate::version::MIN_HASH_TRUNCATION_LENGTH;
+use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
@@ -49,7 +47,6 @@ pub(crate) struct RequestedSettings {
     pub(crate) hash_truncation_length: Option<usize>,
 }
 
-#[cfg(feature = "duckdb")]
 impl RequestedSettings {
     /// The settings of a store that is new.
     pub(crate) fn or_default(self, algorithm: HashAlgorithm) -> Settings {
@@ -62,11 +59,13 @@ impl RequestedSettings {
     }
 
     /// Whether nothing is left to a default.
+    #[cfg(feature = "duckdb")]
     pub(crate) fn is_complete(self) -> bool {
         self.hash_algorithm.is_some() && self.hash_truncation_length.is_some()
     }
 
     /// The settings of a store that has some.
+    #[cfg(feature = "duckdb")]
     pub(crate) fn check(self, stored: Settings) -> Result<Settings> {
         if let Some(requested) = self.hash_algorithm
             && requested != stored.hash_algorithm
@@ -208,6 +207,12 @@ impl IntoFuture for OpenStore {
 /// The engine that an address names.
 async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
     let problem = match url.split_once(':') {
+        // It is always new, and has no tables that somebody would have to make.
+        Some(("memory", "")) => {
+            let settings = settings.or_default(HashAlgorithm::XxHash64);
+            return Ok(Arc::new(super::memory::Memory::with_settings(settings)));
+        }
+        Some(("memory", _)) => "a store in memory has no name: `memory:`".to_owned(),
         #[cfg(feature = "duckdb")]
         Some(("duckdb", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -216,10 +221,11 @@ async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {
-            let _ = (access, settings);
+            let _ = access;
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
-        _ => "it should look like `duckdb:path/to/file.duckdb` or `duckdb::memory:`".to_owned(),
+        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`"
+            .to_owned(),
     };
     Err(Error::Url { url: without_secrets(url), problem })
 }

@@ -81,13 +81,13 @@ async fn addresses_that_name_no_store() {
     for (url, expected) in [
         (
             "meta.duckdb",
-            "`meta.duckdb` names no store: it should look like `duckdb:path/to/file.duckdb` or \
-             `duckdb::memory:`",
+            "`meta.duckdb` names no store: it should look like `duckdb:path/to/file.duckdb`, \
+             `duckdb::memory:` or `memory:`",
         ),
         (
             "mysql://user:secret@host/db",
             "`mysql://***@host/db` names no store: it should look like \
-             `duckdb:path/to/file.duckdb` or `duckdb::memory:`",
+             `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`",
         ),
         (
             "duckdb:",
