@@ -398,6 +398,71 @@ async fn h13_history_keeps_every_row() {
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
 }
 
+/// In Python a hard delete lets the row before come back, and what follows from the record looks as if
+/// its upstream had never been computed.
+#[tokio::test]
+async fn h13_a_hard_deletion_revives_nothing_and_leaves_a_trace() {
+    let features = [root(), on("b", "a", &json!(["x"])), on("c", "b", &json!(["x"]))];
+    let place = Place::new();
+    let store = place.open(&graph(&features)).await.expect("a store");
+    for x in ["1", "2", "3"] {
+        sync(&store, &records(&[("1", x, "1"), ("2", "1", "1")])).await;
+    }
+    compute(&store, "b").await;
+    compute(&store, "c").await;
+
+    let hard = store.delete_of(&key("a"), &[batch(&[json!({"id": "1"})])]).hard(true).await;
+    let hard = hard.expect("a deletion");
+    assert_eq!((hard.records(), hard.rows_removed()), (1, 3));
+    assert_eq!(only(&read(&store, "a").await, &["id"]), [json!({ "id": "2" })]);
+    let history = store.read_of(&key("a")).history(true).batches().await.expect("rows");
+    assert_eq!(only(&collect(history).await, &["id"]), [json!({ "id": "2" })], "no row is left");
+
+    let of_b = only(&increment(&store, "b").await, &["id", "metaxy_status", "metaxy_cause"]);
+    assert_eq!(of_b, [json!({ "id": "1", "metaxy_status": "orphaned", "metaxy_cause": "gone" })]);
+    let report = store.delete_orphans_of(&key("b")).cascade(true).await.expect("a deletion");
+    assert_eq!(report.to_string(), "b: 1 record deleted\nc: 1 record deleted");
+    for feature in ["b", "c"] {
+        assert!(counts(&store, feature).await.is_up_to_date(), "{feature}");
+    }
+    drop(store);
+    let noted = place.query("SELECT feature_key, ids_md5 FROM metaxy_system__removed");
+    // The MD5 of `1:1,`: what was removed is not kept in clear.
+    let hash = place.query("SELECT md5('1:1,') AS hash");
+    assert_eq!(noted, [json!({ "feature_key": "a", "ids_md5": hash[0]["hash"] })]);
+}
+
+/// In Python a soft delete rewrites the row, with the time that it had: two rows of one key tie.
+#[tokio::test]
+async fn h13_a_soft_deletion_has_a_time_of_its_own() {
+    let store = memory(&graph(&[root(), on("b", "a", &json!(["x"]))])).await;
+    let mut out = store.batch_writer(&key("a"));
+    out.push(&batch(&records(&[("1", "1", "1"), ("2", "1", "1")]))).await.expect("good rows");
+    let written = out.commit().await.expect("a commit").time.expect("a time");
+    compute(&store, "b").await;
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
+    let deleted = time_of_deletion(&store, "a").await;
+    assert!(written < deleted);
+    let all = store.read_of(&key("a")).history(true).tombstones(true).batches().await;
+    let all = collect(all.expect("rows")).await;
+    let times: Vec<(Value, Value)> = all
+        .iter()
+        .filter(|row| row["id"] == "1")
+        .map(|row| (row["metaxy_updated_at"].clone(), row["metaxy_deleted_at"].clone()))
+        .collect();
+    assert_eq!(times.len(), 2, "the row has stayed as it was: {times:?}");
+    assert!(times.contains(&(json!(written), Value::Null)));
+    assert!(times.contains(&(json!(written), json!(deleted))));
+    // As of the time between, it is there.
+    let then = store.read_of(&key("a")).as_of(deleted - 1).batches().await.expect("rows");
+    assert_eq!(collect(then).await.len(), 2);
+    assert_eq!(counts(&store, "b").await.orphaned, 1);
+    // A record that is written again is there again, and can be deleted again.
+    write(&store, "a", &records(&[("1", "1", "1")])).await.expect("good rows");
+    assert!(counts(&store, "b").await.is_up_to_date());
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
+}
+
 #[tokio::test]
 async fn h15_a_row_from_the_future_is_followed() {
     let place = Place::new();

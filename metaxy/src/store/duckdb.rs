@@ -244,8 +244,8 @@ impl Backend for DuckDb {
         failures: Vec<Failure>,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || failures::add(&*shared?, &feature, &failures, &options)).boxed()
     }
 
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
