@@ -192,6 +192,19 @@ pub enum Error {
         /// As it is opened.
         requested: String,
     },
+    /// Two stores whose records cannot be compared.
+    #[error(
+        "{setting} is {here} in one store and {there} in the other, so that their versions cannot be \
+         compared; create both with the same settings"
+    )]
+    UnlikeStores {
+        /// The setting.
+        setting: &'static str,
+        /// In the store that was called.
+        here: String,
+        /// In the other one.
+        there: String,
+    },
     /// A store of another program that does not say how it hashes.
     #[error(
         "the store was made by the Python implementation, which does not record how it hashes; open \

@@ -5,9 +5,11 @@
 //! database lives behind [`Backend`].
 
 pub mod backend;
+mod copy;
 mod delete;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+mod fallback;
 pub(crate) mod hashing;
 mod open;
 #[cfg(feature = "duckdb")]
@@ -18,17 +20,21 @@ mod rebase;
 mod rows;
 pub(crate) mod stage;
 mod sync;
+mod update;
 mod writer;
 
 pub use backend::{
-    Backend, BatchStream, Delete, Deleted, ReadOptions, Rebased, WriteOptions, Written,
+    Backend, BatchStream, Delete, Deleted, Failed, Failure, ReadOptions, Rebased, WriteOptions,
+    Written,
 };
+pub use copy::{Copied, Copy};
 pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
 pub use open::{Compat, OpenStore, Settings};
 pub use read::Read;
 pub use rebase::Rebase;
 pub use stage::WriteError;
 pub use sync::{Samples, Sync, SyncReport};
+pub use update::Update;
 pub use writer::{BatchWriter, Committed, Item, Writer};
 
 use crate::error::{Error, Result};
@@ -36,7 +42,7 @@ use crate::feature::Feature;
 use crate::graph::FeatureGraph;
 use crate::increment::{AnyFeature, Counts, Increment};
 use crate::key::FeatureKey;
-use backend::{FeatureContext, ResolveOptions};
+use backend::FeatureContext;
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,6 +53,7 @@ use std::sync::Arc;
 pub struct Store {
     backend: Arc<dyn Backend>,
     graph: FeatureGraph,
+    fallbacks: Arc<[Store]>,
 }
 
 impl fmt::Debug for Store {
@@ -72,7 +79,7 @@ impl Store {
     /// A store over an engine of one's own.
     #[must_use]
     pub fn with_backend(backend: Arc<dyn Backend>, graph: FeatureGraph) -> Self {
-        Self { backend, graph }
+        Self { backend, graph, fallbacks: Arc::new([]) }
     }
 
     /// The graph.
@@ -98,12 +105,12 @@ impl Store {
     }
 
     /// Finds which records of a feature are new, stale, orphaned or blocked, and because of which
-    /// fields: in the store, in one pass.
+    /// fields: in the store, in one pass. [`update`](Self::update) is the same with options.
     ///
     /// # Errors
     /// When `F` has no upstream ([`sync`](Self::sync) compares those), or the store fails.
     pub async fn resolve_update<F: Feature>(&self) -> Result<Increment<F>> {
-        self.resolve(&F::key()).await
+        self.update::<F>().await
     }
 
     /// [`resolve_update`](Self::resolve_update) for a feature that is named by its key.
@@ -111,27 +118,15 @@ impl Store {
     /// # Errors
     /// As [`resolve_update`](Self::resolve_update), and when the graph does not have the feature.
     pub async fn resolve_update_of(&self, key: &FeatureKey) -> Result<Increment<AnyFeature>> {
-        self.resolve(key).await
-    }
-
-    #[tracing::instrument(skip_all, fields(feature = %key))]
-    async fn resolve<F>(&self, key: &FeatureKey) -> Result<Increment<F>> {
-        let feature = self.with_upstreams(key)?;
-        let options = ResolveOptions::default();
-        let resolved = self.backend.resolve(feature.clone(), options, Vec::new()).await?;
-        tracing::debug!(counts = %resolved.counts, "resolved");
-        Ok(Increment::new(feature, resolved))
+        self.update_of(key).await
     }
 
     /// The number of records of each class; no record leaves the store.
     ///
     /// # Errors
     /// As [`resolve_update_of`](Self::resolve_update_of).
-    #[tracing::instrument(skip_all, fields(feature = %key))]
     pub async fn count_update_of(&self, key: &FeatureKey) -> Result<Counts> {
-        let feature = self.with_upstreams(key)?;
-        let options = ResolveOptions { rows: false, ..ResolveOptions::default() };
-        Ok(self.backend.resolve(feature, options, Vec::new()).await?.counts)
+        self.update_of(key).counts().await
     }
 
     /// The number of records of each class; no record leaves the store.
@@ -139,7 +134,48 @@ impl Store {
     /// # Errors
     /// As [`resolve_update`](Self::resolve_update).
     pub async fn count_update<F: Feature>(&self) -> Result<Counts> {
-        self.count_update_of(&F::key()).await
+        self.update::<F>().counts().await
+    }
+
+    /// A resolve with options: filters, shards, limits, what is done about failures.
+    ///
+    /// ```no_run
+    /// # use metaxy::prelude::*;
+    /// # use metaxy::increment::Increment;
+    /// # async fn f<FaceDetection: Feature>(store: &Store) -> metaxy::Result<()> {
+    /// let increment: Increment<FaceDetection> =
+    ///     store.update::<FaceDetection>().shard(0, 8).order_by("path").limit(1_000).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn update<F: Feature>(&self) -> Update<F> {
+        Update::new(self.clone(), F::key())
+    }
+
+    /// [`update`](Self::update) for a feature that is named by its key.
+    pub fn update_of(&self, key: &FeatureKey) -> Update<AnyFeature> {
+        Update::new(self.clone(), key.clone())
+    }
+
+    /// The records that could not be computed, the latest last; a record that is written later is none
+    /// of them any more.
+    ///
+    /// # Errors
+    /// When the graph does not have the feature, or the store fails.
+    pub async fn failures<F: Feature>(&self) -> Result<Vec<Failure>> {
+        self.failures_of(&F::key()).await
+    }
+
+    /// [`failures`](Self::failures) for a feature that is named by its key.
+    ///
+    /// # Errors
+    /// As [`failures`](Self::failures).
+    pub async fn failures_of(&self, key: &FeatureKey) -> Result<Vec<Failure>> {
+        self.backend.failures(self.feature(key)?).await
+    }
+
+    /// Copies the records of features into another store, with all of their history.
+    pub fn copy_to(&self, other: &Self) -> Copy {
+        Copy::new(self.clone(), other.clone())
     }
 
     fn with_upstreams(&self, key: &FeatureKey) -> Result<FeatureContext> {

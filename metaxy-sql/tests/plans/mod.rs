@@ -5,7 +5,7 @@ mod changes;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Field, FieldDefinition, Hash, HashAlgorithm,
-    Input, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
+    Input, Merge, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone, orphan,
 };
 use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
@@ -393,6 +393,17 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
                 lower::clear_failures("example/face", "@seals", 1),
             ],
         },
+        statement(
+            "merge",
+            lower::merge(&Merge {
+                table: "example__video".to_owned(),
+                stage: "example__scene".to_owned(),
+                columns: ["video_id", system::UPDATED_AT, system::WRITE_TOKEN]
+                    .map(str::to_owned)
+                    .to_vec(),
+                same: ["video_id", system::UPDATED_AT].map(str::to_owned).to_vec(),
+            })?,
+        ),
         statement("has_token", lower::has_token("example__video", 4_711)),
         statement("tombstone", lower::tombstone(&tombstone("@stage", None))?),
     ];

@@ -5,6 +5,7 @@
 //! Writes of one process take turns (H15): each appends in one transaction, with one time that is
 //! later than any in the table.
 
+mod copy;
 mod database;
 mod delete;
 mod failures;
@@ -26,6 +27,7 @@ use crate::store::plan::{Planner, TableInfo, Tables};
 use crate::store::rows::Answer;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use copy::Foreign;
 use database::Database;
 use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
@@ -130,16 +132,18 @@ impl Backend for DuckDb {
         &self,
         feature: FeatureContext,
         options: ResolveOptions,
-        _foreign: Vec<(FeatureKey, Export)>,
+        foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
         let shared = Arc::clone(&self.shared);
         async move {
+            let link = on_thread(move || shared.database.connect()).await?;
+            let (link, foreign) = Foreign::stage(link, &feature, foreign).await?;
             let rows = options.rows;
 
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             let thread = tokio::task::spawn_blocking(move || {
-                resolve(&shared, &feature, &options, tell_counts, &sender);
+                resolve(&link, &foreign, &feature, &options, tell_counts, &sender);
             });
             let counts = counts
                 .await
@@ -267,6 +271,15 @@ impl Backend for DuckDb {
         .boxed()
     }
 
+    fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {
+        async move { copy::export(self, &feature).await }.boxed()
+    }
+
+    fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
+        let shared = self.writable();
+        async move { copy::import(shared?, feature, from).await }.boxed()
+    }
+
     fn read_samples(
         &self,
         feature: FeatureContext,
@@ -282,7 +295,8 @@ impl Backend for DuckDb {
 
 /// Resolves on the current thread: counts first, then batches for as long as somebody takes them.
 fn resolve(
-    shared: &Shared,
+    connection: &Connection,
+    foreign: &Foreign,
     feature: &FeatureContext,
     options: &ResolveOptions,
     tell_counts: oneshot::Sender<Result<Counts>>,
@@ -292,14 +306,14 @@ fn resolve(
     let mut counts = Counts::default();
     let mut tell_counts = Some(tell_counts);
     let result = (|| {
-        let connection = shared.database.connect()?;
-        run(&connection, "BEGIN TRANSACTION")?;
-        let tables = tables_of(&connection, feature)?;
+        run(connection, "BEGIN TRANSACTION")?;
+        let mut tables = tables_of(connection, feature)?;
+        foreign.stand_in(connection, &mut tables)?;
         let planned = Planner { feature, tables: &tables }.resolve(options)?;
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
         let sql = print(&statement, &DuckDbDialect)?;
-        for_each_batch(&connection, &sql, |answer| {
+        for_each_batch(connection, &sql, |answer| {
             let Some(increment) = Answer(&answer).take_counts(&mut counts)? else {
                 return Ok(true);
             };

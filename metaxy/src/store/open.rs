@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
+use crate::store::fallback::check_settings;
 use crate::store::{Backend, Store};
 #[cfg(feature = "duckdb")]
 use crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
@@ -97,6 +98,7 @@ pub struct OpenStore {
     graph: Option<FeatureGraph>,
     access: Access,
     settings: RequestedSettings,
+    fallbacks: Vec<Store>,
 }
 
 /// What may be done with a store.
@@ -110,7 +112,8 @@ pub(crate) struct Access {
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, graph: None, access: Access::default(), settings: RequestedSettings::default() }
+        let (access, settings) = (Access::default(), RequestedSettings::default());
+        Self { url, graph: None, access, settings, fallbacks: Vec::new() }
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -135,6 +138,16 @@ impl OpenStore {
     /// opened beside one that writes, but not the other way round.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.access.read_only = read_only;
+        self
+    }
+
+    /// Another store that is read, and never written, for features that have no table here: production
+    /// below a store for development. There may be several; the first that has a table is taken.
+    ///
+    /// A feature comes from one store as a whole: as soon as it has a table here, with one row or none,
+    /// nothing of it is read there. Both stores have to hash alike.
+    pub fn fallback(mut self, store: Store) -> Self {
+        self.fallbacks.push(store);
         self
     }
 
@@ -175,7 +188,10 @@ impl OpenStore {
             None => FeatureGraph::linked()?,
         };
         let backend = open(&self.url, self.access, self.settings).await?;
-        Ok(Store { backend, graph })
+        for fallback in &self.fallbacks {
+            check_settings(backend.settings(), fallback.settings())?;
+        }
+        Ok(Store { backend, graph, fallbacks: self.fallbacks.into() })
     }
 }
 
