@@ -248,8 +248,8 @@ impl Backend for DuckDb {
         failures: Vec<Failure>,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || failures::add(&*shared?, &feature, &failures, &options)).boxed()
     }
 
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
@@ -276,7 +276,8 @@ impl Backend for DuckDb {
     }
 
     fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
-        copy::import(Arc::clone(&self.shared), feature, from).boxed()
+        let shared = self.writable();
+        async move { copy::import(shared?, feature, from).await }.boxed()
     }
 
     fn read_samples(

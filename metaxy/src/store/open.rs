@@ -111,8 +111,7 @@ pub(crate) struct Access {
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
-        let settings = RequestedSettings::default();
-        let access = Access::default();
+        let (access, settings) = (Access::default(), RequestedSettings::default());
         Self { url, graph: None, access, settings, fallbacks: Vec::new() }
     }
 

@@ -1,5 +1,6 @@
 //! Records that are given today's definition without being computed again.
 
+use crate::deleting::{BORN, family, family_place};
 use metaxy::store::Rebased;
 use metaxy::{Error, Reason, Store};
 use metaxy_tests::batch::{batch, collect, only};
@@ -147,4 +148,29 @@ async fn a_root_is_not_rebased() {
     assert_eq!(empty.rebase_of(&key("b")).await.expect("nothing").rows, 0);
     let batches = [batch(&[json!({ "id": "1" })])];
     assert_eq!(empty.delete_of(&key("b"), &batches).await.expect("nothing").records(), 0);
+}
+
+/// Of an expansion parents are rebased, by their seals; their children stay as they are.
+#[tokio::test]
+async fn parents_are_rebased_by_their_seals() {
+    let (place, store) = family_place().await;
+    let mut features = family();
+    features[1]["fields"] = json!([{ "key": "x", "code_version": "2" }]);
+    let store = store.with_graph(graph(&features));
+    let of_child = counts(&store, "child").await;
+    assert_eq!((of_child.stale, of_child.unsealed), (3, 1), "{of_child}");
+    let rebase = store.rebase_of(&key("child")).accept(Reason::Code).by("ada").because("same");
+    let one = rebase.clone().only("id = '1'").await.expect("a rebase");
+    assert_eq!((one.seals, one.rows), (1, 0));
+    let written = rebase.clone().await.expect("a rebase");
+    assert_eq!((written.seals, written.rows), (1, 0), "3 has no seal that could be copied");
+    let of_child = counts(&store, "child").await;
+    assert_eq!((of_child.stale, of_child.unchanged, of_child.unchanged_older), (1, 2, 0));
+    let all = store.read_of(&key("child")).other_versions(true).batches().await.expect("rows");
+    assert_eq!(collect(all).await.len(), BORN.len());
+    let noted = store.rebases_of(&key("child")).await.expect("lines");
+    assert_eq!(noted.iter().map(|line| line.rows).collect::<Vec<_>>(), [1, 1]);
+    drop((store, rebase));
+    let seals = place.query("SELECT count(*) AS n FROM metaxy_system__seals__child");
+    assert_eq!(seals, [json!({ "n": 6 })]);
 }

@@ -1,5 +1,6 @@
 //! Superseded rows that are removed, and what stays the same.
 
+use crate::deleting::{children, family_place};
 use metaxy::Store;
 use metaxy_tests::batch::{batch, collect};
 use metaxy_tests::flow::{compute, counts, delete, graph, increment, key, memory, read, write};
@@ -80,6 +81,70 @@ async fn some_rows_can_stay() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(older(Duration::from_millis(1)).await.expect("a count").rows_removed, 3);
     assert_eq!(older(Duration::MAX).await.expect("a count").rows_removed, 0);
+}
+
+/// Of an expansion a former try goes away with its seal; the one in force stays, with what was deleted
+/// of it, and so do rows without a try as long as they count.
+#[tokio::test]
+async fn former_tries_go_away_whole() {
+    let (place, store) = family_place().await;
+    let one = [batch(&[json!({ "id": "1", "part": 1 })])];
+    assert_eq!(store.delete_of(&key("child"), &one).await.expect("a deletion").records(), 1);
+    let two = [batch(&[json!({ "id": "2" })])];
+    assert_eq!(store.delete_of(&key("child"), &two).await.expect("a deletion").records(), 3);
+    let seen = || async {
+        (
+            read(&store, "child").await,
+            increment(&store, "leaf").await,
+            counts(&store, "child").await,
+            counts(&store, "leaf").await,
+        )
+    };
+    let before = seen().await;
+    let of = |keep| store.vacuum_of(&key("child")).keep(keep);
+    assert_eq!(of(3).dry_run(true).await.expect("a count").rows_removed, 0);
+    // Of 1 the former seal with two children; of 2 that one, and the seal before its deletion.
+    assert_eq!(of(2).dry_run(true).await.expect("a count").rows_removed, 3);
+    assert_eq!(of(1).before(0).dry_run(true).await.expect("a count").rows_removed, 0);
+    assert_eq!(of(1).await.expect("a vacuum").rows_removed, 7);
+    assert_eq!(seen().await, before);
+    assert_eq!(of(1).await.expect("a vacuum").rows_removed, 0);
+    let back = store.undelete_of(&key("child"), &two).await.expect("an undeletion");
+    assert_eq!((back.seals, back.rows), (1, 0), "its children have stayed");
+    let left = ["10", "12", "20", "21", "22", "30", "31"];
+    assert_eq!(children(&store, "child").await, left);
+    drop(store);
+    let tries = place.query("SELECT DISTINCT coalesce(metaxy_try, 0) AS t FROM child ORDER BY t");
+    assert_eq!(tries, [json!({ "t": 0 }), json!({ "t": 20 })]);
+}
+
+/// Rows of other programs go away when a seal has taken their place.
+#[tokio::test]
+async fn rows_without_a_try_go_away_when_they_are_superseded() {
+    let (_place, store) = family_place().await;
+    let deleted = store.delete_of(&key("a"), &[batch(&[json!({ "id": "3" })])]).await;
+    assert_eq!(deleted.expect("a deletion").records(), 1);
+    write(&store, "a", &[row("3", "another")]).await.expect("good rows");
+    let parents = increment(&store, "child").await;
+    let stale: Vec<&Value> = parents.iter().filter(|row| row["id"] == "3").collect();
+    let [parent] = stale.as_slice() else { panic!("{parents:#?}") };
+    let columns = ["id", "metaxy_try", "metaxy_provenance_by_field"];
+    let mut seal = metaxy_tests::batch::only(std::slice::from_ref(*parent), &columns).remove(0);
+    seal["metaxy_children"] = json!(0);
+    let mut out = store.batch_writer(&key("child"));
+    let mut child = seal.clone();
+    child.as_object_mut().expect("a row").remove("metaxy_children");
+    child["part"] = json!(9);
+    seal["metaxy_children"] = json!(1);
+    out.push(&batch(&[child])).await.expect("a good row");
+    out.seal(&batch(&[seal])).await.expect("a good seal");
+    out.commit().await.expect("a commit");
+    let before = read(&store, "child").await;
+    // Two tries with a seal and two children each, and two rows without.
+    let vacuum = store.vacuum_of(&key("child"));
+    assert_eq!(vacuum.await.expect("a vacuum").rows_removed, 3 + 3 + 2);
+    assert_eq!(read(&store, "child").await, before);
+    assert_eq!(children(&store, "child").await, ["10", "11", "12", "20", "21", "22", "39"]);
 }
 
 #[derive(Clone, Debug)]
