@@ -159,6 +159,16 @@ fn layout_of_parents(
     })
 }
 
+/// Refuses a cascade that would not see all that is downstream as it is.
+async fn check_cascade(store: &Store, key: &FeatureKey, options: &DeleteOptions) -> Result<()> {
+    if !options.cascade {
+        return Ok(());
+    }
+    let downstream = store.graph().all_downstreams(key);
+    let keys: Vec<FeatureKey> = downstream.iter().map(|d| d.spec.key.clone()).collect();
+    store.needs_upstreams_here(&keys, "a cascade").await
+}
+
 /// A deletion of records that has not begun; `.await` it.
 #[must_use = "records are deleted by `.await`"]
 #[derive(Debug)]
@@ -220,6 +230,7 @@ impl Deletion {
     async fn run(self) -> Result<DeleteReport> {
         let feature = self.store.feature(&self.key)?;
         let which = self.named.staged(&feature)?;
+        check_cascade(&self.store, &self.key, &self.options).await?;
         let features = self.store.backend.delete(feature, which, self.options).await?;
         Ok(DeleteReport { features })
     }
@@ -262,6 +273,10 @@ impl DeleteOrphans {
     async fn run(self) -> Result<DeleteReport> {
         let feature = self.store.with_upstreams(&self.key)?;
         let which = Delete::Orphans { missing: self.missing };
+        self.store
+            .needs_upstreams_here(std::slice::from_ref(&self.key), "deleting orphans")
+            .await?;
+        check_cascade(&self.store, &self.key, &self.options).await?;
         let features = self.store.backend.delete(feature, which, self.options).await?;
         Ok(DeleteReport { features })
     }

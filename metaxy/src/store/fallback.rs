@@ -49,6 +49,31 @@ impl Store {
         })
     }
 
+    /// Refuses calls that compare these features with their upstreams and change what they find, if
+    /// one of the upstreams is in a fallback: all that is computed from it would look orphaned.
+    pub(super) async fn needs_upstreams_here(&self, keys: &[FeatureKey], what: &str) -> Result<()> {
+        if self.fallbacks.is_empty() {
+            return Ok(());
+        }
+        for key in keys {
+            if !self.has(key).await? {
+                continue;
+            }
+            for upstream in self.graph.upstreams(key) {
+                let upstream = &upstream.spec.key;
+                if let Some(holder) = self.holder(upstream).await?
+                    && !std::ptr::eq(holder, self)
+                {
+                    return Err(Error::NotSupportedYet {
+                        feature: key.clone(),
+                        what: format!("{what} where the upstream `{upstream}` is in a fallback"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What a resolve has to know of features that are in fallback stores.
     pub(super) async fn foreign(
         &self,

@@ -68,11 +68,12 @@ impl Rebase {
                 fix: "`store.sync(samples)` brings a root to its definition of today",
             });
         }
-        let says = |text: &String| !text.trim().is_empty();
+        let is_missing = |text: &String| text.trim().is_empty();
         let RebaseOptions { accept, by, reason, .. } = &self.options;
-        if !accept.is_empty() && !(says(by) && says(reason)) {
+        if !accept.is_empty() && (is_missing(by) || is_missing(reason)) {
             return Err(Error::NobodyAccepts { feature: self.key });
         }
+        self.store.needs_upstreams_here(std::slice::from_ref(&self.key), "a rebase").await?;
         self.store.backend.rebase(feature, self.options).await
     }
 }

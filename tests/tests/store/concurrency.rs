@@ -271,3 +271,87 @@ async fn no_commit_is_ever_seen_torn() {
     }
     assert_eq!(read(&store, "a").await.len(), N as usize);
 }
+
+/// Parents that are expanded again and again, to other numbers of children, and deleted: a reader sees
+/// all children of one try of a parent, or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_half_expansion_is_ever_seen() {
+    let place = Place::new();
+    let features = metaxy_tests::flow::graph(&[
+        json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] }),
+        json!({ "key": "child", "id_columns": ["id", "part"], "fields": ["x"],
+            "deps": [{"feature": "a", "lineage": {"type": "expansion", "on": ["id"],
+                "id_generation_pattern": null}}] }),
+    ]);
+    let store = place.open(&features).await.expect("a store");
+    let row = |id: i64| json!({ "id": id, "metaxy_provenance_by_field": {"x": "1"} });
+    write(&store, "a", &[row(1), row(2)]).await.expect("good rows");
+    let parents = metaxy_tests::flow::increment(&store, "child").await;
+    assert_eq!(parents.len(), 2);
+
+    let writers = (0..2_i64).map(|task| {
+        let (store, parents) = (store.clone(), parents.clone());
+        tokio::spawn(async move {
+            for n in 0..10_i64 {
+                // As many children as the try says: 3 to 22.
+                let attempt = 3 + 2 * n + task;
+                for parent in &parents {
+                    let with = |more: &[(&str, i64)]| {
+                        let columns = ["id", "metaxy_provenance_by_field"];
+                        let mut row =
+                            metaxy_tests::batch::only(std::slice::from_ref(parent), &columns)
+                                .remove(0);
+                        row["metaxy_try"] = json!(attempt);
+                        more.iter().for_each(|(column, value)| row[*column] = json!(value));
+                        row
+                    };
+                    let rows: Vec<_> = (0..attempt).map(|part| with(&[("part", part)])).collect();
+                    let (first, second) = rows.split_at(1);
+                    let mut out = store.batch_writer(&key("child"));
+                    let push = metaxy_tests::batch::batch;
+                    // A commit before the seal: its children are nobody's yet.
+                    out.push(&push(first)).await.expect("good rows");
+                    out.commit().await.expect("a commit");
+                    out.push(&push(second)).await.expect("good rows");
+                    let seal = with(&[("metaxy_children", attempt)]);
+                    out.seal(&push(&[seal])).await.expect("a good seal");
+                    out.commit().await.expect("a commit");
+                }
+                if n % 4 == task {
+                    let one = metaxy_tests::batch::batch(&[json!({ "id": 1 })]);
+                    store.delete_of(&key("child"), &[one]).await.expect("a deletion");
+                }
+                store.vacuum_of(&key("child")).keep(2).await.expect("a vacuum");
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let readers = (0..2).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..25 {
+                let rows = match store.read_of(&key("child")).batches().await {
+                    Ok(batches) => metaxy_tests::batch::collect(batches).await,
+                    Err(metaxy::Error::NoTable { .. }) => continue,
+                    Err(error) => panic!("{error}"),
+                };
+                for id in [1, 2] {
+                    let tries: Vec<i64> = rows
+                        .iter()
+                        .filter(|row| row["id"] == id)
+                        .map(|row| row["metaxy_try"].as_i64().expect("a try"))
+                        .collect();
+                    let whole = tries.first().is_none_or(|first| {
+                        tries.iter().all(|of| of == first) && tries.len() as i64 == *first
+                    });
+                    assert!(whole, "children of {id} by their tries: {tries:?}");
+                }
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for task in writers.into_iter().chain(readers) {
+        task.await.expect("a task");
+    }
+    assert!(!read(&store, "child").await.is_empty());
+}

@@ -479,3 +479,24 @@ async fn a_deletion_where_there_is_nothing() {
     let error = store.delete_orphans_of(&key("a")).await.expect_err("a root");
     assert!(matches!(error, Error::WrongKind { .. }), "{error}");
 }
+
+/// What is computed from records of another store must not look orphaned.
+#[tokio::test]
+async fn orphans_are_not_looked_for_where_an_upstream_is_elsewhere() {
+    let of_a = two().await;
+    let place = Place::new();
+    let store = place.open(&graph(&[root(), on("b", &["a"])])).fallback(of_a.clone());
+    let store = store.await.expect("a store");
+    compute(&store, "b").await;
+    assert_eq!(ids_of(&store, "b").await, ids(&["1", "2", "3"]));
+    let refusal = |what: &str| {
+        format!("not supported yet: {what} where the upstream `a` is in a fallback (feature `b`)")
+    };
+    let error = store.delete_orphans_of(&key("b")).missing(true).await.expect_err("a refusal");
+    assert_eq!(error.to_string(), refusal("deleting orphans"));
+    let cascade = store.delete_of(&key("a"), &[batch(&ids(&["1"]))]).cascade(true).await;
+    assert_eq!(cascade.expect_err("a refusal").to_string(), refusal("a cascade"));
+    let error = store.rebase_of(&key("b")).await.expect_err("a refusal");
+    assert_eq!(error.to_string(), refusal("a rebase"));
+    assert_eq!(delete(&store, "b", &ids(&["1"])).await, 1, "by its name it can be deleted");
+}
