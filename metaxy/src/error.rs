@@ -252,6 +252,26 @@ pub enum Error {
         /// What is wrong with it, and what an address looks like.
         problem: String,
     },
+    /// A store that is to be read only, and is not there.
+    #[error(
+        "there is no store in `{place}` that could be read; open it without `.read_only(true)` first"
+    )]
+    NoStore {
+        /// Where it should be.
+        place: String,
+    },
+    /// A write to a store that is read only.
+    #[error("the store was opened with `.read_only(true)`: nothing can be written to it")]
+    ReadOnly,
+    /// A file that this process has open for reading is to be opened for writing.
+    #[error(
+        "this process has the database `{path}` open with `.read_only(true)`; drop that store \
+         before one is opened that writes, or open the one that writes first"
+    )]
+    OpenForReading {
+        /// The file.
+        path: String,
+    },
     /// The database is in use by another process.
     #[error(
         "the database `{path}` is in use by {}; DuckDB lets one process write: \

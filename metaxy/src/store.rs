@@ -12,6 +12,7 @@ mod delete;
 mod duckdb;
 mod fallback;
 pub(crate) mod hashing;
+pub mod memory;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;
@@ -66,7 +67,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Begins to open a store: `duckdb:path/to/file.duckdb`, or `duckdb::memory:`.
+    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`, or, without any
+    /// database, `memory:` ([`memory`]).
     ///
     /// ```no_run
     /// # use metaxy::{FeatureGraph, Store};

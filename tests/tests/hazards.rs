@@ -13,6 +13,34 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The same on the engine that says what is right, and on every engine that has to follow it.
+macro_rules! on_every_engine {
+    ($($hazard:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test] async fn $hazard() { super::$hazard("memory:").await; })*
+        }
+        mod on_duckdb {
+            $(#[tokio::test] async fn $hazard() { super::$hazard("duckdb::memory:").await; })*
+        }
+    };
+}
+
+on_every_engine! {
+    h03_null_ids_are_refused,
+    h05_a_bump_elsewhere_orphans_nothing,
+    h06_a_bump_is_stale_with_its_reason,
+    h07_an_added_field_is_stale_alone,
+    h07_a_removed_field_makes_nothing_stale,
+    h07_an_added_field_of_a_root_is_stale_alone,
+    h11_parents_with_similar_names_are_told_apart,
+    h12_columns_are_found_by_name,
+    h12_unknown_and_missing_columns_are_listed,
+    h13_a_soft_delete_revives_no_older_row,
+    h13_history_keeps_every_row,
+    h13_a_soft_deletion_has_a_time_of_its_own,
+    h15_times_of_writes_increase_strictly,
+}
+
 /// A root `a` of the fields `x` and `y`.
 fn root() -> Value {
     json!({ "key": "a", "id_columns": ["id"], "fields": ["x", "y"] })
@@ -40,10 +68,9 @@ async fn stale_fields(store: &Store, feature: &str) -> Vec<Value> {
     only(&increment(store, feature).await, &["id", "metaxy_status", "metaxy_stale_fields"])
 }
 
-#[tokio::test]
-async fn h03_null_ids_are_refused() {
+async fn h03_null_ids_are_refused(engine: &str) {
     let features = [json!({ "key": "a", "id_columns": ["id", "part"], "fields": ["x"] })];
-    let store = memory(&graph(&features)).await;
+    let store = open(engine, &graph(&features)).await;
     let row = |id: Value, part: Value| json!({ "id": id, "part": part, "metaxy_provenance_by_field": {"x": "1"} });
     let rows = [
         row(json!("1"), json!(1)),
@@ -82,14 +109,13 @@ async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever() {
     assert!(left.is_up_to_date(), "{left}");
 }
 
-#[tokio::test]
-async fn h05_a_bump_elsewhere_orphans_nothing() {
+async fn h05_a_bump_elsewhere_orphans_nothing(engine: &str) {
     let d = |b: &str, a: &str| {
         on("d", "a", &json!([{"key": "a", "code_version": a}, {"key": "b", "code_version": b}]))
     };
     let e = json!({ "key": "e", "id_columns": ["id"], "deps": [{"feature": "d"}],
         "fields": [{"key": "of_a", "deps": [{"feature": "d", "fields": ["a"]}]}] });
-    let store = memory(&graph(&[root(), d("1", "1"), e.clone()])).await;
+    let store = open(engine, &graph(&[root(), d("1", "1"), e.clone()])).await;
     sync(&store, &records(&[("1", "1", "1"), ("2", "2", "2")])).await;
     compute(&store, "d").await;
     compute(&store, "e").await;
@@ -110,10 +136,9 @@ async fn h05_a_bump_elsewhere_orphans_nothing() {
     assert_eq!(only(&of_e, &columns), [expected("1"), expected("2")]);
 }
 
-#[tokio::test]
-async fn h06_a_bump_is_stale_with_its_reason() {
+async fn h06_a_bump_is_stale_with_its_reason(engine: &str) {
     let b = |z: &str| on("b", "a", &json!(["x", {"key": "z", "code_version": z}]));
-    let store = memory(&graph(&[root(), b("1")])).await;
+    let store = open(engine, &graph(&[root(), b("1")])).await;
     sync(&store, &records(&[("1", "1", "1"), ("2", "2", "2")])).await;
     compute(&store, "b").await;
 
@@ -137,13 +162,13 @@ async fn h06_a_bump_is_stale_with_its_reason() {
 }
 
 /// Two fields, of which `a` has a data version of its own, and a reader of `a`.
-async fn with_reader() -> (Store, impl Fn(Value) -> FeatureGraph) {
+async fn with_reader(engine: &str) -> (Store, impl Fn(Value) -> FeatureGraph) {
     let definitions = |fields: Value| {
         let e = json!({ "key": "e", "id_columns": ["id"], "deps": [{"feature": "d"}],
             "fields": [{"key": "of_a", "deps": [{"feature": "d", "fields": ["a"]}]}] });
         graph(&[root(), on("d", "a", &fields), e])
     };
-    let store = memory(&definitions(json!(["a", "b"]))).await;
+    let store = open(engine, &definitions(json!(["a", "b"]))).await;
     sync(&store, &records(&[("1", "1", "1")])).await;
     let mut rows = increment(&store, "d").await;
     rows[0]["metaxy_data_version_by_field"] = json!({"a": "of the content"});
@@ -153,9 +178,8 @@ async fn with_reader() -> (Store, impl Fn(Value) -> FeatureGraph) {
     (store, definitions)
 }
 
-#[tokio::test]
-async fn h07_an_added_field_is_stale_alone() {
-    let (store, definitions) = with_reader().await;
+async fn h07_an_added_field_is_stale_alone(engine: &str) {
+    let (store, definitions) = with_reader(engine).await;
     let before = read(&store, "d").await[0]["metaxy_data_version_by_field"].clone();
     let store = store.with_graph(definitions(json!(["a", "b", "c"])));
     assert_eq!(
@@ -173,9 +197,8 @@ async fn h07_an_added_field_is_stale_alone() {
     assert_eq!(after["b"], before["b"]);
 }
 
-#[tokio::test]
-async fn h07_a_removed_field_makes_nothing_stale() {
-    let (store, definitions) = with_reader().await;
+async fn h07_a_removed_field_makes_nothing_stale(engine: &str) {
+    let (store, definitions) = with_reader(engine).await;
     let store = store.with_graph(definitions(json!(["a"])));
     let of_d = counts(&store, "d").await;
     assert!(of_d.is_up_to_date(), "{of_d}");
@@ -184,12 +207,11 @@ async fn h07_a_removed_field_makes_nothing_stale() {
     assert_eq!(read(&store, "d").await.len(), 1, "it is still read");
 }
 
-#[tokio::test]
-async fn h07_an_added_field_of_a_root_is_stale_alone() {
+async fn h07_an_added_field_of_a_root_is_stale_alone(engine: &str) {
     let narrow = json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] });
     let b = json!({ "key": "b", "id_columns": ["id"], "deps": [{"feature": "a"}],
         "fields": [{"key": "of_x", "deps": [{"feature": "a", "fields": ["x"]}]}] });
-    let store = memory(&graph(&[narrow, b.clone()])).await;
+    let store = open(engine, &graph(&[narrow, b.clone()])).await;
     let row = json!({ "id": "1", "metaxy_provenance_by_field": {"x": "1"} });
     sync(&store, &[row]).await;
     compute(&store, "b").await;
@@ -252,15 +274,14 @@ async fn h10_system_columns_of_upstreams_stay_there() {
     assert_eq!(columns[4..], metaxy_sql::system::COLUMNS);
 }
 
-#[tokio::test]
-async fn h11_parents_with_similar_names_are_told_apart() {
+async fn h11_parents_with_similar_names_are_told_apart(engine: &str) {
     let features = [
         json!({ "key": "a", "id_columns": ["id"], "fields": ["b_c"] }),
         json!({ "key": "a_b", "id_columns": ["id"], "fields": ["c"] }),
         json!({ "key": "d", "id_columns": ["id"], "fields": ["w"],
                 "deps": [{"feature": "a"}, {"feature": "a_b"}] }),
     ];
-    let store = memory(&graph(&features)).await;
+    let store = open(engine, &graph(&features)).await;
     let of_a = |version: &str| json!({ "id": "1", "metaxy_provenance_by_field": {"b_c": version} });
     let of_ab = |version: &str| json!({ "id": "1", "metaxy_provenance_by_field": {"c": version} });
     write(&store, "a", &[of_a("1")]).await.expect("good rows");
@@ -280,9 +301,8 @@ async fn h11_parents_with_similar_names_are_told_apart() {
     assert_ne!(first[0][provenance], second[0][provenance]);
 }
 
-#[tokio::test]
-async fn h12_columns_are_found_by_name() {
-    let store = memory(&graph(&[root()])).await;
+async fn h12_columns_are_found_by_name(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
     let versions = json!({ "x": "1", "y": "1" });
     let first =
         json!({ "id": "1", "p": "of p", "q": "of q", "metaxy_provenance_by_field": versions });
@@ -296,8 +316,7 @@ async fn h12_columns_are_found_by_name() {
 }
 
 /// With a definition that knows its columns a write has to have them, and no others.
-#[tokio::test]
-async fn h12_unknown_and_missing_columns_are_listed() {
+async fn h12_unknown_and_missing_columns_are_listed(engine: &str) {
     use metaxy::prelude::*;
 
     #[derive(Feature)]
@@ -311,7 +330,7 @@ async fn h12_unknown_and_missing_columns_are_listed() {
         x: DataVersion,
     }
 
-    let store = memory(&FeatureGraph::of::<Clip>().expect("a graph")).await;
+    let store = open(engine, &FeatureGraph::of::<Clip>().expect("a graph")).await;
     let row = json!({ "id": "1", "pth": "p", "length": 1.0, "x": "1" });
     let error = write(&store, "h12/clip", &[row]).await.expect_err("a refusal");
     assert_eq!(
@@ -336,10 +355,9 @@ async fn h12_unknown_and_missing_columns_are_listed() {
     store.sync(vec![clip]).await.expect("a sync");
 }
 
-#[tokio::test]
-async fn h13_a_soft_delete_revives_no_older_row() {
+async fn h13_a_soft_delete_revives_no_older_row(engine: &str) {
     let features = [root(), on("b", "a", &json!(["x"]))];
-    let store = memory(&graph(&features)).await;
+    let store = open(engine, &graph(&features)).await;
     write(&store, "a", &records(&[("1", "1", "1"), ("2", "1", "1")])).await.expect("good rows");
     write(&store, "a", &records(&[("1", "2", "2")])).await.expect("good rows");
     compute(&store, "b").await;
@@ -373,9 +391,8 @@ async fn h13_a_soft_delete_revives_no_older_row() {
     assert!(counts(&store, "b").await.is_up_to_date());
 }
 
-#[tokio::test]
-async fn h13_history_keeps_every_row() {
-    let store = memory(&graph(&[root()])).await;
+async fn h13_history_keeps_every_row(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
     write(&store, "a", &records(&[("1", "1", "1")])).await.expect("good rows");
     write(&store, "a", &records(&[("1", "2", "2")])).await.expect("good rows");
     delete(&store, "a", &[json!({"id": "1"})]).await;
@@ -396,6 +413,70 @@ async fn h13_history_keeps_every_row() {
     );
     let times: Vec<i64> = rows.iter().map(time).collect();
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
+
+/// In Python a hard delete lets the row before come back, and what follows from the record looks as if
+/// its upstream had never been computed.
+#[tokio::test]
+async fn h13_a_hard_deletion_revives_nothing_and_leaves_a_trace() {
+    let features = [root(), on("b", "a", &json!(["x"])), on("c", "b", &json!(["x"]))];
+    let place = Place::new();
+    let store = place.open(&graph(&features)).await.expect("a store");
+    for x in ["1", "2", "3"] {
+        sync(&store, &records(&[("1", x, "1"), ("2", "1", "1")])).await;
+    }
+    compute(&store, "b").await;
+    compute(&store, "c").await;
+
+    let hard = store.delete_of(&key("a"), &[batch(&[json!({"id": "1"})])]).hard(true).await;
+    let hard = hard.expect("a deletion");
+    assert_eq!((hard.records(), hard.rows_removed()), (1, 3));
+    assert_eq!(only(&read(&store, "a").await, &["id"]), [json!({ "id": "2" })]);
+    let history = store.read_of(&key("a")).history(true).batches().await.expect("rows");
+    assert_eq!(only(&collect(history).await, &["id"]), [json!({ "id": "2" })], "no row is left");
+
+    let of_b = only(&increment(&store, "b").await, &["id", "metaxy_status", "metaxy_cause"]);
+    assert_eq!(of_b, [json!({ "id": "1", "metaxy_status": "orphaned", "metaxy_cause": "gone" })]);
+    let report = store.delete_orphans_of(&key("b")).cascade(true).await.expect("a deletion");
+    assert_eq!(report.to_string(), "b: 1 record deleted\nc: 1 record deleted");
+    for feature in ["b", "c"] {
+        assert!(counts(&store, feature).await.is_up_to_date(), "{feature}");
+    }
+    drop(store);
+    let noted = place.query("SELECT feature_key, ids_md5 FROM metaxy_system__removed");
+    // The MD5 of `1:1,`: what was removed is not kept in clear.
+    let hash = place.query("SELECT md5('1:1,') AS hash");
+    assert_eq!(noted, [json!({ "feature_key": "a", "ids_md5": hash[0]["hash"] })]);
+}
+
+/// In Python a soft delete rewrites the row, with the time that it had: two rows of one key tie.
+async fn h13_a_soft_deletion_has_a_time_of_its_own(engine: &str) {
+    let store = open(engine, &graph(&[root(), on("b", "a", &json!(["x"]))])).await;
+    let mut out = store.batch_writer(&key("a"));
+    out.push(&batch(&records(&[("1", "1", "1"), ("2", "1", "1")]))).await.expect("good rows");
+    let written = out.commit().await.expect("a commit").time.expect("a time");
+    compute(&store, "b").await;
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
+    let deleted = time_of_deletion(&store, "a").await;
+    assert!(written < deleted);
+    let all = store.read_of(&key("a")).history(true).tombstones(true).batches().await;
+    let all = collect(all.expect("rows")).await;
+    let times: Vec<(Value, Value)> = all
+        .iter()
+        .filter(|row| row["id"] == "1")
+        .map(|row| (row["metaxy_updated_at"].clone(), row["metaxy_deleted_at"].clone()))
+        .collect();
+    assert_eq!(times.len(), 2, "the row has stayed as it was: {times:?}");
+    assert!(times.contains(&(json!(written), Value::Null)));
+    assert!(times.contains(&(json!(written), json!(deleted))));
+    // As of the time between, it is there.
+    let then = store.read_of(&key("a")).as_of(deleted - 1).batches().await.expect("rows");
+    assert_eq!(collect(then).await.len(), 2);
+    assert_eq!(counts(&store, "b").await.orphaned, 1);
+    // A record that is written again is there again, and can be deleted again.
+    write(&store, "a", &records(&[("1", "1", "1")])).await.expect("good rows");
+    assert!(counts(&store, "b").await.is_up_to_date());
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
 }
 
 #[tokio::test]
@@ -427,9 +508,8 @@ async fn h15_a_row_from_the_future_is_followed() {
     assert_eq!(read(&store, "a").await.len(), 2);
 }
 
-#[tokio::test]
-async fn h15_times_of_writes_increase_strictly() {
-    let store = memory(&graph(&[root()])).await;
+async fn h15_times_of_writes_increase_strictly(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
     let mut times = Vec::new();
     for n in 0..20 {
         let mut out = store.batch_writer(&key("a"));

@@ -22,7 +22,7 @@ use crate::store::backend::{
     ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
     VacuumOptions, WriteOptions, WriteSession, Written,
 };
-use crate::store::open::RequestedSettings;
+use crate::store::open::{Access, RequestedSettings};
 use crate::store::plan::{Planner, TableInfo, Tables};
 use crate::store::rows::Answer;
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -55,6 +55,7 @@ struct Shared {
     database: Arc<Database>,
     settings: Settings,
     create_tables: bool,
+    read_only: bool,
 }
 
 impl fmt::Debug for DuckDb {
@@ -66,9 +67,10 @@ impl fmt::Debug for DuckDb {
 impl DuckDb {
     pub(crate) async fn open(
         path: &str,
-        create_tables: bool,
+        access: Access,
         requested: RequestedSettings,
     ) -> Result<Self> {
+        let Access { read_only, create_tables } = access;
         let path = path.to_owned();
         if path.is_empty() {
             return Err(Error::Url {
@@ -78,16 +80,21 @@ impl DuckDb {
             });
         }
         on_thread(move || {
-            let database = Database::open(&path)?;
+            let database = Database::open(&path, read_only)?;
             let settings = {
                 let connection = database.connect()?;
                 let _turn = database.turn();
-                settings(&connection, create_tables, requested)?
+                settings(&connection, create_tables && !read_only, requested)?
             };
-            let shared = Shared { path, database, settings, create_tables };
+            let shared = Shared { path, database, settings, create_tables, read_only };
             Ok(Self { shared: Arc::new(shared) })
         })
         .await
+    }
+
+    /// What a call that writes works with.
+    fn writable(&self) -> Result<Arc<Shared>> {
+        if self.shared.read_only { Err(Error::ReadOnly) } else { Ok(Arc::clone(&self.shared)) }
     }
 
     /// A stream of the rows of a statement, once it has begun. `make` gives the text, from what it
@@ -166,9 +173,8 @@ impl Backend for DuckDb {
         layout: Layout,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Box<dyn WriteSession>>> {
-        let shared = Arc::clone(&self.shared);
         async move {
-            let session = Session::begin(shared, feature, layout, options).await?;
+            let session = Session::begin(self.writable()?, feature, layout, options).await?;
             Ok(Box::new(session) as Box<dyn WriteSession>)
         }
         .boxed()
@@ -181,8 +187,8 @@ impl Backend for DuckDb {
         mut samples: BatchStream,
         options: SyncOptions,
     ) -> BoxFuture<'_, Result<(Counts, Written)>> {
-        let shared = Arc::clone(&self.shared);
         async move {
+            let shared = if options.dry_run { Arc::clone(&self.shared) } else { self.writable()? };
             let write = options.write.clone();
             let mut session = Session::begin(shared, feature, layout, write).await?;
             while let Some(batch) = samples.next().await {
@@ -199,8 +205,8 @@ impl Backend for DuckDb {
         which: Delete,
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || delete::delete(&shared, &feature, &which, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || delete::delete(&*shared?, &feature, &which, &options)).boxed()
     }
 
     fn undelete(
@@ -209,8 +215,8 @@ impl Backend for DuckDb {
         which: Delete,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Written>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || delete::undelete(&shared, &feature, &which, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || delete::undelete(&*shared?, &feature, &which, &options)).boxed()
     }
 
     fn vacuum(
@@ -218,8 +224,8 @@ impl Backend for DuckDb {
         feature: FeatureContext,
         options: VacuumOptions,
     ) -> BoxFuture<'_, Result<u64>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || delete::vacuum(&shared, &feature, options)).boxed()
+        let shared = self.writable();
+        on_thread(move || delete::vacuum(&*shared?, &feature, options)).boxed()
     }
 
     fn rebase(
@@ -227,8 +233,8 @@ impl Backend for DuckDb {
         feature: FeatureContext,
         options: RebaseOptions,
     ) -> BoxFuture<'_, Result<Written>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || rebase::rebase(&shared, &feature, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || rebase::rebase(&*shared?, &feature, &options)).boxed()
     }
 
     fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
@@ -242,8 +248,8 @@ impl Backend for DuckDb {
         failures: Vec<Failure>,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || failures::add(&*shared?, &feature, &failures, &options)).boxed()
     }
 
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
@@ -270,7 +276,8 @@ impl Backend for DuckDb {
     }
 
     fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
-        copy::import(Arc::clone(&self.shared), feature, from).boxed()
+        let shared = self.writable();
+        async move { copy::import(shared?, feature, from).await }.boxed()
     }
 
     fn read_samples(

@@ -4,9 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
 use crate::store::{Backend, Store};
-#[cfg(feature = "duckdb")]
-use crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
-use crate::version::MIN_HASH_TRUNCATION_LENGTH;
+use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
@@ -49,7 +47,6 @@ pub(crate) struct RequestedSettings {
     pub(crate) hash_truncation_length: Option<usize>,
 }
 
-#[cfg(feature = "duckdb")]
 impl RequestedSettings {
     /// The settings of a store that is new.
     pub(crate) fn or_default(self, algorithm: HashAlgorithm) -> Settings {
@@ -62,11 +59,13 @@ impl RequestedSettings {
     }
 
     /// Whether nothing is left to a default.
+    #[cfg(feature = "duckdb")]
     pub(crate) fn is_complete(self) -> bool {
         self.hash_algorithm.is_some() && self.hash_truncation_length.is_some()
     }
 
     /// The settings of a store that has some.
+    #[cfg(feature = "duckdb")]
     pub(crate) fn check(self, stored: Settings) -> Result<Settings> {
         if let Some(requested) = self.hash_algorithm
             && requested != stored.hash_algorithm
@@ -96,15 +95,24 @@ impl RequestedSettings {
 pub struct OpenStore {
     url: String,
     graph: Option<FeatureGraph>,
-    create_tables: bool,
+    access: Access,
     settings: RequestedSettings,
     fallbacks: Vec<Store>,
 }
 
+/// What may be done with a store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Access {
+    /// Nothing may be written.
+    pub(crate) read_only: bool,
+    /// Tables and columns that are missing may be made.
+    pub(crate) create_tables: bool,
+}
+
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
-        let settings = RequestedSettings::default();
-        Self { url, graph: None, create_tables: false, settings, fallbacks: Vec::new() }
+        let (access, settings) = (Access::default(), RequestedSettings::default());
+        Self { url, graph: None, access, settings, fallbacks: Vec::new() }
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -117,7 +125,18 @@ impl OpenStore {
     ///
     /// Nothing else is ever changed in a database without being asked for.
     pub fn create_tables(mut self, create_tables: bool) -> Self {
-        self.create_tables = create_tables;
+        self.access.create_tables = create_tables;
+        self
+    }
+
+    /// Whether the store is for reading alone: every write is an error, and so is a store that does
+    /// not exist yet.
+    ///
+    /// As long as nobody has a DuckDB file open for writing, any number of processes can have it open
+    /// for reading. Within one process stores over one file share it: one that only reads can be
+    /// opened beside one that writes, but not the other way round.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.access.read_only = read_only;
         self
     }
 
@@ -167,7 +186,7 @@ impl OpenStore {
             Some(graph) => graph,
             None => FeatureGraph::linked()?,
         };
-        let backend = open(&self.url, self.create_tables, self.settings).await?;
+        let backend = open(&self.url, self.access, self.settings).await?;
         for fallback in &self.fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
         }
@@ -185,24 +204,27 @@ impl IntoFuture for OpenStore {
 }
 
 /// The engine that an address names.
-async fn open(
-    url: &str,
-    create_tables: bool,
-    settings: RequestedSettings,
-) -> Result<Arc<dyn Backend>> {
+async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
     let problem = match url.split_once(':') {
+        // It is always new, and has no tables that somebody would have to make.
+        Some(("memory", "")) => {
+            let settings = settings.or_default(HashAlgorithm::XxHash64);
+            return Ok(Arc::new(super::memory::Memory::with_settings(settings)));
+        }
+        Some(("memory", _)) => "a store in memory has no name: `memory:`".to_owned(),
         #[cfg(feature = "duckdb")]
         Some(("duckdb", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let backend = super::duckdb::DuckDb::open(path, create_tables, settings).await?;
+            let backend = super::duckdb::DuckDb::open(path, access, settings).await?;
             return Ok(Arc::new(backend));
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {
-            let _ = (create_tables, settings);
+            let _ = access;
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
-        _ => "it should look like `duckdb:path/to/file.duckdb` or `duckdb::memory:`".to_owned(),
+        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`"
+            .to_owned(),
     };
     Err(Error::Url { url: without_secrets(url), problem })
 }

@@ -1,0 +1,198 @@
+//! What keeps a table in order: rebases, failures, and the way from one store to another.
+
+use super::batches::{imported, imported_seals};
+use super::compare::Class;
+use super::filters;
+use super::hash::hash_over;
+use super::rows::{Recorded, Row, Seal, State, View};
+use super::rule::Rule;
+use super::writes::{Addition, Stamp, append, now};
+use crate::error::Result;
+use crate::store::backend::{
+    Export, Failure, FeatureContext, RebaseOptions, ResolveOptions, WriteOptions, Written,
+};
+use arrow::array::RecordBatch;
+use futures::stream::{StreamExt, TryStreamExt};
+use metaxy_sql::ColumnType;
+use std::collections::BTreeMap;
+
+/// Gives rows of former definitions today's, where the output is the same.
+pub(super) fn rebase(
+    state: &mut State,
+    feature: &FeatureContext,
+    without: Option<Rule>,
+    options: &RebaseOptions,
+) -> Result<Written> {
+    let before = state.clone();
+    let view = View { state: &before, feature: feature.clone(), without };
+    let Some(table) = view.table() else { return Ok(Written::default()) };
+    let fields = feature.field_names();
+    let answer = if feature.is_root() {
+        // Its samples are what it holds, as far as it has a value for each field.
+        let existing = view.existing().into_iter();
+        let whole =
+            existing.filter(|(_, row)| fields.iter().all(|f| row.provenance.contains_key(f)));
+        let samples = whole.map(|(ids, row)| (ids, (row.provenance.clone(), BTreeMap::new())));
+        view.resolve_samples(samples.collect(), false)?
+    } else {
+        view.resolve(&ResolveOptions::default())?
+    };
+    let names = view.record_names();
+    let is_expansion = feature.is_expansion();
+    let mut columns = view.columns();
+    columns.retain(|name, _| !is_expansion || names.contains(name));
+    let columns = filters::stored(columns, is_expansion);
+    let filter = filters::over(options.filter.as_ref(), &columns, view.key())?;
+
+    let Some(stamp) = Stamp::new(Some(table), &WriteOptions::default(), 0) else {
+        return Ok(Written::default());
+    };
+    let parents = view.parents(None);
+    let mut addition = Addition::default();
+    for record in answer.records {
+        let (Some(expected), Some(current)) = (&record.expected, &record.current) else { continue };
+        let is_same = match &record.class {
+            Class::Unchanged => view.is_older(current),
+            Class::Stale(fields) => {
+                fields.values().flatten().all(|reason| options.accept.contains(reason))
+            }
+            _ => false,
+        };
+        if !is_same || !filters::hold_for(&filter, current.row) {
+            continue;
+        }
+        let today = |row: &Row| {
+            let mut row = stamp.again(row);
+            row.provenance = expected.provenance.clone();
+            row.provenance_hash = hash_over(feature.hash(), &row.provenance, &fields);
+            let data_version = fields.iter().filter_map(|field| {
+                let stored = row.data_version.get(field).or_else(|| row.provenance.get(field));
+                Some((field.clone(), stored?.clone()))
+            });
+            row.data_version = data_version.collect();
+            row.data_version_hash = hash_over(feature.hash(), &row.data_version, &fields);
+            row.feature_version = Some(view.version().to_owned());
+            row.project_version = Some(feature.project_version().to_owned());
+            row
+        };
+        match parents.get(&record.ids) {
+            None => addition.rows.push(today(current.row)),
+            Some(parent) => match parent.seal {
+                Some(seal) => {
+                    let mut row = today(&seal.row);
+                    row.data_version.clear();
+                    row.data_version_hash = None;
+                    addition.seals.push(Seal { row, ..*seal });
+                }
+                // Without a seal it is the children that say what they were made from.
+                None => addition.rows.extend(parent.live().map(|(_, row)| today(row))),
+            },
+        }
+    }
+    let rows = (addition.rows.len() + addition.seals.len()) as u64;
+    if options.dry_run || rows == 0 {
+        return Ok(Written { rows, ..Written::default() });
+    }
+    append(state, &view, table.columns.clone(), addition);
+    let accepted: Vec<&str> = options.accept.iter().map(|reason| reason.name()).collect();
+    state.rebases.push(super::rows::Rebase {
+        feature: view.key().clone(),
+        feature_version: view.version().to_owned(),
+        rows,
+        accepted: serde_json::to_string(&accepted).unwrap_or_default(),
+        by: options.by.clone(),
+        reason: options.reason.clone(),
+        time: stamp.time,
+    });
+    Ok(Written { rows, time: Some(stamp.time), ..Written::default() })
+}
+
+/// Keeps failures, all with one time.
+pub(super) fn fail(
+    state: &mut State,
+    feature: &FeatureContext,
+    failures: Vec<Failure>,
+    options: &WriteOptions,
+) {
+    let kept = state.failures.entry(feature.key().clone()).or_default();
+    let latest = kept.iter().map(|failure| failure.time.saturating_add(1)).max();
+    let time = now().max(latest.unwrap_or_default());
+    let materialization_id = options.materialization_id.clone();
+    kept.extend(failures.into_iter().map(|failure| Failure {
+        time,
+        materialization_id: materialization_id.clone(),
+        ..failure
+    }));
+}
+
+/// Everything that is stored of a feature.
+pub(super) fn export(view: &View<'_>) -> Result<Export> {
+    let recorded = view.state.definitions.get(view.key()).into_iter().flatten();
+    let definitions = recorded.map(|line| line.to_vec()).collect();
+    let (mut rows, mut seals) = (Vec::new(), Vec::new());
+    if let Some(table) = view.table() {
+        let all: Vec<&Row> = table.rows.iter().collect();
+        rows.push(Ok(view.batch_of_rows(&all, &table.columns)?));
+        if view.feature.is_expansion() {
+            seals.push(Ok(view.batch_of_seals(&table.seals)?));
+        }
+    }
+    let (rows, seals) = (futures::stream::iter(rows).boxed(), futures::stream::iter(seals).boxed());
+    Ok(Export { definitions, rows, seals })
+}
+
+/// An export whose streams have come to their end.
+#[derive(Debug)]
+pub(super) struct Collected {
+    definitions: Vec<Vec<String>>,
+    rows: Vec<RecordBatch>,
+    seals: Vec<RecordBatch>,
+}
+
+/// Takes an export out of its streams.
+pub(super) async fn collected(export: Export) -> Result<Collected> {
+    let Export { definitions, rows, seals } = export;
+    let (rows, seals) = (rows.try_collect().await?, seals.try_collect().await?);
+    Ok(Collected { definitions, rows, seals })
+}
+
+/// Appends what is not here yet; gives the number of rows and seals.
+pub(super) fn import(state: &mut State, feature: &FeatureContext, from: Collected) -> Result<u64> {
+    let key = feature.key().clone();
+    let recorded = state.definitions.entry(key.clone()).or_default();
+    for line in from.definitions {
+        if let Ok(line) = Recorded::try_from(line)
+            && !recorded.contains(&line)
+        {
+            recorded.push(line);
+        }
+    }
+    let declared = feature.definition().columns.iter().flatten();
+    let declared: BTreeMap<&str, ColumnType> =
+        declared.map(|column| (column.name.as_str(), column.ty)).collect();
+    let mut added = 0;
+    for batch in &from.rows {
+        let (rows, columns) = imported(batch)?;
+        let table = state.tables.entry(key.clone()).or_default();
+        for (name, ty) in columns {
+            let ty = declared.get(name.as_str()).copied().or(ty);
+            table.columns.entry(name).or_insert(ty);
+        }
+        for row in rows {
+            if !table.rows.contains(&row) {
+                table.rows.push(row);
+                added += 1;
+            }
+        }
+    }
+    for batch in &from.seals {
+        let table = state.tables.entry(key.clone()).or_default();
+        for seal in imported_seals(batch)? {
+            if !table.seals.contains(&seal) {
+                table.seals.push(seal);
+                added += 1;
+            }
+        }
+    }
+    Ok(added)
+}
