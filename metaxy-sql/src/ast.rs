@@ -30,6 +30,14 @@ pub enum Expr {
     Cast(Box<Expr>, SqlType),
     /// Whether a tuple is among the rows of a query.
     In(Vec<Expr>, Box<Select>),
+    /// The place of a row among those that have the same values, from 1 on; rows that are alike
+    /// share one.
+    Rank {
+        /// The values that rows have to share.
+        among: Vec<Expr>,
+        /// The order of the rows.
+        order_by: Vec<Order>,
+    },
     /// The texts of a group, without those that are NULL, with `|` between them; NULL if all are.
     JoinTexts {
         /// The text of a row.
@@ -64,6 +72,8 @@ pub enum BinaryOp {
     GtEq,
     /// The sum.
     Add,
+    /// The difference.
+    Sub,
 }
 
 /// A type, as a column has it or a cast names it.
@@ -185,6 +195,17 @@ pub enum Statement {
         columns: Vec<ColumnDecl>,
         /// Whether it lives as long as the connection only.
         temporary: bool,
+    },
+    /// Removes rows.
+    Delete {
+        /// The named parts, in order of use.
+        with: Vec<(Ident, Select)>,
+        /// The table.
+        table: Ident,
+        /// The name it has in the condition.
+        alias: Ident,
+        /// Which rows.
+        filter: Expr,
     },
     /// Adds a column to a table.
     AddColumn {

@@ -5,16 +5,25 @@
 //! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
+mod change;
 mod filter;
 mod read;
 mod resolve;
 mod seals;
 mod write;
 
+pub use change::{
+    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebases, rebases_of,
+    remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
+    vacuum,
+};
 pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
-pub use write::{append, definitions, duplicates, latest_time, no_ids, stage, table, tombstone};
+pub use write::{
+    append, children_table, clear_failures, column_type, definitions, duplicates, failures,
+    has_token, latest_time, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,
+};
 
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,

@@ -6,6 +6,12 @@
 //!
 //! Every plan has a text form ([`std::fmt::Display`]) for people and for snapshots.
 
+mod change;
+
+pub use change::{
+    Meant, MeantBy, Orphans, Rebase, Rebased, SealCopies, SealCopy, Undelete, Vacuum,
+};
+
 use crate::filter::Filter;
 use crate::types::ColumnType;
 use std::fmt;
@@ -65,6 +71,20 @@ pub struct Hash {
 pub fn ids_text<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
     let one = |id: &str| format!("{}:{id},", id.chars().count());
     ids.into_iter().map(one).collect()
+}
+
+/// The ids that [`ids_text`] made a text of; `None` if it did not make this one.
+#[must_use]
+pub fn ids_of_text(mut text: &str) -> Option<Vec<String>> {
+    let mut ids = Vec::new();
+    while !text.is_empty() {
+        let (length, rest) = text.split_once(':')?;
+        let length: usize = length.parse().ok()?;
+        let end = rest.char_indices().nth(length)?.0;
+        ids.push(rest[..end].to_owned());
+        text = rest[end..].strip_prefix(',')?;
+    }
+    Some(ids)
 }
 
 /// How a table keeps a text per field.
@@ -273,7 +293,8 @@ pub enum Expected {
 
 /// The layout of a staged table: ids `id0..`, columns `c0..`, and per field the provenance `p0..`
 /// and the data version `d0..`, in the order of the definition. Where no data version is given it is
-/// NULL, and the append decides: the stored one if the field is unchanged, else the provenance.
+/// NULL, and the append decides: the stored one if the field is unchanged, else the provenance. Rows
+/// of children have a last column `try`.
 ///
 /// Its names are generated, so that no column of a user can collide with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,6 +307,8 @@ pub struct Stage {
     pub columns: Vec<ColumnType>,
     /// The number of fields.
     pub n_fields: usize,
+    /// Whether rows are children of a parent and say of which try.
+    pub tries: bool,
 }
 
 /// Rows of a table.
@@ -333,6 +356,24 @@ pub struct Append {
     /// Where the rows are.
     pub from: AppendFrom,
     /// What every row carries.
+    pub stamp: Stamp,
+    /// How texts are hashed.
+    pub hash: Hash,
+}
+
+/// Staged seals to append to their table. They are staged in ids `id0..`, `try`, `children`, and per
+/// field the provenance `p0..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The table of the seals.
+    pub table: String,
+    /// The columns that identify a parent.
+    pub ids: Vec<String>,
+    /// The fields, by their keys in the by-field columns, in the order of the stage's.
+    pub fields: Vec<String>,
+    /// The staged table.
+    pub stage: String,
+    /// What every seal carries: the same as the children.
     pub stamp: Stamp,
     /// How texts are hashed.
     pub hash: Hash,
@@ -535,5 +576,21 @@ impl fmt::Display for Records {
 impl fmt::Display for FieldDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (code {}, parents {})", self.name, self.code_version, self.parents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ids_of_text, ids_text};
+
+    #[test]
+    fn ids_come_back_out_of_their_text() {
+        for ids in [vec![], vec![""], vec!["a,1:b", "ü:"], vec!["7", "", "x"]] {
+            let text = ids_text(ids.iter().copied());
+            assert_eq!(ids_of_text(&text).expect("ids"), ids, "{text}");
+        }
+        for text in ["a", "1:ab,", "2:a,", "1:a"] {
+            assert_eq!(ids_of_text(text), None, "{text}");
+        }
     }
 }

@@ -87,6 +87,15 @@ impl Printer<'_> {
                 self.push("\n)");
                 Ok(())
             }
+            Statement::Delete { with, table, alias, filter } => {
+                self.with(with)?;
+                self.push("DELETE FROM ");
+                self.ident(table)?;
+                self.push(" AS ");
+                self.ident(alias)?;
+                self.push("\nWHERE ");
+                self.expr(filter, Binding::Any, 0)
+            }
             Statement::AddColumn { table, column } => {
                 self.push("ALTER TABLE ");
                 self.ident(table)?;
@@ -111,17 +120,22 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn query(&mut self, query: &Query) -> Result<()> {
-        for (i, (name, select)) in query.with.iter().enumerate() {
+    fn with(&mut self, with: &[(Ident, Select)]) -> Result<()> {
+        for (i, (name, select)) in with.iter().enumerate() {
             self.push(if i == 0 { "WITH " } else { ",\n" });
             self.ident(name)?;
             self.push(" AS (\n");
             self.select(select, 1)?;
             self.push("\n)");
         }
-        if !query.with.is_empty() {
+        if !with.is_empty() {
             self.push("\n");
         }
+        Ok(())
+    }
+
+    fn query(&mut self, query: &Query) -> Result<()> {
+        self.with(&query.with)?;
         for (i, select) in query.union_all.iter().enumerate() {
             if i > 0 {
                 self.push("\nUNION ALL\n");
@@ -173,13 +187,7 @@ impl Printer<'_> {
         }
         if !select.order_by.is_empty() {
             self.line(depth, "ORDER BY ");
-            for (i, Order { expr, descending }) in select.order_by.iter().enumerate() {
-                if i > 0 {
-                    self.push(", ");
-                }
-                self.expr(expr, Binding::Any, depth)?;
-                self.push(if *descending { " DESC NULLS LAST" } else { " NULLS LAST" });
-            }
+            self.order(&select.order_by, depth)?;
         }
         if let Some(limit) = select.limit {
             self.line(depth, "LIMIT ");
@@ -188,6 +196,17 @@ impl Printer<'_> {
         for more in &select.union_all {
             self.line(depth, "UNION ALL");
             self.part_of_union(more, depth)?;
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, order_by: &[Order], depth: usize) -> Result<()> {
+        for (i, Order { expr, descending }) in order_by.iter().enumerate() {
+            if i > 0 {
+                self.push(", ");
+            }
+            self.expr(expr, Binding::Any, depth)?;
+            self.push(if *descending { " DESC NULLS LAST" } else { " NULLS LAST" });
         }
         Ok(())
     }
@@ -277,7 +296,11 @@ impl Printer<'_> {
                 self.push(" ");
                 // The operators are associative, or do not chain: a right side of the same kind
                 // gets parentheses only where it could be read otherwise.
-                let right_binding = if own == Binding::Comparison { Binding::Sum } else { own };
+                let right_binding = match own {
+                    Binding::Comparison => Binding::Sum,
+                    _ if *op == BinaryOp::Sub => Binding::Atom,
+                    _ => own,
+                };
                 self.expr(right, right_binding, depth)?;
             }
             Expr::Not(inner) => {
@@ -329,6 +352,13 @@ impl Printer<'_> {
                 self.push(" IN (\n");
                 self.select(query, depth + 2)?;
                 self.line(depth + 1, ")");
+            }
+            Expr::Rank { among, order_by } => {
+                self.push("rank() OVER (PARTITION BY ");
+                self.list(among, ", ", depth)?;
+                self.push(" ORDER BY ");
+                self.order(order_by, depth)?;
+                self.push(")");
             }
             Expr::JoinTexts { value, order_by } => {
                 self.push("string_agg(");
@@ -431,6 +461,7 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Gt => ">",
         BinaryOp::GtEq => ">=",
         BinaryOp::Add => "+",
+        BinaryOp::Sub => "-",
     }
 }
 
@@ -438,7 +469,7 @@ fn binding(expr: &Expr) -> Binding {
     match expr {
         Expr::Binary(_, BinaryOp::Or, _) => Binding::Or,
         Expr::Binary(_, BinaryOp::And, _) => Binding::And,
-        Expr::Binary(_, BinaryOp::Add, _) => Binding::Sum,
+        Expr::Binary(_, BinaryOp::Add | BinaryOp::Sub, _) => Binding::Sum,
         Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) | Expr::InList(..) => Binding::Comparison,
         Expr::Not(inner) if matches!(**inner, Expr::IsNull(_)) => Binding::Comparison,
         Expr::Not(_) => Binding::Not,
@@ -449,6 +480,7 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Call(..)
         | Expr::Case(..)
         | Expr::Cast(..)
+        | Expr::Rank { .. }
         | Expr::JoinTexts { .. } => Binding::Atom,
     }
 }

@@ -69,6 +69,20 @@ pub fn seals(table: &str) -> String {
     format!("metaxy_system__seals__{table}")
 }
 
+/// The columns of a table of seals after the ids of the parent, in the order in which ours have them.
+pub const SEAL_COLUMNS: [&str; 10] = [
+    PROVENANCE_BY_FIELD,
+    PROVENANCE,
+    FEATURE_VERSION,
+    PROJECT_VERSION,
+    UPDATED_AT,
+    DELETED_AT,
+    MATERIALIZATION_ID,
+    WRITE_TOKEN,
+    TRY,
+    CHILDREN,
+];
+
 /// The columns of [`FAILURES`].
 pub mod failures {
     /// The feature.

@@ -82,6 +82,15 @@ pub enum Error {
         /// What to call instead.
         fix: &'static str,
     },
+    /// A rebase that accepts differences, but does not say who accepts them and why.
+    #[error(
+        "a rebase of `{feature}` that accepts stale records says who accepts them, and why their \
+         output would be the same; add `.by(\"..\")` and `.because(\"..\")`"
+    )]
+    NobodyAccepts {
+        /// The feature.
+        feature: FeatureKey,
+    },
     /// A feature has no table in the store.
     #[error(
         "`{feature}` has no table `{table}` in this store; write to it first, with \

@@ -90,25 +90,37 @@ pub fn parse_unchecked(text: &str) -> Result<Filter, FilterError> {
 /// All that a feature declares for one upstream, over the columns by their names in the feature;
 /// checked against the upstream's columns (by their names there) if they are known.
 ///
-/// [`Filter::rename`] with [`FeatureDep::original`] leads back to the names of the upstream.
+/// [`upstream`] leads back to the names there.
 pub(crate) fn declared(
     dep: &FeatureDep,
     columns: Option<&[ColumnSpec]>,
 ) -> Result<Option<Filter>, FilterError> {
-    let columns: Option<Vec<Column>> = columns.map(|columns| {
-        let here =
-            |c: &ColumnSpec| Column { name: dep.renamed(&c.name).to_owned(), ty: Some(c.ty) };
-        columns.iter().map(here).collect()
-    });
-    let filters = dep.filters.iter().flatten().map(|text| match &columns {
-        Some(columns) => parse(text, columns),
-        None => parse_unchecked(text),
-    });
-    Ok(Filter::all(filters.collect::<Result<Vec<_>, _>>()?))
+    Ok(Filter::all(each_declared(dep, columns).collect::<Result<Vec<_>, _>>()?))
 }
 
-/// The same over the names of the upstream.
-#[allow(dead_code, reason = "engines will lower filters")]
+/// What is wrong with the filters that a feature declares for one upstream.
+pub(crate) fn mistakes(
+    dep: &FeatureDep,
+    columns: Option<&[ColumnSpec]>,
+) -> impl Iterator<Item = FilterError> {
+    each_declared(dep, columns).filter_map(Result::err)
+}
+
+fn each_declared(
+    dep: &FeatureDep,
+    columns: Option<&[ColumnSpec]>,
+) -> impl Iterator<Item = Result<Filter, FilterError>> {
+    let columns: Option<Vec<Column>> = columns.map(|columns| {
+        let here = |c: &ColumnSpec| dep.renamed(&c.name).to_owned();
+        columns.iter().map(|c| Column { name: here(c), ty: Some(c.ty) }).collect()
+    });
+    dep.filters.iter().flatten().map(move |text| match &columns {
+        Some(columns) => parse(text, columns),
+        None => parse_unchecked(text),
+    })
+}
+
+/// A declared filter over the columns by their names upstream.
 pub(crate) fn upstream(dep: &FeatureDep, filter: &Filter) -> Filter {
     filter.rename(&|name| dep.original(name).to_owned())
 }

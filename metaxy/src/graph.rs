@@ -6,12 +6,14 @@
 
 mod check;
 mod error;
+mod lint;
 mod parents;
 #[cfg(test)]
 mod tests;
 mod topo;
 
 pub use error::{FeatureSite, GraphError, GraphErrors};
+pub use lint::{GraphLint, Usage};
 pub use parents::ParentField;
 
 use crate::def::FeatureDef;
@@ -356,6 +358,13 @@ impl FeatureGraph {
         let is_changed = |d: &FeatureDefinition| d.spec.key == changed.spec.key;
         let definitions = definitions.map(|d| Arc::clone(if is_changed(d) { &changed } else { d }));
         Ok(Self::from_shared(definitions.collect())?)
+    }
+
+    /// What is allowed and hardly ever meant, each with its fix; [`build`](Self::build) does not
+    /// refuse it.
+    #[must_use]
+    pub fn lints(&self) -> Vec<GraphLint> {
+        lint::lints(self)
     }
 
     /// The project of the graph, if all its features are of one.

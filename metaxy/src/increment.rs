@@ -14,6 +14,9 @@
 //! | [`STORED_PROVENANCE`] | Map | not new | what is stored |
 //! | [`STORED_VERSION`] | Utf8 | not new | the feature version that wrote it |
 //! | [`CAUSE`] | Utf8 | orphaned, blocked | what became of the upstream record; what is awaited |
+//!
+//! Of a feature that expands an upstream, a row is about a parent: it has the ids of the parent alone,
+//! and a column [`TRY`] (Int64), which the children and their seal take along.
 
 use crate::column::IdValue;
 use crate::error::{Error, Result};
@@ -21,9 +24,9 @@ use crate::feature::Feature;
 use crate::key::FeatureKey;
 use crate::row::Row;
 use crate::spec::ColumnSpec;
-use crate::store::backend::{BatchStream, FeatureContext, Resolved};
+use crate::store::backend::{BatchStream, Failure, FeatureContext, Resolved};
 use crate::store::stage::{WriteError, write_error};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes as types;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -135,7 +138,7 @@ impl Reason {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         [Self::Code, Self::Added, Self::Upstream, Self::Forced]
             .into_iter()
             .find(|reason| reason.name() == name)
@@ -288,10 +291,12 @@ impl<F: Feature, I: Row> Jobs<F, I> {
             return Ok(());
         }
         let definition = self.feature.definition();
-        let ids = ids_of(&batch, &definition.spec.id_columns, definition.columns.as_deref())?;
+        let ids = ids_of(&batch, &id_names(&self.feature), definition.columns.as_deref())?;
+        let tries = if self.feature.is_expansion() { Some(tries_of(&batch)?) } else { None };
         let inputs = I::decode(&batch)?;
         let status = text_column(&batch, STATUS)?;
         let names = self.feature.field_names();
+        let record_provenance = text_column(&batch, system::PROVENANCE)?;
         let column = |name: &str| by_field(&batch, name, &names);
         let provenance = column(system::PROVENANCE_BY_FIELD)?;
         let stored = column(STORED_PROVENANCE)?;
@@ -314,13 +319,19 @@ impl<F: Feature, I: Row> Jobs<F, I> {
                 }
                 provenances.push(provenance);
             }
+            let is_forced = |field: &&StaleField| field.reasons.contains(&Reason::Forced);
+            let forced = stale.iter().filter(is_forced).map(|field| field.field.clone());
+            let forced: Vec<String> = forced.collect();
+            let forced = (0..names.len()).filter(|k| forced.contains(&names[*k])).collect();
+            let attempt = tries.as_ref().map(|tries| tries.value(row));
             self.ready.push_back(Job {
                 feature: Arc::clone(&self.feature),
                 status: if status.value(row) == "new" { Status::New } else { Status::Stale },
                 ids,
                 input,
                 stale,
-                provenances,
+                origin: Origin { provenances, forced, attempt },
+                provenance: record_provenance.value(row).to_owned(),
                 of: PhantomData,
             });
         }
@@ -361,9 +372,22 @@ pub struct Job<F, I> {
     ids: Vec<IdValue>,
     input: I,
     stale: Vec<StaleField>,
-    /// Per field.
-    provenances: Vec<String>,
+    origin: Origin,
+    /// The hash over the provenances of its fields.
+    provenance: String,
     of: PhantomData<fn() -> F>,
+}
+
+/// What a record was computed from, on its way to the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Per field.
+    pub(crate) provenances: Vec<String>,
+    /// The places of fields that were to be computed again whatever is stored: what is stored is not
+    /// kept.
+    pub(crate) forced: Vec<usize>,
+    /// Of children, the number of the attempt at expanding their parent.
+    pub(crate) attempt: Option<i64>,
 }
 
 impl<F, I: fmt::Debug> fmt::Debug for Job<F, I> {
@@ -389,7 +413,8 @@ impl<F: Feature, I> Job<F, I> {
         self.status
     }
 
-    /// The ids of the record, in the order of the feature's id columns.
+    /// The ids of the record, in the order of the feature's id columns; of an expansion, those of the
+    /// parent.
     #[must_use]
     pub fn ids(&self) -> &[IdValue] {
         &self.ids
@@ -405,32 +430,78 @@ impl<F: Feature, I> Job<F, I> {
     /// The record as it was computed.
     ///
     /// # Errors
-    /// When it has other ids than the job.
+    /// When it has other ids than the job, or the job is about the parent of any number of records.
     pub fn done(self, record: F) -> Result<Done<F>> {
+        if self.feature.is_expansion() {
+            return Err(write_error(&self.feature, WriteError::IsExpansion));
+        }
         let found = record.ids();
         if found != self.ids {
-            let names = &self.feature.definition().spec.id_columns;
-            let show = |ids: &[IdValue]| {
-                let pairs = names.iter().zip(ids).map(|(name, id)| format!("{name} = {id}"));
-                pairs.collect::<Vec<_>>().join(", ")
-            };
-            let (found, expected) = (show(&found), show(&self.ids));
+            let names = id_names(&self.feature);
+            let (found, expected) = (show_ids(&names, &found), show_ids(&names, &self.ids));
             return Err(write_error(&self.feature, WriteError::OtherRecord { found, expected }));
         }
-        Ok(Done(Outcome::Record { record, provenances: self.provenances }))
+        Ok(Done(Outcome::Record { record, origin: self.origin }))
+    }
+
+    /// All records that the parent of the job gives; there may be none.
+    ///
+    /// They are written at once, and from then on they are the children of the parent: those of earlier
+    /// times that are not among them are gone.
+    ///
+    /// # Errors
+    /// When one of them belongs to another parent, or the job is about one record and not about a
+    /// parent.
+    pub fn children(self, records: impl IntoIterator<Item = F>) -> Result<Done<F>> {
+        if !self.feature.is_expansion() {
+            return Err(write_error(&self.feature, WriteError::OneRecord));
+        }
+        let places = self.feature.parent_ids();
+        let records: Vec<F> = records.into_iter().collect();
+        for record in &records {
+            let ids = record.ids();
+            if !places.iter().map(|place| &ids[*place]).eq(&self.ids) {
+                let names = id_names(&self.feature);
+                let found: Vec<_> = places.iter().map(|place| ids[*place].clone()).collect();
+                let reason = WriteError::OtherParent {
+                    record: show_ids(&self.feature.definition().spec.id_columns, &ids),
+                    found: show_ids(&names, &found),
+                    expected: show_ids(&names, &self.ids),
+                };
+                return Err(write_error(&self.feature, reason));
+            }
+        }
+        Ok(Done(Outcome::Children { records, parent: self.ids, origin: self.origin }))
     }
 
     /// The record could not be computed.
     ///
-    /// Nothing is written, and the record comes again with the next increment.
+    /// Nothing is written but the failure, which [`failures`](crate::Store::failures) tells; the
+    /// record comes again with the next increment, unless that is told to leave failures out.
     pub fn failed(self, error: impl fmt::Display) -> Done<F> {
-        let names = &self.feature.definition().spec.id_columns;
-        let ids = names.iter().zip(&self.ids).map(|(name, id)| format!("{name} = {id}"));
-        Done(Outcome::Failed {
-            record: ids.collect::<Vec<_>>().join(", "),
-            error: error.to_string(),
-        })
+        let record = show_ids(&id_names(&self.feature), &self.ids);
+        let ids = self.ids.iter().map(ToString::to_string).collect();
+        let failure = Failure::new(ids, self.provenance, error.to_string());
+        Done(Outcome::Failed { record, failure })
     }
+}
+
+/// `name = value, ..` of one record, for messages.
+pub(crate) fn show_ids(names: &[String], ids: &[IdValue]) -> String {
+    let pairs = names.iter().zip(ids).map(|(name, id)| format!("{name} = {id}"));
+    pairs.collect::<Vec<_>>().join(", ")
+}
+
+/// The ids by which increments name records: of an expansion those of the parent.
+pub(crate) fn id_names(feature: &FeatureContext) -> Vec<String> {
+    let ids = &feature.definition().spec.id_columns;
+    feature.parent_ids().into_iter().map(|place| ids[place].clone()).collect()
+}
+
+fn tries_of(batch: &RecordBatch) -> Result<Int64Array> {
+    let tries = batch.column_by_name(TRY).and_then(|column| column.as_primitive_opt());
+    let tries = tries.filter(|tries: &&Int64Array| tries.null_count() == 0).cloned();
+    tries.ok_or_else(|| Error::internal(format!("an increment has no numbers `{TRY}`")))
 }
 
 /// What became of a job, for the writer.
@@ -440,8 +511,9 @@ pub struct Done<F>(pub(crate) Outcome<F>);
 
 #[derive(Debug)]
 pub(crate) enum Outcome<F> {
-    Record { record: F, provenances: Vec<String> },
-    Failed { record: String, error: String },
+    Record { record: F, origin: Origin },
+    Children { records: Vec<F>, parent: Vec<IdValue>, origin: Origin },
+    Failed { record: String, failure: Failure },
 }
 
 impl<F: Feature> Outcome<F> {
@@ -456,12 +528,11 @@ impl<F: Feature> Outcome<F> {
                 Some(text) => Ok(text.to_owned()),
                 None => {
                     let ids = &feature.definition().spec.id_columns;
-                    let pairs = ids.iter().zip(record.ids()).map(|(n, id)| format!("{n} = {id}"));
                     Err(write_error(
                         feature,
                         WriteError::MissingVersion {
                             row,
-                            id: pairs.collect::<Vec<_>>().join(", "),
+                            id: show_ids(ids, &record.ids()),
                             what: "data version",
                             field: name.clone(),
                         },
@@ -469,7 +540,8 @@ impl<F: Feature> Outcome<F> {
                 }
             })
             .collect::<Result<_>>()?;
-        Ok(Self::Record { record, provenances })
+        let origin = Origin { provenances, forced: Vec::new(), attempt: None };
+        Ok(Self::Record { record, origin })
     }
 }
 

@@ -5,24 +5,31 @@
 //! database lives behind [`Backend`].
 
 pub mod backend;
+mod delete;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+pub(crate) mod hashing;
 pub mod memory;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;
 mod read;
+mod rebase;
 #[cfg(feature = "duckdb")]
 mod rows;
 pub(crate) mod stage;
 mod sync;
 mod writer;
 
-pub use backend::{Backend, BatchStream, Delete, ReadOptions, WriteOptions, Written};
+pub use backend::{
+    Backend, BatchStream, Delete, Deleted, ReadOptions, Rebased, WriteOptions, Written,
+};
+pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
 pub use open::{Compat, OpenStore, Settings};
 pub use read::Read;
+pub use rebase::Rebase;
 pub use stage::WriteError;
-pub use sync::{DeleteOrphans, Samples, Sync, SyncReport};
+pub use sync::{Samples, Sync, SyncReport};
 pub use writer::{BatchWriter, Committed, Item, Writer};
 
 use crate::error::{Error, Result};
@@ -30,7 +37,7 @@ use crate::feature::Feature;
 use crate::graph::FeatureGraph;
 use crate::increment::{AnyFeature, Counts, Increment};
 use crate::key::FeatureKey;
-use backend::{DeleteOptions, FeatureContext, ResolveOptions};
+use backend::{FeatureContext, ResolveOptions};
 use std::fmt;
 use std::sync::Arc;
 
@@ -181,63 +188,5 @@ impl Store {
     /// added, or for a root rows with versions.
     pub fn batch_writer(&self, key: &FeatureKey) -> BatchWriter {
         BatchWriter::new(self.clone(), key.clone())
-    }
-
-    /// Marks records as deleted: those with the ids of these rows.
-    ///
-    /// A deleted record is neither read nor counted on by downstream features; its history stays.
-    /// Records that are not there, or deleted already, are left alone.
-    ///
-    /// # Errors
-    /// When the rows lack an id column or a value in one, or the store fails.
-    #[tracing::instrument(skip_all, fields(feature = %key))]
-    pub async fn delete_of(
-        &self,
-        key: &FeatureKey,
-        ids: &[arrow::array::RecordBatch],
-    ) -> Result<Written> {
-        let feature = self.feature(key)?;
-        let Some(first) = ids.first() else { return Ok(Written::default()) };
-        let layout = stage::layout(&feature, &first.schema())?;
-        let stager =
-            stage::Stager { feature: &feature, layout: &layout, types: stage::Types::Exact };
-        let batches =
-            ids.iter().map(|batch| stager.stage_ids(batch)).collect::<Result<Vec<_>>>()?;
-        let which = Delete::Ids(batches);
-        let deleted = self.backend.delete(feature, which, DeleteOptions::default()).await?;
-        Ok(Written { deleted: deleted[0].records, ..Written::default() })
-    }
-
-    /// Marks records as deleted: those with the ids of these records.
-    ///
-    /// # Errors
-    /// As [`delete_of`](Self::delete_of).
-    pub async fn delete<F: Feature>(&self, records: &[F]) -> Result<Written> {
-        let key = F::key();
-        let feature = self.feature(&key)?;
-        let layout = writer::typed_layout::<F>(&feature)?;
-        let fields: Vec<_> = layout
-            .ids
-            .iter()
-            .map(|id| arrow::datatypes::Field::new(&id.name, id.ty.to_arrow(), true))
-            .collect();
-        let mut arrays = F::encode(records);
-        arrays.truncate(layout.ids.len());
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        let batch = arrow::array::RecordBatch::try_new(schema, arrays)?;
-        self.delete_of(&key, &[batch]).await
-    }
-
-    /// Marks the orphaned records of a feature as deleted: those whose upstream record was deleted.
-    ///
-    /// Those of which an upstream has no trace stay, unless
-    /// [`missing`](DeleteOrphans::missing) is set: it may not have been computed yet.
-    pub fn delete_orphans<F: Feature>(&self) -> DeleteOrphans {
-        self.delete_orphans_of(&F::key())
-    }
-
-    /// [`delete_orphans`](Self::delete_orphans) for a feature that is named by its key.
-    pub fn delete_orphans_of(&self, key: &FeatureKey) -> DeleteOrphans {
-        DeleteOrphans::new(self.clone(), key.clone())
     }
 }

@@ -94,5 +94,15 @@ pub async fn read(store: &Store, feature: &str) -> Vec<Value> {
 /// # Panics
 /// If the store fails.
 pub async fn delete(store: &Store, feature: &str, ids: &[Value]) -> u64 {
-    store.delete_of(&key(feature), &[batch::batch(ids)]).await.expect("a deletion").deleted
+    store.delete_of(&key(feature), &[batch::batch(ids)]).await.expect("a deletion").records()
+}
+
+/// The time of the latest deletion that a mark of the feature tells of.
+///
+/// # Panics
+/// If there is none, or the store fails.
+pub async fn time_of_deletion(store: &Store, feature: &str) -> i64 {
+    let read = store.read_of(&key(feature)).tombstones(true).other_versions(true);
+    let rows = batch::collect(read.batches().await.expect("rows")).await;
+    rows.iter().filter_map(|row| row["metaxy_deleted_at"].as_i64()).max().expect("a mark")
 }

@@ -14,29 +14,23 @@ use metaxy_tests::place::Place;
 use serde_json::{Value, json};
 
 /// Scenarios with declarations or calls that are refused as not supported yet.
-const WAITING: [&str; 8] = [
-    "dep_filters_after_rename",
-    "aggregation_on",
-    "aggregation_default_on_id_columns",
-    // Rows with NULL versions or ids are refused as well (H3); so they will differ.
-    "aggregation_null_upstream_version",
-    "aggregation_null_id",
-    "expansion",
-    "optional_with_missing",
-    "filters_and_predicates",
-];
+const WAITING: [&str; 2] = ["expansion", "filters_and_predicates"];
 
 /// Turns Python's answers to the steps of a scenario into ours.
 type Ours = fn(&mut [Value], HashAlgorithm);
 
 /// Scenarios whose answers differ on purpose, with what turns Python's answers into ours.
-const DIFFERS: [(&str, Ours); 6] = [
+const DIFFERS: [(&str, Ours); 10] = [
     ("root_resolve_update_diff", no_samples_no_diff),
     ("null_required_upstream_version", null_versions_are_refused),
     ("multi_id_join_on_intersection", h04_compared_on_all_ids),
     ("code_version_bump", h06_stale_and_not_new),
     ("null_id_values", h03_null_ids_are_refused),
     ("temp_column_collision", h11_every_parent_is_hashed),
+    ("aggregation_on", h08_one_row_per_group),
+    ("aggregation_default_on_id_columns", h08_one_row_per_group),
+    ("aggregation_null_upstream_version", null_versions_of_members_are_refused),
+    ("aggregation_null_id", h03_null_ids_of_members_are_refused),
 ];
 
 /// Python raises as well, with another text.
@@ -65,6 +59,39 @@ fn h03_null_ids_are_refused(outputs: &mut [Value], _: HashAlgorithm) {
     });
     outputs[1] = nothing.clone();
     outputs[2] = nothing;
+}
+
+/// A group is one record, and what comes along is what names it.
+fn h08_one_row_per_group(outputs: &mut [Value], _: HashAlgorithm) {
+    let mut n_reduced = 0;
+    for output in outputs.iter_mut().skip(1).filter(|output| output.is_object()) {
+        for class in ["new", "stale", "orphaned"] {
+            let Some(rows) = output[class].as_array_mut() else { continue };
+            for row in rows.iter_mut() {
+                let members = row.as_object_mut().expect("an object");
+                members.retain(|name, _| name == "sensor" || VERSIONS.contains(&name.as_str()));
+            }
+            let n_rows = rows.len();
+            rows.dedup();
+            n_reduced += n_rows - rows.len();
+        }
+    }
+    assert!(n_reduced > 0, "Python gives a row for each member");
+}
+
+fn null_versions_of_members_are_refused(outputs: &mut [Value], _: HashAlgorithm) {
+    outputs[0] = json!({
+        "error": "cannot write `s/read`: row 1 (sensor = a, n = 2) has no data version for field `v`"
+    });
+    outputs[1] = json!({ "new": [], "stale": [], "orphaned": [] });
+}
+
+fn h03_null_ids_of_members_are_refused(outputs: &mut [Value], _: HashAlgorithm) {
+    outputs[0] = json!({
+        "error": "cannot write `s/read`: 1 rows have NULL in the id column `n`, the first of them \
+                  row 1; a record needs a value there"
+    });
+    outputs[1] = json!({ "new": [], "stale": [], "orphaned": [] });
 }
 
 /// Nothing is stale that was just written, and the scene that was deleted is orphaned.
@@ -340,8 +367,8 @@ impl Replay {
         let rows: Vec<Value> = rows.into_iter().filter(|row| row[column] == filter[2]).collect();
         let n_rows = rows.len() as u64;
         let ids = batch(&only(&rows, &self.ids(&key)));
-        let written = self.store.delete_of(&key, &[ids]).await?;
-        assert_eq!(written.deleted, n_rows);
+        let report = self.store.delete_of(&key, &[ids]).await?;
+        assert_eq!(report.records(), n_rows);
         Ok(Value::Null)
     }
 
@@ -417,7 +444,10 @@ fn name(scenario: &Value) -> &str {
 /// Replays a scenario with one algorithm; differences fail.
 async fn replay(scenario: &Value, algorithm_name: &str) -> Result<(), Waiting> {
     let algorithm = algorithm(algorithm_name);
-    let mut outputs = scenario["outputs"][algorithm_name].as_array().expect("outputs").clone();
+    // Where Python's engines disagree, there is an answer of each.
+    let outputs = &scenario["outputs"][algorithm_name];
+    let outputs = outputs.as_array().or_else(|| outputs["duckdb"].as_array());
+    let mut outputs = outputs.expect("outputs").clone();
     if let Some((_, ours)) = DIFFERS.iter().find(|(differs, _)| *differs == name(scenario)) {
         ours(&mut outputs, algorithm);
     }
@@ -450,7 +480,7 @@ async fn every_scenario_that_is_built_gives_pythons_answers() {
             n_replayed += 1;
         }
     }
-    assert_eq!(n_replayed, 42, "eleven scenarios, all but one of them with four algorithms");
+    assert!(n_replayed >= 60, "only {n_replayed} replays");
 }
 
 /// When one of them can be replayed it has to leave the list, so that it is compared.

@@ -5,7 +5,9 @@
 
 use metaxy::{FeatureGraph, Store};
 use metaxy_tests::batch::{batch, collect, only, sorted};
-use metaxy_tests::flow::{compute, counts, delete, graph, increment, key, memory, read, write};
+use metaxy_tests::flow::{
+    compute, counts, delete, graph, increment, key, memory, read, time_of_deletion, write,
+};
 use metaxy_tests::place::Place;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -417,8 +419,8 @@ async fn h15_a_row_from_the_future_is_followed() {
         let row = now.iter().find(|row| row["id"] == "1").expect("a record");
         assert_eq!(row["metaxy_provenance_by_field"]["x"], format!("{n} later"));
     }
-    let deleted = store.delete_of(&key("a"), &[batch(&[json!({"id": "1"})])]).await;
-    assert_eq!(deleted.expect("a deletion").time, Some(future + 4));
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
+    assert_eq!(time_of_deletion(&store, "a").await, future + 4);
     // A write after a tombstone counts from the tombstone.
     let report = store.sync_of(&key("a"), batch(&records(&[("1", "back", "1"), ("2", "1", "1")])));
     assert_eq!(report.await.expect("a sync").written.time, Some(future + 5));

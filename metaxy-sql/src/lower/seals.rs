@@ -28,11 +28,11 @@ use crate::system;
 /// The try of rows that belong to none: real tries are not negative.
 pub(super) const IMPLIED: i64 = -1;
 
-fn parent(i: usize) -> String {
+pub(super) fn parent(i: usize) -> String {
     format!("parent{i}")
 }
 
-fn seals_part(records: &Records) -> Ident {
+pub(super) fn seals_part(records: &Records) -> Ident {
     part(&format!("seals {}", records.table))
 }
 
@@ -40,7 +40,7 @@ fn tries_part(records: &Records) -> Ident {
     part(&format!("tries {}", records.table))
 }
 
-fn in_force_part(records: &Records) -> Ident {
+pub(super) fn in_force_part(records: &Records) -> Ident {
     part(&format!("in force {}", records.table))
 }
 
@@ -50,12 +50,15 @@ pub(super) fn sealed(records: &Records) -> Ident {
 }
 
 /// The columns of the parent's ids in the table of the children, and in that of the seals.
-fn parents<'a>(records: &'a Records, seals: &'a Seals) -> impl Iterator<Item = &'a String> {
+pub(super) fn parents<'a>(
+    records: &'a Records,
+    seals: &'a Seals,
+) -> impl Iterator<Item = &'a String> {
     seals.parents.iter().map(|place| &records.ids[*place])
 }
 
 /// The try of a row.
-fn try_of(seals: &Seals, alias: &str) -> Expr {
+pub(super) fn try_of(seals: &Seals, alias: &str) -> Expr {
     if seals.has_try { coalesce([col(alias, system::TRY), int(IMPLIED)]) } else { int(IMPLIED) }
 }
 

@@ -13,19 +13,21 @@ use crate::error::Result;
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
-use crate::plan::{Append, AppendFrom, Class, Records, Stage, Tombstone};
+use crate::plan::{Append, AppendFrom, Class, Records, Seal, Stage, Tombstone};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
-const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
-const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
+pub(super) const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
+pub(super) const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
+const INT: ColumnType = ColumnType::Scalar(ScalarType::Int64);
 
 /// The type of a system column in tables that we make.
-fn system_type(column: &str) -> ColumnType {
+#[must_use]
+pub fn column_type(column: &str) -> ColumnType {
     match column {
         system::PROVENANCE_BY_FIELD | system::DATA_VERSION_BY_FIELD => ColumnType::TextMap,
         system::CREATED_AT | system::UPDATED_AT | system::DELETED_AT => TIMESTAMP,
-        system::WRITE_TOKEN => ColumnType::Scalar(ScalarType::Int64),
+        system::WRITE_TOKEN | system::TRY | system::CHILDREN => INT,
         _ => TEXT,
     }
 }
@@ -35,16 +37,68 @@ fn system_type(column: &str) -> ColumnType {
 /// # Errors
 /// When a name cannot be an identifier.
 pub fn table(table: &str, columns: &[(String, ColumnType, bool)]) -> Result<Statement> {
+    table_with(table, columns, &system::COLUMNS)
+}
+
+/// Makes the table of a feature whose records are children of a parent, as [`table`] does.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn children_table(table: &str, columns: &[(String, ColumnType, bool)]) -> Result<Statement> {
+    let ours: Vec<&str> = system::COLUMNS.into_iter().chain([system::TRY]).collect();
+    table_with(table, columns, &ours)
+}
+
+/// Makes a table of seals: the ids of the parent as `(name, type)`, then what a seal says.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn seals_table(table: &str, ids: &[(String, ColumnType)]) -> Result<Statement> {
+    let ids: Vec<_> = ids.iter().map(|(name, ty)| (name.clone(), *ty, false)).collect();
+    table_with(table, &ids, &system::SEAL_COLUMNS)
+}
+
+fn table_with(
+    table: &str,
+    columns: &[(String, ColumnType, bool)],
+    ours: &[&str],
+) -> Result<Statement> {
     let mut decls = Vec::new();
     for (name, ty, nullable) in columns {
         decls.push(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: *nullable });
     }
-    decls.extend(system::COLUMNS.iter().map(|column| ColumnDecl {
+    decls.extend(ours.iter().map(|column| ColumnDecl {
         name: name(*column),
-        ty: system_type(column),
+        ty: column_type(column),
         nullable: true,
     }));
     Ok(Statement::CreateTable { table: Ident::new(table)?, columns: decls, temporary: false })
+}
+
+/// Makes the failures' table.
+#[must_use]
+pub fn failures() -> Statement {
+    use system::failures::{COLUMNS, FAILED_AT, MATERIALIZATION_ID};
+    let columns = COLUMNS.iter().map(|column| ColumnDecl {
+        name: name(*column),
+        ty: if *column == FAILED_AT { TIMESTAMP } else { TEXT },
+        nullable: *column == MATERIALIZATION_ID,
+    });
+    let columns = columns.collect();
+    Statement::CreateTable { table: name(system::FAILURES), columns, temporary: false }
+}
+
+/// Removes the failures of a feature's records that are staged: `n_ids` of them name a record.
+#[must_use]
+pub fn clear_failures(key: &str, stage: &str, n_ids: usize) -> Statement {
+    use system::failures::{FEATURE_KEY, IDS};
+    let own = |column: &str| col("x", column);
+    let staged = Select::default()
+        .column(super::ids_text((0..n_ids).map(|i| col("s", id(i)))), "ids")
+        .from(from(stage, "s"));
+    let filter = and([eq(own(FEATURE_KEY), text(key)), Expr::In(vec![own(IDS)], Box::new(staged))]);
+    let (table, alias) = (name(system::FAILURES), name("x"));
+    Statement::Delete { with: Vec::new(), table, alias, filter }
 }
 
 /// Makes the definitions' table.
@@ -66,23 +120,34 @@ pub fn stage(stage: &Stage) -> Statement {
     columns.extend(stage.columns.iter().enumerate().map(|(i, ty)| decl(format!("c{i}"), *ty)));
     columns.extend((0..stage.n_fields).map(|i| decl(format!("p{i}"), TEXT)));
     columns.extend((0..stage.n_fields).map(|i| decl(format!("d{i}"), TEXT)));
+    columns.extend(stage.tries.then(|| decl("try".to_owned(), INT)));
     Statement::CreateTable { table: name(&stage.table), columns, temporary: true }
 }
 
-/// One id that is staged more than once, and how often; and the number of such ids.
+/// Makes a table of staged seals, laid out as [`Seal`](crate::plan::Seal) says.
 #[must_use]
-pub fn duplicates(stage: &Stage) -> Statement {
-    let ids = || (0..stage.ids.len()).map(|i| col("s", id(i)));
+pub fn seal_stage(table: &str, ids: &[ColumnType], n_fields: usize) -> Statement {
+    let decl = |column: String, ty| ColumnDecl { name: name(column), ty, nullable: true };
+    let mut columns: Vec<_> = ids.iter().enumerate().map(|(i, ty)| decl(id(i), *ty)).collect();
+    columns.extend(["try", "children"].map(|column| decl(column.to_owned(), INT)));
+    columns.extend((0..n_fields).map(|i| decl(format!("p{i}"), TEXT)));
+    Statement::CreateTable { table: name(table), columns, temporary: true }
+}
+
+/// One id that is staged more than once in a table with so many ids, and how often.
+#[must_use]
+pub fn duplicates(stage: &str, n_ids: usize) -> Statement {
+    let ids = || (0..n_ids).map(|i| col("s", id(i)));
     let repeated = Select {
         having: Some(Expr::Not(Box::new(eq(call(Function::CountAll, []), int(1))))),
         ..Select::default()
-            .columns((0..stage.ids.len()).map(|i| (col("s", id(i)), id(i))))
+            .columns((0..n_ids).map(|i| (col("s", id(i)), id(i))))
             .column(call(Function::CountAll, []), "n")
-            .from(from(&stage.table, "s"))
+            .from(from(stage, "s"))
             .group_by(ids())
     };
     let mut example = Select::default()
-        .columns((0..stage.ids.len()).map(|i| (col("r", id(i)), id(i))))
+        .columns((0..n_ids).map(|i| (col("r", id(i)), id(i))))
         .column(col("r", "n"), "n")
         .from(from_part("repeated", "r"));
     example.limit = Some(1);
@@ -108,11 +173,22 @@ pub fn latest_time(table: &str) -> Statement {
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
 }
 
-fn optional_text(value: Option<&str>) -> Expr {
+/// A row if a table holds a row of this write.
+#[must_use]
+pub fn has_token(table: &str, token: i64) -> Statement {
+    let mut select = Select::default()
+        .column(col("u", system::WRITE_TOKEN), "token")
+        .from(from(table, "u"))
+        .filter(eq(col("u", system::WRITE_TOKEN), int(token)));
+    select.limit = Some(1);
+    Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
+}
+
+pub(super) fn optional_text(value: Option<&str>) -> Expr {
     Expr::Cast(Box::new(value.map_or_else(null, text)), SqlType::Column(TEXT))
 }
 
-fn timestamp(micros: i64) -> Expr {
+pub(super) fn timestamp(micros: i64) -> Expr {
     Expr::Literal(Literal::Timestamp(micros))
 }
 
@@ -202,6 +278,10 @@ pub fn append(plan: &Append) -> Result<Statement> {
         columns.push(name(system::WRITE_TOKEN));
         values.push((int(stamp.token), system::WRITE_TOKEN.to_owned()));
     }
+    if plan.records.seals.is_some() {
+        columns.push(name(system::TRY));
+        values.push((col("s", "try"), system::TRY.to_owned()));
+    }
     let mut select = Select::default().columns(values).from(source);
     if matches!(plan.from, AppendFrom::Increment { .. }) {
         select = select.filter(or([
@@ -214,6 +294,41 @@ pub fn append(plan: &Append) -> Result<Statement> {
         columns,
         query: Query { with, union_all: vec![select] },
     })
+}
+
+/// Appends staged seals, with the hash over their fields.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn seal(plan: &Seal) -> Result<Statement> {
+    let provenances: Vec<(String, Expr)> = (plan.fields.iter().enumerate())
+        .map(|(i, f)| (f.clone(), col("s", format!("p{i}"))))
+        .collect();
+    let by_field = call(
+        Function::MapOf,
+        provenances.iter().flat_map(|(key, value)| [text(key), value.clone()]),
+    );
+    let stamp = &plan.stamp;
+    let ours = [
+        (system::PROVENANCE_BY_FIELD, by_field),
+        (system::PROVENANCE, hash_of_values(plan.hash, provenances)),
+        (system::FEATURE_VERSION, text(&stamp.version)),
+        (system::PROJECT_VERSION, text(&stamp.project_version)),
+        (system::UPDATED_AT, timestamp(stamp.time)),
+        (system::MATERIALIZATION_ID, optional_text(stamp.materialization_id.as_deref())),
+        (system::WRITE_TOKEN, int(stamp.token)),
+        (system::TRY, col("s", "try")),
+        (system::CHILDREN, col("s", "children")),
+    ];
+    let mut columns = plan.ids.iter().map(Ident::new).collect::<Result<Vec<_>>>()?;
+    columns.extend(ours.iter().map(|(column, _)| name(*column)));
+    let ids = (0..plan.ids.len()).map(|i| (col("s", id(i)), id(i)));
+    let select = Select::default()
+        .columns(ids)
+        .columns(ours.into_iter().map(|(column, value)| (value, column.to_owned())))
+        .from(from(&plan.stage, "s"));
+    let query = Query { with: Vec::new(), union_all: vec![select] };
+    Ok(Statement::Insert { table: Ident::new(&plan.table)?, columns, query })
 }
 
 /// What is stored of the records of a table: per field the provenance and the data version, and for

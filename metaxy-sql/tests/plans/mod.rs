@@ -3,7 +3,8 @@
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Field, FieldDefinition, Hash, HashAlgorithm,
-    Input, Part, Read, Records, Resolve, Scope, Source, Stage, Stamp, Target, Tombstone, orphan,
+    Input, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
+    Tombstone, orphan,
 };
 use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
 
@@ -57,6 +58,18 @@ fn scene() -> Records {
 
 fn crop() -> Records {
     records("example/crop", &["video_id"], "2a2b2c2d2e2f3031")
+}
+
+/// Faces of a video: its children.
+fn face() -> Records {
+    Records {
+        seals: Some(Seals {
+            table: Some(system::seals("example__face")),
+            parents: vec![0],
+            has_try: true,
+        }),
+        ..records("example/face", &["video_id", "face"], "4a4b4c4d4e4f5051")
+    }
 }
 
 /// A crop of a video: two fields, each of one parent.
@@ -250,7 +263,13 @@ fn tombstone(ids: &str, orphans: Option<Vec<i8>>) -> Tombstone {
 
 fn stage() -> Stage {
     let text = ColumnType::Scalar(ScalarType::Text);
-    Stage { table: "@stage".to_owned(), ids: vec![text], columns: vec![text], n_fields: 2 }
+    Stage {
+        table: "@stage".to_owned(),
+        ids: vec![text],
+        columns: vec![text],
+        n_fields: 2,
+        tries: false,
+    }
 }
 
 /// What all cases need: the tables that they name.
@@ -271,6 +290,16 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
         lower::table("example__crop", &[id("video_id")])?,
         lower::table("example__shot", &[id("video_id"), id("scene")])?,
         lower::stage(&stage()),
+        lower::children_table("example__face", &[id("video_id"), id("face"), column("path")])?,
+        lower::seals_table(&system::seals("example__face"), &[("video_id".to_owned(), text)])?,
+        lower::stage(&Stage {
+            table: "@faces".to_owned(),
+            ids: vec![text, text],
+            tries: true,
+            ..stage()
+        }),
+        lower::seal_stage("@seals", &[text], 2),
+        lower::failures(),
     ])
 }
 
@@ -321,7 +350,7 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
             })),
         ),
         statement("read_history", lower::read(&read(Scope { history: true, ..Scope::default() }))),
-        statement("duplicates", lower::duplicates(&stage())),
+        statement("duplicates", lower::duplicates("@stage", 1)),
         statement("latest_time", lower::latest_time("example__video")),
         statement("append", lower::append(&append(AppendFrom::Stage("@stage".to_owned())))?),
         Case {
@@ -333,6 +362,26 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
                 lower::tombstone(&tombstone("@increment", Some(vec![orphan::GONE])))?,
             ],
         },
+        Case {
+            name: "append_children",
+            plan: String::new(),
+            statements: vec![
+                lower::append(&Append {
+                    records: face(),
+                    ..append(AppendFrom::Stage("@faces".to_owned()))
+                })?,
+                lower::seal(&Seal {
+                    table: system::seals("example__face"),
+                    ids: vec!["video_id".to_owned()],
+                    fields: vec!["frames".to_owned(), "audio".to_owned()],
+                    stage: "@seals".to_owned(),
+                    stamp: stamp(),
+                    hash: HASH,
+                })?,
+                lower::clear_failures("example/face", "@seals", 1),
+            ],
+        },
+        statement("has_token", lower::has_token("example__video", 4_711)),
         statement("tombstone", lower::tombstone(&tombstone("@stage", None))?),
     ])
 }

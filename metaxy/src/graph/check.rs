@@ -6,6 +6,7 @@
 use super::error::{FeatureSite, GraphError};
 use super::parents::Unresolved;
 use super::topo::Topology;
+use crate::filter;
 use crate::key::{FeatureKey, FieldKey};
 use crate::nearest::nearest;
 use crate::spec::{FeatureDefinition, FeatureDep, FieldSpec, Lineage};
@@ -91,6 +92,7 @@ pub(super) fn feature(definition: &FeatureDefinition, features: &Features, error
         }
         renames(&edge, errors);
         select(&edge, errors);
+        filters(&edge, errors);
         lineage(&edge, errors);
         id_types(&edge, errors);
         edges.push(edge);
@@ -359,6 +361,14 @@ fn select(edge: &Edge<'_>, errors: &mut Errors) {
             let (option, column) = ("select", column.clone());
             errors.push(GraphError::UnknownColumn { feature, upstream, option, column, nearest });
         }
+    }
+}
+
+/// Every filter can be read, over the columns of the upstream by their names here.
+fn filters(edge: &Edge<'_>, errors: &mut Errors) {
+    for error in filter::mistakes(edge.dep, edge.upstream.columns.as_deref()) {
+        let (feature, upstream) = edge.sites();
+        errors.push(GraphError::Filter { feature, upstream, error });
     }
 }
 

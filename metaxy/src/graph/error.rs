@@ -1,6 +1,7 @@
 //! [`GraphErrors`]: everything that is wrong with a set of features, with the line of each.
 
 use super::check::{SYSTEM_COLUMNS, SYSTEM_TABLES};
+use crate::filter::FilterError;
 use crate::key::{FeatureKey, FieldKey, KeyError};
 use crate::nearest::hint;
 use crate::spec::{FeatureDefinition, Origin};
@@ -462,6 +463,16 @@ pub enum GraphError {
         /// A column that is there and looks alike.
         nearest: Option<String>,
     },
+    /// A filter cannot be read, or does not fit the columns of the upstream.
+    #[error("{feature} has a filter on {upstream} that cannot be used: {error}")]
+    Filter {
+        /// The feature with the dependency.
+        feature: FeatureSite,
+        /// The upstream.
+        upstream: FeatureSite,
+        /// What is wrong with it, and where.
+        error: FilterError,
+    },
     /// A column is renamed to a name that another column has.
     #[error(
         "{feature} renames `{from}` of {upstream} to `{to}`, a name that another column of it has; choose a new one, or rename that one too"
@@ -530,6 +541,7 @@ impl GraphError {
             | Self::IdTypesDiffer { feature, upstream, .. }
             | Self::SelectBeforeRename { feature, upstream, .. }
             | Self::UnknownColumn { feature, upstream, .. }
+            | Self::Filter { feature, upstream, .. }
             | Self::RenameOnto { feature, upstream, .. }
             | Self::RenamedTwice { feature, upstream, .. } => {
                 vec![&feature.key, &upstream.key]

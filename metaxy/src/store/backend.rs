@@ -292,8 +292,12 @@ pub struct SyncOptions {
 pub struct Written {
     /// The rows that were appended.
     pub rows: u64,
+    /// The seals that were appended: parents of an expansion whose children are complete.
+    pub seals: u64,
     /// The tombstones that were appended.
     pub deleted: u64,
+    /// Whether nothing was appended because the write is there already, by its token and number.
+    pub repeated: bool,
     /// The time that all of them carry, in microseconds since 1970-01-01 UTC; `None` if there are none.
     pub time: Option<i64>,
 }
@@ -372,6 +376,26 @@ pub struct RebaseOptions {
     pub reason: String,
     /// Whether to count only and change nothing.
     pub dry_run: bool,
+}
+
+/// What is noted of a rebase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rebased {
+    /// The feature.
+    pub feature: FeatureKey,
+    /// The version that the records have since.
+    pub feature_version: String,
+    /// How many rows, or seals of an expansion, were appended.
+    pub rows: u64,
+    /// The reasons that were accepted; none if only provenances that are equal were rebased.
+    pub accepted: Vec<Reason>,
+    /// Who accepted it.
+    pub by: String,
+    /// Why the output would be the same.
+    pub reason: String,
+    /// When, in microseconds since 1970-01-01 UTC.
+    pub time: i64,
 }
 
 /// A record that could not be computed.
@@ -502,6 +526,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<Written>> {
         drop((feature, options));
         unbuilt("rebase")
+    }
+
+    /// What is noted of the rebases of a feature, the latest last.
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
+        drop((feature,));
+        unbuilt("rebases")
     }
 
     /// Keeps failures. A later write of the record clears them.

@@ -6,7 +6,10 @@
 //! later than any in the table.
 
 mod database;
+mod delete;
+mod failures;
 mod hash;
+mod rebase;
 mod session;
 
 use crate::error::{Error, Result};
@@ -14,9 +17,9 @@ use crate::increment::{Counts, no_batches};
 use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
-    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, FeatureContext, Layout,
-    ReadOptions, ResolveOptions, Resolved, SampleSource, SyncOptions, WriteOptions, WriteSession,
-    Written,
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
+    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
+    VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::open::RequestedSettings;
 use crate::store::plan::{Planner, TableInfo, Tables};
@@ -193,10 +196,67 @@ impl Backend for DuckDb {
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
         let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::delete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn undelete(
+        &self,
+        feature: FeatureContext,
+        which: Delete,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::undelete(&shared, &feature, &which, &options)).boxed()
+    }
+
+    fn vacuum(
+        &self,
+        feature: FeatureContext,
+        options: VacuumOptions,
+    ) -> BoxFuture<'_, Result<u64>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || delete::vacuum(&shared, &feature, options)).boxed()
+    }
+
+    fn rebase(
+        &self,
+        feature: FeatureContext,
+        options: RebaseOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || rebase::rebase(&shared, &feature, &options)).boxed()
+    }
+
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || rebase::rebases(&shared, &feature)).boxed()
+    }
+
+    fn fail(
+        &self,
+        feature: FeatureContext,
+        failures: Vec<Failure>,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+    }
+
+    fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread(move || failures::of(&*shared.database.connect()?, feature.key(), None)).boxed()
+    }
+
+    fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
+        let shared = Arc::clone(&self.shared);
         on_thread(move || {
-            let written = session::delete(&shared, &feature, &which, &options.write)?;
-            let feature = feature.key().clone();
-            Ok(vec![Deleted { feature, records: written.deleted, rows_removed: 0 }])
+            let names: Vec<String> = features.iter().map(FeatureKey::table_name).collect();
+            if names.is_empty() {
+                return Ok(Vec::new());
+            }
+            let found = tables(&*shared.database.connect()?, &names)?;
+            let is_there = |key: &FeatureKey| found.contains_key(&key.table_name());
+            Ok(features.into_iter().filter(is_there).collect())
         })
         .boxed()
     }

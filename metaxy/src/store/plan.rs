@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
-    Part, Read, Records, Resolve, RootFields, Scope, Seals, Source, Stage, Stamp, Target,
+    Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone,
 };
 use metaxy_sql::{ColumnType, ScalarType, system};
@@ -614,7 +614,9 @@ impl Planner<'_> {
                 columns: missing,
             });
         }
-        let ours = system::COLUMNS.iter().chain([&system::TRY]);
+        // The try comes along, so that a child that is amended stays in it.
+        let tries = records.seals.as_ref().map(|_| &system::TRY);
+        let ours = system::COLUMNS.iter().chain(tries);
         let ours = ours.filter(|c| table.columns.contains_key(**c));
         let columns = own.into_iter().chain(ours.map(|c| (*c).to_owned())).collect();
         Ok(Read {
@@ -643,21 +645,27 @@ impl Planner<'_> {
         }
     }
 
+    /// Refuses to write to tables that keep versions in another form than ours.
+    pub(crate) fn check_maps(&self, records: &Records) -> Result<()> {
+        if records.provenance == ByField::Map && records.data_version == ByField::Map {
+            return Ok(());
+        }
+        Err(Error::NotSupportedYet {
+            feature: self.feature.key().clone(),
+            what: format!(
+                "writing to `{}`, which keeps versions per field as a STRUCT; \
+                 change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
+                records.table,
+                system::PROVENANCE_BY_FIELD,
+                system::DATA_VERSION_BY_FIELD,
+            ),
+        })
+    }
+
     /// Staged rows to append.
     pub(crate) fn append(&self, layout: &Layout, from: AppendFrom, stamp: Stamp) -> Result<Append> {
         let records = self.own_records()?;
-        if records.provenance != ByField::Map || records.data_version != ByField::Map {
-            return Err(Error::NotSupportedYet {
-                feature: self.feature.key().clone(),
-                what: format!(
-                    "writing to `{}`, which keeps versions per field as a STRUCT; \
-                     change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
-                    records.table,
-                    system::PROVENANCE_BY_FIELD,
-                    system::DATA_VERSION_BY_FIELD,
-                ),
-            });
-        }
+        self.check_maps(&records)?;
         Ok(Append {
             records,
             columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
@@ -670,6 +678,27 @@ impl Planner<'_> {
             stamp,
             hash: self.feature.hash(),
         })
+    }
+
+    /// The tables that a write of this feature appends to.
+    pub(crate) fn appended_to(&self) -> Result<Vec<String>> {
+        let records = self.own_records()?;
+        let seals = records.seals.and_then(|seals| seals.table);
+        Ok([records.table].into_iter().chain(seals).collect())
+    }
+
+    /// Staged seals to append; nothing for records that are nobody's children.
+    pub(crate) fn seal(&self, layout: &Layout, stage: &str, stamp: Stamp) -> Result<Option<Seal>> {
+        let table = self.own_records()?.seals.and_then(|seals| seals.table);
+        let (Some(table), Some(parents)) = (table, &layout.parents) else { return Ok(None) };
+        Ok(Some(Seal {
+            table,
+            ids: parents.iter().map(|place| layout.ids[*place].name.clone()).collect(),
+            fields: layout.fields.clone(),
+            stage: stage.to_owned(),
+            stamp,
+            hash: self.feature.hash(),
+        }))
     }
 
     /// Records to mark as deleted: the ids are in a table of the connection.
@@ -700,6 +729,7 @@ pub(crate) fn stage(table: &str, layout: &Layout) -> Stage {
         ids: layout.ids.iter().map(|column| column.ty).collect(),
         columns: layout.columns.iter().map(|column| column.ty).collect(),
         n_fields: layout.fields.len(),
+        tries: layout.parents.is_some(),
     }
 }
 

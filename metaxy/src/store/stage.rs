@@ -146,6 +146,83 @@ pub enum WriteError {
         /// The fields of the feature in the graph.
         expected: Vec<String>,
     },
+    /// One parent more than once among the seals of a write.
+    #[error(
+        "{count} seals are about the same parent {id}; all children of a parent belong into one try, \
+         which is sealed once"
+    )]
+    SealedTwice {
+        /// The ids of the parent, `name = value`.
+        id: String,
+        /// How often they occur.
+        count: u64,
+    },
+    /// Rows of an expansion that do not say of which try they are.
+    #[error(
+        "the rows have no column `metaxy_try`; they are children of a parent, so take the column along \
+         from the row of the increment that they were computed from, or, when a child is amended, from \
+         `read`"
+    )]
+    NoTry,
+    /// Seals that do not say how many children there are.
+    #[error(
+        "the seals have no column `metaxy_children`; add to the rows of the increment how many children \
+         each parent has, as Int64"
+    )]
+    NoChildren,
+    /// A number that cannot be less than 0.
+    #[error("row {row} ({id}) has {value} in the column `{column}`, which is never negative")]
+    Negative {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The ids, `name = value`.
+        id: String,
+        /// The column.
+        column: String,
+        /// The number.
+        value: i64,
+    },
+    /// Seals of an expansion before anything says which types the ids of children have.
+    #[error(
+        "nothing says which types the columns {} have; push rows of children before the first seal, \
+         none will do, or declare the columns of the feature", .columns.iter().map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ")
+    )]
+    UnknownTypes {
+        /// The ids of children.
+        columns: Vec<String>,
+    },
+    /// Seals of a feature whose records have no parent.
+    #[error(
+        "the feature is no expansion, so there is nothing to seal; push its rows, and nothing else"
+    )]
+    NoExpansion,
+    /// Failures whose number is not that of the texts.
+    #[error("{rows} rows failed, but there are {found} texts; give one for each, or one for all")]
+    ErrorTexts {
+        /// The rows.
+        rows: usize,
+        /// The texts.
+        found: usize,
+    },
+    /// One record for a job of an expansion.
+    #[error(
+        "the job is about a parent, which has any number of records here: \
+         `job.children(records)` takes all of them at once"
+    )]
+    IsExpansion,
+    /// Children for a job that is about one record.
+    #[error("the job is about one record and not about children: `job.done(record)` takes it")]
+    OneRecord,
+    /// A child of another parent than the job's.
+    #[error("the record {record} belongs to the parent {found}, but the job is about {expected}")]
+    OtherParent {
+        /// The ids of the record.
+        record: String,
+        /// The ids of its parent.
+        found: String,
+        /// The ids of the job.
+        expected: String,
+    },
     /// A plain struct for a feature with upstreams.
     #[error(
         "a record of a feature with upstreams is written with the job that it came from: \
@@ -243,7 +320,7 @@ pub(crate) fn write_error(feature: &FeatureContext, reason: WriteError) -> Error
 fn is_ours(name: &str) -> bool {
     use crate::increment as i;
     system::COLUMNS.contains(&name)
-        || [i::STATUS, i::STALE_FIELDS, i::STORED_PROVENANCE, i::STORED_VERSION, i::CAUSE]
+        || [i::STATUS, i::STALE_FIELDS, i::STORED_PROVENANCE, i::STORED_VERSION, i::CAUSE, i::TRY]
             .contains(&name)
 }
 
@@ -263,6 +340,21 @@ pub(crate) fn staged_schema(layout: &Layout) -> Arc<Schema> {
                 .map(|i| Field::new(format!("{prefix}{i}"), DataType::Utf8, true)),
         );
     }
+    if layout.parents.is_some() {
+        fields.push(Field::new("try", DataType::Int64, true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The schema of staged seals; there are none without parents.
+pub(crate) fn seals_schema(layout: &Layout) -> Arc<Schema> {
+    let places = layout.parents.iter().flatten().enumerate();
+    let mut fields: Vec<Field> = places
+        .map(|(i, place)| Field::new(format!("id{i}"), layout.ids[*place].ty.to_arrow(), true))
+        .collect();
+    fields.extend(["try", "children"].map(|name| Field::new(name, DataType::Int64, true)));
+    let provenance = |i| Field::new(format!("p{i}"), DataType::Utf8, true);
+    fields.extend((0..layout.fields.len()).map(provenance));
     Arc::new(Schema::new(fields))
 }
 
@@ -298,7 +390,71 @@ impl Stager<'_> {
         let data_versions = self.data_versions(batch)?;
         arrays.extend(provenances.into_iter().map(|array| Arc::new(array) as ArrayRef));
         arrays.extend(data_versions.into_iter().map(|array| Arc::new(array) as ArrayRef));
+        if self.layout.parents.is_some() {
+            let Some(tries) = self.numbers(batch, system::TRY)? else {
+                return Err(self.error(WriteError::NoTry));
+            };
+            arrays.push(tries);
+        }
         Ok(RecordBatch::try_new(staged_schema(self.layout), arrays)?)
+    }
+
+    /// Checks seals and lays them out: rows of an increment, with the number of children.
+    pub(crate) fn seal(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let Some(places) = &self.layout.parents else {
+            return Err(self.error(WriteError::NoExpansion));
+        };
+        let parents: Vec<ColumnSpec> =
+            places.iter().map(|place| self.layout.ids[*place].clone()).collect();
+        let missing: Vec<String> = parents
+            .iter()
+            .filter(|id| batch.column_by_name(&id.name).is_none())
+            .map(|id| id.name.clone())
+            .collect();
+        if !missing.is_empty() {
+            let expected = parents.into_iter().map(|id| id.name).collect();
+            return Err(self.error(WriteError::Columns { unknown: Vec::new(), missing, expected }));
+        }
+        let mut arrays = self.columns(batch, &parents)?;
+        for (column, array) in parents.iter().zip(&arrays) {
+            self.no_nulls("id", column, array)?;
+        }
+        self.check_status(batch)?;
+        let absent = [
+            (system::TRY, "try", WriteError::NoTry),
+            (system::CHILDREN, "number", WriteError::NoChildren),
+        ];
+        for (name, what, absent) in absent {
+            let Some(numbers) = self.numbers(batch, name)? else { return Err(self.error(absent)) };
+            let ty = ColumnType::Scalar(metaxy_sql::ScalarType::Int64);
+            let column = ColumnSpec { name: name.to_owned(), ty, nullable: false };
+            self.no_nulls(what, &column, &numbers)?;
+            arrays.push(numbers);
+        }
+        let provenances = self.provenances(batch)?;
+        arrays.extend(provenances.into_iter().map(|array| Arc::new(array) as ArrayRef));
+        Ok(RecordBatch::try_new(seals_schema(self.layout), arrays)?)
+    }
+
+    /// A column of numbers that are never negative; nothing if there is no such column.
+    fn numbers(&self, batch: &RecordBatch, name: &str) -> Result<Option<ArrayRef>> {
+        let Some(array) = batch.column_by_name(name) else { return Ok(None) };
+        let expected = ColumnType::Scalar(metaxy_sql::ScalarType::Int64);
+        if !fits(array.data_type(), expected) {
+            return Err(self.error(WriteError::Type {
+                column: name.to_owned(),
+                found: array.data_type().to_string(),
+                expected: expected.to_string(),
+            }));
+        }
+        let array = arrow::compute::cast(array, &DataType::Int64)?;
+        for (row, value) in array.as_primitive::<arrow::datatypes::Int64Type>().iter().enumerate() {
+            if let Some(value) = value.filter(|value| *value < 0) {
+                let (id, column) = (self.id(batch, row), name.to_owned());
+                return Err(self.error(WriteError::Negative { row, id, column, value }));
+            }
+        }
+        Ok(Some(array))
     }
 
     /// Whether a root's versions come as one text column per field.

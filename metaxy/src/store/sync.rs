@@ -1,5 +1,4 @@
-//! [`Sync`]: brings a root up to date with samples; [`DeleteOrphans`]: takes away what lost its
-//! input.
+//! [`Sync`]: brings a root up to date with samples.
 //!
 //! Samples are staged in the store and compared there (H17): what is stored never leaves it.
 
@@ -9,8 +8,7 @@ use crate::increment::{AnyFeature, Counts, Outcome};
 use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::backend::{
-    BatchStream, Delete, DeleteOptions, FeatureContext, Layout, SampleSource, SyncOptions,
-    WriteOptions, Written,
+    BatchStream, FeatureContext, Layout, SampleSource, SyncOptions, WriteOptions, Written,
 };
 use crate::store::stage::{Stager, Types, layout};
 use crate::store::writer::{check_versions, staged, typed_layout};
@@ -19,6 +17,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The records of a root as they should be.
 #[derive(Debug)]
@@ -74,7 +73,11 @@ impl fmt::Display for SyncReport {
             f,
             "{}; {} written, {} deleted",
             self.counts, self.written.rows, self.written.deleted
-        )
+        )?;
+        if self.written.repeated {
+            f.write_str("; it was written before")?;
+        }
+        Ok(())
     }
 }
 
@@ -121,6 +124,13 @@ impl<F> Sync<F> {
     /// A name for the run, kept with every row.
     pub fn materialization_id(mut self, id: impl Into<String>) -> Self {
         self.options.write.materialization_id = Some(id.into());
+        self
+    }
+
+    /// A name for this sync: one that has been written under it before writes nothing, so that it can
+    /// be called again after a crash. A name that is not used for anything else.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.options.write.token = Some(token.into());
         self
     }
 
@@ -194,16 +204,16 @@ impl<F: Feature> Sync<F> {
         let feature = self.root()?;
         let layout = typed_layout::<F>(&feature)?;
         let mut rows = Vec::with_capacity(records.len());
-        let mut all_provenances = Vec::with_capacity(records.len());
+        let mut origins = Vec::with_capacity(records.len());
         for (row, record) in records.into_iter().enumerate() {
             let outcome = Outcome::of_root(&feature, record, row)?;
-            if let Outcome::Record { record, provenances } = outcome {
-                check_versions(&feature, &layout, &record, &provenances, row)?;
+            if let Outcome::Record { record, origin } = outcome {
+                check_versions(&feature, &layout, &record, &origin, row)?;
                 rows.push(record);
-                all_provenances.push(provenances);
+                origins.push(Arc::new(origin));
             }
         }
-        let batch = staged(&feature, &layout, &rows, &all_provenances)?;
+        let batch = staged(&feature, &layout, &rows, &origins)?;
         self.run(feature, layout, futures::stream::iter([Ok(batch)]).boxed()).await
     }
 }
@@ -223,42 +233,5 @@ impl IntoFuture for Sync<AnyFeature> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run_untyped())
-    }
-}
-
-/// A deletion of orphans that has not begun; `.await` it.
-#[must_use = "orphans are deleted by `.await`"]
-#[derive(Debug)]
-pub struct DeleteOrphans {
-    store: Store,
-    key: FeatureKey,
-    missing: bool,
-}
-
-impl DeleteOrphans {
-    pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
-        Self { store, key, missing: false }
-    }
-
-    /// Whether to delete those too of which an upstream has no trace: it may not have been computed
-    /// yet.
-    pub fn missing(mut self, missing: bool) -> Self {
-        self.missing = missing;
-        self
-    }
-}
-
-impl IntoFuture for DeleteOrphans {
-    type Output = Result<Written>;
-    type IntoFuture = BoxFuture<'static, Result<Written>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let feature = self.store.with_upstreams(&self.key)?;
-            let which = Delete::Orphans { missing: self.missing };
-            let backend = &self.store.backend;
-            let deleted = backend.delete(feature, which, DeleteOptions::default()).await?;
-            Ok(Written { deleted: deleted[0].records, ..Written::default() })
-        })
     }
 }

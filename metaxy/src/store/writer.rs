@@ -6,14 +6,19 @@
 use crate::column::IdValue;
 use crate::error::Result;
 use crate::feature::Feature;
-use crate::increment::{Done, Outcome};
+use crate::increment::{Done, Origin, Outcome, id_names, show_ids};
 use crate::key::FeatureKey;
 use crate::spec::{ColumnSpec, FeatureDefinition};
 use crate::store::Store;
-use crate::store::backend::{FeatureContext, Layout, WriteOptions, WriteSession, Written};
-use crate::store::stage::{Stager, Types, WriteError, layout, staged_schema, write_error};
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::Schema;
+use crate::store::backend::{Failure, FeatureContext, Layout, WriteOptions, WriteSession, Written};
+use crate::store::stage::{
+    Stager, Types, WriteError, layout, seals_schema, staged_schema, write_error,
+};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Schema};
+use metaxy_sql::system;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,8 +31,12 @@ const ROWS_PER_BATCH: usize = 8_192;
 pub struct Committed {
     /// The records that were written.
     pub rows: u64,
+    /// Of an expansion, the parents whose children are complete, also those without any.
+    pub parents: u64,
     /// The commits.
     pub commits: u64,
+    /// The commits that wrote nothing because they are in the store already, by their token.
+    pub repeated: u64,
     /// The records that could not be computed, `ids: error`; they come again with the next increment.
     pub failed: Vec<String>,
     /// The time that the last commit gave its rows, in microseconds since 1970-01-01 UTC.
@@ -36,8 +45,10 @@ pub struct Committed {
 
 impl Committed {
     fn add(&mut self, written: Written) {
-        if written.rows > 0 {
+        self.repeated += u64::from(written.repeated);
+        if written.rows > 0 || written.seals > 0 {
             self.rows += written.rows;
+            self.parents += written.seals;
             self.commits += 1;
             self.time = written.time;
         }
@@ -47,6 +58,12 @@ impl Committed {
 impl fmt::Display for Committed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} written", self.rows)?;
+        if self.parents > 0 {
+            write!(f, " for {} parents", self.parents)?;
+        }
+        if self.repeated > 0 {
+            write!(f, ", {} commits were there already", self.repeated)?;
+        }
         if !self.failed.is_empty() {
             write!(f, ", {} failed", self.failed.len())?;
         }
@@ -87,9 +104,19 @@ pub struct Writer<F> {
     commit_every: Option<usize>,
     open: Option<Open>,
     records: Vec<F>,
-    provenances: Vec<Vec<String>>,
+    /// Of each record; children of one parent share one.
+    origins: Vec<Arc<Origin>>,
+    seals: Vec<SealRow>,
+    failures: Vec<Failure>,
     uncommitted: usize,
     committed: Committed,
+}
+
+/// A parent whose children are all there.
+struct SealRow {
+    parent: Vec<IdValue>,
+    children: i64,
+    origin: Arc<Origin>,
 }
 
 /// A write that has begun.
@@ -118,13 +145,16 @@ impl<F: Feature> Writer<F> {
             commit_every: None,
             open: None,
             records: Vec::new(),
-            provenances: Vec::new(),
+            origins: Vec::new(),
+            seals: Vec::new(),
+            failures: Vec::new(),
             uncommitted: 0,
             committed: Committed::default(),
         }
     }
 
     /// Commits by itself whenever this many records wait, so that a crash loses no more than that.
+    /// The children of one parent are never split.
     #[must_use]
     pub fn commit_every(mut self, records: usize) -> Self {
         self.commit_every = Some(records.max(1));
@@ -135,6 +165,15 @@ impl<F: Feature> Writer<F> {
     #[must_use]
     pub fn materialization_id(mut self, id: impl Into<String>) -> Self {
         self.options.materialization_id = Some(id.into());
+        self
+    }
+
+    /// A name for this write, so that it can be done again after a crash: a commit that has been
+    /// written under the same name, by its number from the first on, writes nothing. The records that
+    /// are pushed have to be the same as well, and the name is used for nothing else.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.options.token = Some(token.into());
         self
     }
 
@@ -159,43 +198,67 @@ impl<F: Feature> Writer<F> {
             Source::Record(record) if feature.is_root() => Outcome::of_root(feature, record, row)?,
             Source::Record(_) => return Err(write_error(feature, WriteError::WithoutJob)),
         };
+        // A record that is refused takes no other one with it.
         match outcome {
-            Outcome::Failed { record, error } => {
+            Outcome::Failed { record, failure } => {
+                let error = &failure.error;
                 tracing::warn!(feature = %self.key, record, error, "a record failed");
                 self.committed.failed.push(format!("{record}: {error}"));
+                self.failures.push(failure);
+                return Ok(());
             }
-            Outcome::Record { record, provenances } => {
-                // A record that is refused takes no other one with it.
-                check_versions(feature, &open.layout, &record, &provenances, row)?;
+            Outcome::Record { record, origin } => {
+                check_versions(feature, &open.layout, &record, &origin, row)?;
                 self.records.push(record);
-                self.provenances.push(provenances);
+                self.origins.push(Arc::new(origin));
                 self.uncommitted += 1;
-                if self.records.len() >= ROWS_PER_BATCH {
-                    self.flush().await?;
-                }
-                if self.commit_every.is_some_and(|every| self.uncommitted >= every) {
-                    self.commit_pending().await?;
-                }
             }
+            Outcome::Children { records, parent, origin } => {
+                for (i, record) in records.iter().enumerate() {
+                    check_versions(feature, &open.layout, record, &origin, row + i)?;
+                }
+                let origin = Arc::new(origin);
+                let children = i64::try_from(records.len()).unwrap_or(i64::MAX);
+                self.uncommitted += records.len().max(1);
+                self.origins.extend(records.iter().map(|_| Arc::clone(&origin)));
+                self.records.extend(records);
+                self.seals.push(SealRow { parent, children, origin });
+            }
+        }
+        if self.records.len().max(self.seals.len()) >= ROWS_PER_BATCH {
+            self.flush().await?;
+        }
+        if self.commit_every.is_some_and(|every| self.uncommitted >= every) {
+            self.commit_pending().await?;
         }
         Ok(())
     }
 
     /// Stages the structs that wait.
     async fn flush(&mut self) -> Result<()> {
-        if self.records.is_empty() {
-            return Ok(());
-        }
         let Some(open) = &mut self.open else { return Ok(()) };
-        let records = std::mem::take(&mut self.records);
-        let provenances = std::mem::take(&mut self.provenances);
-        let batch = staged(&open.feature, &open.layout, &records, &provenances)?;
-        open.session.stage(batch).await
+        if !self.records.is_empty() {
+            let records = std::mem::take(&mut self.records);
+            let origins = std::mem::take(&mut self.origins);
+            let batch = staged(&open.feature, &open.layout, &records, &origins)?;
+            open.session.stage(batch).await?;
+        }
+        if !self.seals.is_empty() {
+            let seals = std::mem::take(&mut self.seals);
+            open.session.seal(staged_seals(&open.layout, &seals)?).await?;
+        }
+        Ok(())
     }
 
     async fn commit_pending(&mut self) -> Result<()> {
         self.flush().await?;
         if let Some(open) = &mut self.open {
+            // First, since the commit clears the failures of what it writes.
+            if !self.failures.is_empty() {
+                let (feature, failures) = (open.feature.clone(), self.failures.clone());
+                self.store.backend.fail(feature, failures, self.options.clone()).await?;
+                self.failures.clear();
+            }
             let written = open.session.commit().await?;
             self.committed.add(written);
             self.uncommitted = 0;
@@ -259,10 +322,10 @@ pub(crate) fn check_versions<F: Feature>(
     feature: &FeatureContext,
     layout: &Layout,
     record: &F,
-    provenances: &[String],
+    origin: &Origin,
     row: usize,
 ) -> Result<()> {
-    let versions = record.data_versions().into_iter().zip(provenances).enumerate();
+    let versions = record.data_versions().into_iter().zip(&origin.provenances).enumerate();
     for (k, (given, provenance)) in versions {
         let version = given.as_given().unwrap_or(provenance);
         if version.is_empty() || version.contains('|') {
@@ -270,7 +333,7 @@ pub(crate) fn check_versions<F: Feature>(
                 feature,
                 WriteError::BadVersion {
                     row,
-                    id: show_ids(feature, &record.ids()),
+                    id: show_ids(&feature.definition().spec.id_columns, &record.ids()),
                     field: layout.fields[k].clone(),
                     version: version.to_owned(),
                 },
@@ -285,31 +348,80 @@ pub(crate) fn staged<F: Feature>(
     feature: &FeatureContext,
     layout: &Layout,
     records: &[F],
-    provenances: &[Vec<String>],
+    origins: &[Arc<Origin>],
 ) -> Result<RecordBatch> {
     let n_fields = layout.fields.len();
     let mut computed: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
     let mut given: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(records.len()); n_fields];
     let is_root = feature.is_root();
-    for (record, provenances) in records.iter().zip(provenances) {
-        let versions = record.data_versions().into_iter().zip(provenances);
+    for (record, origin) in records.iter().zip(origins) {
+        let versions = record.data_versions().into_iter().zip(&origin.provenances);
         for (k, (version, provenance)) in versions.enumerate() {
             computed[k].push(provenance);
             // In a root the value is the provenance; elsewhere a value of the user's is an override.
-            given[k].push(version.as_given().filter(|_| !is_root));
+            // What was computed again without need is no longer what is stored.
+            let forced = origin.forced.contains(&k).then_some(provenance.as_str());
+            given[k].push(version.as_given().filter(|_| !is_root).or(forced));
         }
     }
     let mut arrays = F::encode(records);
     let computed = computed.into_iter().map(StringArray::from);
     let given = given.into_iter().map(StringArray::from);
     arrays.extend(computed.chain(given).map(|column| Arc::new(column) as ArrayRef));
+    if layout.parents.is_some() {
+        let tries: Int64Array = origins.iter().map(|origin| origin.attempt).collect();
+        arrays.push(Arc::new(tries));
+    }
     Ok(RecordBatch::try_new(staged_schema(layout), arrays)?)
 }
 
-fn show_ids(feature: &FeatureContext, ids: &[IdValue]) -> String {
-    let names = &feature.definition().spec.id_columns;
-    let pairs = names.iter().zip(ids).map(|(name, id)| format!("{name} = {id}"));
-    pairs.collect::<Vec<_>>().join(", ")
+/// Seals as a staged batch.
+fn staged_seals(layout: &Layout, seals: &[SealRow]) -> Result<RecordBatch> {
+    let schema = seals_schema(layout);
+    let n_ids = schema.fields().len() - 2 - layout.fields.len();
+    let mut arrays = Vec::with_capacity(schema.fields().len());
+    for (i, field) in schema.fields()[..n_ids].iter().enumerate() {
+        let values: Vec<&IdValue> = seals.iter().map(|seal| &seal.parent[i]).collect();
+        arrays.push(id_array(&values, field.data_type())?);
+    }
+    let tries: Int64Array = seals.iter().map(|seal| seal.origin.attempt).collect();
+    let children: Int64Array = seals.iter().map(|seal| Some(seal.children)).collect();
+    arrays.extend([tries, children].map(|column| Arc::new(column) as ArrayRef));
+    for k in 0..layout.fields.len() {
+        let provenance = |seal: &SealRow| Some(seal.origin.provenances[k].clone());
+        let column: StringArray = seals.iter().map(provenance).collect();
+        arrays.push(Arc::new(column));
+    }
+    Ok(RecordBatch::try_new(schema, arrays)?)
+}
+
+/// Ids as a column of a type that they came from.
+fn id_array(values: &[&IdValue], ty: &DataType) -> Result<ArrayRef> {
+    let integer = |value: &&IdValue| match value {
+        IdValue::Int(value) => Some(i128::from(*value)),
+        IdValue::UInt(value) => Some(i128::from(*value)),
+        IdValue::Date(days) => Some(i128::from(*days)),
+        IdValue::Text(_) | IdValue::Uuid(_) => None,
+    };
+    let integers: Option<Vec<i128>> = values.iter().map(integer).collect();
+    let array: ArrayRef = match (integers, ty) {
+        (Some(integers), DataType::UInt64) => {
+            let number = |value: i128| u64::try_from(value).ok();
+            Arc::new(integers.into_iter().map(number).collect::<UInt64Array>())
+        }
+        (Some(integers), DataType::Date32) => {
+            let days = |value: i128| i32::try_from(value).ok();
+            Arc::new(integers.into_iter().map(days).collect::<Date32Array>())
+        }
+        (Some(integers), _) => {
+            let number = |value: i128| i64::try_from(value).ok();
+            Arc::new(integers.into_iter().map(number).collect::<Int64Array>())
+        }
+        (None, _) => {
+            Arc::new(values.iter().map(|id| Some(id.to_string())).collect::<StringArray>())
+        }
+    };
+    Ok(arrow::compute::cast(&array, ty)?)
 }
 
 /// Writes batches to a feature.
@@ -322,6 +434,7 @@ pub struct BatchWriter {
     key: FeatureKey,
     options: WriteOptions,
     open: Option<Open>,
+    failures: Vec<Failure>,
     committed: Committed,
 }
 
@@ -337,7 +450,7 @@ impl fmt::Debug for BatchWriter {
 impl BatchWriter {
     pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
         let (options, committed) = (WriteOptions::default(), Committed::default());
-        Self { store, key, options, open: None, committed }
+        Self { store, key, options, open: None, failures: Vec::new(), committed }
     }
 
     /// A name for the run, kept with every row.
@@ -347,7 +460,16 @@ impl BatchWriter {
         self
     }
 
-    /// Takes rows.
+    /// A name for this write, so that it can be done again after a crash: a commit that has been
+    /// written under the same name, by its number from the first on, writes nothing. The rows that
+    /// are pushed have to be the same as well, and the name is used for nothing else.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.options.token = Some(token.into());
+        self
+    }
+
+    /// Takes rows; those of an expansion have the column `metaxy_try`.
     ///
     /// # Errors
     /// When a row is refused ([`WriteError`] says which and why), or the store fails.
@@ -359,10 +481,7 @@ impl BatchWriter {
             // made.
             let stager = Stager { feature: &feature, layout: &layout, types: Types::Exact };
             stager.stage(&batch.slice(0, 0))?;
-            let session =
-                self.store.backend.write(feature.clone(), layout.clone(), self.options.clone());
-            let session = session.await?;
-            self.open = Some(Open { feature, layout, session });
+            self.begin(feature, layout).await?;
         }
         let open = self.open.as_mut().expect("it was just opened");
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
@@ -370,13 +489,107 @@ impl BatchWriter {
         open.session.stage(staged).await
     }
 
+    async fn begin(&mut self, feature: FeatureContext, layout: Layout) -> Result<()> {
+        let backend = &self.store.backend;
+        let session = backend.write(feature.clone(), layout.clone(), self.options.clone()).await?;
+        self.open = Some(Open { feature, layout, session });
+        Ok(())
+    }
+
+    /// Says of parents of an expansion that their children are complete: those that were pushed with
+    /// the same `metaxy_try`, in this commit or before.
+    ///
+    /// The rows are those of the increment, with a column `metaxy_children` (Int64): how many children
+    /// each parent has, which may be none. A parent without a seal is not there, and comes again with
+    /// the next increment.
+    ///
+    /// # Errors
+    /// When a row is refused ([`WriteError`] says which and why), or the store fails. Where neither the
+    /// definition nor rows that were pushed say which types the ids of children have, that is an error
+    /// too.
+    pub async fn seal(&mut self, parents: &RecordBatch) -> Result<()> {
+        if self.open.is_none() {
+            let feature = self.store.feature(&self.key)?;
+            if !feature.is_expansion() {
+                return Err(write_error(&feature, WriteError::NoExpansion));
+            }
+            let definition = feature.definition();
+            if definition.columns.is_none() {
+                let parents = feature.parent_ids();
+                let ids = definition.spec.id_columns.iter().enumerate();
+                let children = ids.filter(|(place, _)| !parents.contains(place));
+                let columns = children.map(|(_, name)| name.clone()).collect();
+                return Err(write_error(&feature, WriteError::UnknownTypes { columns }));
+            }
+            let layout = layout(&feature, &Schema::empty())?;
+            let stager = Stager { feature: &feature, layout: &layout, types: Types::Exact };
+            stager.seal(&parents.slice(0, 0))?;
+            self.begin(feature, layout).await?;
+        }
+        let open = self.open.as_mut().expect("it was just opened");
+        let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
+        let staged = stager.seal(parents)?;
+        open.session.seal(staged).await
+    }
+
+    /// Says of rows of the increment that they could not be computed, and why: one text for each, or
+    /// one for all. Kept with the next [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// When the rows lack their ids or `metaxy_provenance`, or the number of texts fits neither.
+    pub fn fail(&mut self, rows: &RecordBatch, errors: &[impl AsRef<str>]) -> Result<()> {
+        let feature = self.store.feature(&self.key)?;
+        let n = rows.num_rows();
+        if errors.len() != n && errors.len() != 1 {
+            let found = errors.len();
+            return Err(write_error(&feature, WriteError::ErrorTexts { rows: n, found }));
+        }
+        let texts = |name: &str| -> Result<StringArray> {
+            let array = rows.column_by_name(name).ok_or_else(|| {
+                let mut expected = id_names(&feature);
+                expected.push(system::PROVENANCE.to_owned());
+                let (unknown, missing) = (Vec::new(), vec![name.to_owned()]);
+                write_error(&feature, WriteError::Columns { unknown, missing, expected })
+            })?;
+            Ok(arrow::compute::cast(array, &DataType::Utf8)?.as_string().clone())
+        };
+        let names = id_names(&feature);
+        let ids = names.iter().map(|name| texts(name)).collect::<Result<Vec<_>>>()?;
+        let provenance = texts(system::PROVENANCE)?;
+        let named = ids.iter().zip(names.iter().map(String::as_str));
+        for (array, name) in named.chain([(&provenance, system::PROVENANCE)]) {
+            if let Some(row) = (0..n).find(|row| array.is_null(*row)) {
+                let (column, count) = (name.to_owned(), array.null_count());
+                let reason = WriteError::Null { what: "failure's", column, row, count };
+                return Err(write_error(&feature, reason));
+            }
+        }
+        for row in 0..n {
+            let error = errors[if errors.len() == 1 { 0 } else { row }].as_ref();
+            let ids: Vec<String> = ids.iter().map(|array| array.value(row).to_owned()).collect();
+            let record = names.iter().zip(&ids).map(|(name, id)| format!("{name} = {id}"));
+            let record = record.collect::<Vec<_>>().join(", ");
+            self.committed.failed.push(format!("{record}: {error}"));
+            let provenance = provenance.value(row).to_owned();
+            self.failures.push(Failure::new(ids, provenance, error.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Appends everything that was pushed and not committed yet, and says what was written in all.
     ///
     /// # Errors
-    /// When the rows are refused as a whole (an id twice), or the store fails; nothing of them is
-    /// then in the store.
+    /// When the rows are refused as a whole (an id twice, a parent sealed twice), or the store fails;
+    /// nothing of them is then in the store.
     #[tracing::instrument(skip_all, fields(feature = %self.key))]
     pub async fn commit(&mut self) -> Result<Committed> {
+        // First, since the commit clears the failures of what it writes.
+        if !self.failures.is_empty() {
+            let feature = self.store.feature(&self.key)?;
+            let failures = self.failures.clone();
+            self.store.backend.fail(feature, failures, self.options.clone()).await?;
+            self.failures.clear();
+        }
         if let Some(open) = &mut self.open {
             let written = open.session.commit().await?;
             self.committed.add(written);

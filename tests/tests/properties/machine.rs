@@ -1,19 +1,20 @@
-//! Runs a history on a store and on the reference side by side, and compares them after every step.
+//! Runs a history on a store and on one in memory side by side, and compares them after every step.
+//! Both are seen through the public interface alone.
 //!
 //! The laws at the end of DESIGN section 7 are held against a third account, [`Ghost`]: of every
 //! record that is there, what it was really computed from, without any hash or version in between.
-//! Where the store and the reference should both be wrong in the same way, this one tells.
+//! Where both stores should be wrong in the same way, this one tells.
 
 use super::history::{Action, History, Jobs, Samples as Sketch};
 use super::program::{CONTENT_FIELD, Program};
-use super::rows::{self, DATA_VERSION_BY_FIELD, PROVENANCE_BY_FIELD, Seen};
+use super::rows::{
+    self, ByField, Columns, DATA_VERSION_BY_FIELD, Ids, NewRow, PROVENANCE_BY_FIELD, Seen, Value,
+};
 use metaxy::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use metaxy::arrow::compute::filter_record_batch;
 use metaxy::spec::FieldSpec;
+use metaxy::store::memory::{Memory, Rule};
 use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Store};
-use metaxy_tests::reference::{
-    ByField, Columns, Hashing, Ids, NewRow, Reference, Rule, Samples, Value,
-};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -56,14 +57,15 @@ struct Finished {
     counts: Counts,
 }
 
-/// One store, one reference, and the programs that were ever run.
+/// A store that is held to another one, and the programs that were ever run.
 struct Machine {
     store: Store,
-    reference: Reference,
-    hashing: Hashing,
+    /// In memory: the definition of correct.
+    reference: Store,
+    hash_algorithm: HashAlgorithm,
     ghosts: Ghosts,
-    /// References without one of the rules.
-    mutants: Vec<Reference>,
+    /// Stores in memory without one of the rules.
+    mutants: Vec<(Rule, Store)>,
     /// The rules whose absence has shown.
     noticed: BTreeSet<Rule>,
     /// The last one is today's.
@@ -104,19 +106,21 @@ fn text(error: impl std::fmt::Display) -> Failure {
 
 impl Machine {
     async fn open(algorithm: HashAlgorithm, program: Arc<Program>, rules: &[Rule]) -> Result<Self> {
-        let hashing = Hashing { algorithm, length: HASH_TRUNCATION_LENGTH };
+        let graph = || program.graph.clone();
         let store = Store::open("duckdb::memory:")
-            .graph(program.graph.clone())
+            .graph(graph())
             .create_tables(true)
-            .hash_algorithm(hashing.algorithm)
-            .hash_truncation_length(hashing.length);
-        let mutants = rules.iter().map(|rule| Reference::new(hashing).without(*rule));
+            .hash_algorithm(algorithm)
+            .hash_truncation_length(HASH_TRUNCATION_LENGTH);
+        let memory = || Memory::new(algorithm, HASH_TRUNCATION_LENGTH);
+        let mutant =
+            |rule: &Rule| (*rule, Store::with_backend(Arc::new(memory().without(*rule)), graph()));
         Ok(Self {
             store: store.await.map_err(text)?,
-            reference: Reference::new(hashing),
-            hashing,
+            reference: Store::with_backend(Arc::new(memory()), graph()),
+            hash_algorithm: algorithm,
             ghosts: Ghosts::new(),
-            mutants: mutants.collect(),
+            mutants: rules.iter().map(mutant).collect(),
             noticed: BTreeSet::new(),
             trace: vec![format!("defined:{program:?}")],
             programs: vec![program],
@@ -169,20 +173,22 @@ impl Machine {
         Value::Int(self.counter)
     }
 
-    /// Does the same to the reference and to those without a rule, whose answers may differ.
-    fn tell<T: PartialEq>(&mut self, change: impl Fn(&mut Reference) -> T) -> T {
-        let answer = change(&mut self.reference);
-        for mutant in &mut self.mutants {
-            if change(mutant) != answer {
-                self.noticed.extend(mutant.rule_left_out());
+    /// Does the same to the store in memory and to those without a rule, whose answers may differ, and
+    /// who may even fail.
+    async fn tell<T: PartialEq>(
+        &mut self,
+        by: usize,
+        change: impl AsyncFn(Store) -> Result<T>,
+    ) -> Result<T> {
+        let graph = &self.programs[by].graph;
+        let answer = change(self.reference.with_graph(graph.clone())).await?;
+        for (rule, mutant) in &self.mutants {
+            let theirs = change(mutant.with_graph(graph.clone())).await;
+            if theirs.ok().as_ref() != Some(&answer) {
+                self.noticed.insert(*rule);
             }
         }
-        answer
-    }
-
-    /// Asks the same.
-    fn ask<T: PartialEq>(&mut self, question: impl Fn(&Reference) -> T) -> T {
-        self.tell(|reference| question(reference))
+        Ok(answer)
     }
 
     fn live(&self, feature: &FeatureKey) -> BTreeMap<Ids, Ghost> {
@@ -384,29 +390,27 @@ impl Machine {
         let kind = if are_complete { "complete" } else { "partial" };
         self.note(by, format_args!("sync {root} with {kind} samples {shown:?}, deletes {deletes}"));
 
-        let graph = self.programs[by].graph.clone();
-        let store = self.store.with_graph(graph.clone());
-        let batches = || match &samples[..] {
+        let batches = match &samples[..] {
             [] => Vec::new(),
             rows => vec![self.root_batch(by, root, rows)],
         };
-        let sync =
-            |batches| store.sync_of(root, batches).partial(!are_complete).delete_orphans(deletes);
-        let dry = sync(batches()).dry_run(true).await.map_err(text)?;
-        let report = sync(batches()).await.map_err(text)?;
-
-        let samples = Samples { rows: samples, are_complete };
-        let (expected, n_rows, n_deleted) =
-            self.tell(|reference| reference.sync(&graph, root, &samples, deletes));
+        let sync = async |store: Store| -> Result<_> {
+            let sync = || {
+                let sync = store.sync_of(root, batches.clone());
+                sync.partial(!are_complete).delete_orphans(deletes)
+            };
+            let dry = sync().dry_run(true).await.map_err(text)?;
+            let report = sync().await.map_err(text)?;
+            let all = [dry, report];
+            Ok(all.map(|report| (report.counts, report.written.rows, report.written.deleted)))
+        };
+        let found = sync(self.store.with_graph(self.programs[by].graph.clone())).await?;
+        let expected = self.tell(by, sync).await?;
         self.touched.insert(root.clone());
-        same("counts of a sync", &report.counts, &expected.counts)?;
-        same("counts of a dry run", &dry.counts, &expected.counts)?;
-        same("rows of a dry run", &(dry.written.rows, dry.written.deleted), &(0, 0))?;
-        same("rows written", &report.written.rows, &n_rows)?;
-        same("rows deleted", &report.written.deleted, &n_deleted)?;
+        same("counts of a sync and rows written, first of a dry run", &found, &expected)?;
 
-        let new = samples.rows.iter().map(|row| self.root_inputs(by, root, row));
-        let new: Vec<_> = samples.rows.iter().cloned().zip(new).collect();
+        let new = samples.iter().map(|row| self.root_inputs(by, root, row));
+        let new: Vec<_> = samples.iter().cloned().zip(new).collect();
         let ghosts = self.ghosts.entry(root.clone()).or_default();
         if are_complete && deletes {
             ghosts.retain(|ids, _| new.iter().any(|(row, _)| row.ids == *ids));
@@ -549,13 +553,17 @@ impl Machine {
         let graph = self.programs[program].graph.clone();
         let ids: Vec<_> = rows.iter().map(|row| &row.ids).collect();
         self.trace.push(format!("    {feature} is written: {ids:?}"));
-        let mut writer = self.store.with_graph(graph.clone()).batch_writer(&feature);
-        for batch in &batches {
-            writer.push(batch).await.map_err(text)?;
-        }
-        let committed = writer.commit().await.map_err(text)?;
-        same("rows written", &committed.rows, &(rows.len() as u64))?;
-        self.tell(|reference| reference.write(&graph, &feature, rows.clone()));
+        let write = async |store: Store| -> Result<u64> {
+            let mut writer = store.batch_writer(&feature);
+            for batch in &batches {
+                writer.push(batch).await.map_err(text)?;
+            }
+            Ok(writer.commit().await.map_err(text)?.rows)
+        };
+        let written = write(self.store.with_graph(graph)).await?;
+        let expected = self.tell(program, write).await?;
+        same("rows written", &written, &expected)?;
+        same("rows written", &written, &(rows.len() as u64))?;
         self.touched.insert(feature.clone());
         self.remember(&feature, rows, inputs);
         Ok(())
@@ -571,11 +579,15 @@ impl Machine {
         let columns = names
             .map(|(i, name)| (name.clone(), rows::array(ids.iter().map(|ids| &ids[i]))))
             .collect();
-        let store = self.store.with_graph(graph.clone());
-        let written = store.delete_of(feature, &[rows::batch(columns)]).await.map_err(text)?;
-        let n_deleted = self.tell(|reference| reference.delete(&graph, feature, &ids));
+        let batch = rows::batch(columns);
+        let delete = async |store: Store| -> Result<u64> {
+            let report = store.delete_of(feature, std::slice::from_ref(&batch)).await;
+            Ok(report.map_err(text)?.records())
+        };
+        let n_deleted = delete(self.store.with_graph(graph)).await?;
+        let expected = self.tell(by, delete).await?;
         self.touched.insert(feature.clone());
-        same("records deleted", &written.deleted, &n_deleted)?;
+        same("records deleted", &n_deleted, &expected)?;
         self.ghosts.entry(feature.clone()).or_default().retain(|live, _| !ids.contains(live));
         Ok(())
     }
@@ -591,18 +603,20 @@ impl Machine {
         }
         let missing = if and_missing { " and what is missing" } else { "" };
         self.note(by, format_args!("delete orphans{missing} of {feature}"));
-        let (_, seen) = self.increment(by, feature).await?;
-        let graph = self.programs[by].graph.clone();
-        let store = self.store.with_graph(graph.clone());
-        let deleted = store.delete_orphans_of(feature).missing(and_missing).await.map_err(text)?;
-        let n_deleted =
-            self.tell(|reference| reference.delete_orphans(&graph, feature, and_missing));
+        let store = self.store.with_graph(self.programs[by].graph.clone());
+        let (_, seen) = self.increment(&store, by, feature).await?;
+        let delete = async |store: Store| -> Result<u64> {
+            let report = store.delete_orphans_of(feature).missing(and_missing).await;
+            Ok(report.map_err(text)?.records())
+        };
+        let n_deleted = delete(store).await?;
+        let expected = self.tell(by, delete).await?;
         self.touched.insert(feature.clone());
-        same("orphans deleted", &deleted.deleted, &n_deleted)?;
+        same("orphans deleted", &n_deleted, &expected)?;
         self.ghosts.entry(feature.clone()).or_default().retain(|ids, _| {
             let cause = seen.get(ids).filter(|seen| seen.status == "orphaned");
             let cause = cause.and_then(|seen| seen.cause.as_deref());
-            !(cause == Some("gone") || and_missing && cause == Some("missing"))
+            !(matches!(cause, Some("gone" | "excluded")) || and_missing && cause == Some("missing"))
         });
         Ok(())
     }
@@ -643,31 +657,62 @@ impl Machine {
 
     // ---- Comparing ------------------------------------------------------------------------------
 
-    /// The increment of a feature, as the store gives it.
+    /// The increment of a feature, as a store gives it.
     async fn increment(
         &self,
+        store: &Store,
         by: usize,
         feature: &FeatureKey,
     ) -> Result<(Counts, BTreeMap<Ids, Seen>)> {
-        let program = &self.programs[by];
-        let store = self.store.with_graph(program.graph.clone());
         let increment = store.resolve_update_of(feature).await.map_err(text)?;
         let counts = increment.counts();
         let batches = rows::all(increment.batches()).await?;
-        Ok((counts, rows::seen(&batches, &program.spec(feature).id_columns)?))
+        Ok((counts, rows::seen(&batches, &self.programs[by].spec(feature).id_columns)?))
     }
 
-    /// The rows that a program reads of a feature.
-    async fn read(&self, by: usize, feature: &FeatureKey) -> Result<BTreeMap<Ids, rows::Read>> {
-        let program = &self.programs[by];
-        let read = self.store.with_graph(program.graph.clone()).read_of(feature);
-        let batches = match read.batches().await {
+    /// The rows that a program reads of a feature in a store.
+    async fn read(
+        &self,
+        store: &Store,
+        by: usize,
+        feature: &FeatureKey,
+    ) -> Result<BTreeMap<Ids, rows::Read>> {
+        let batches = match store.read_of(feature).batches().await {
             Ok(batches) => rows::all(batches).await?,
             // Nothing was ever written.
             Err(Error::NoTable { .. }) => Vec::new(),
             Err(error) => return Err(text(error)),
         };
-        rows::read(&batches, &program.spec(feature).id_columns)
+        rows::read(&batches, &self.programs[by].spec(feature).id_columns)
+    }
+
+    /// What the store in memory reads and resolves of a feature. Those without a rule are asked the
+    /// same.
+    async fn expected(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+    ) -> Result<(BTreeMap<Ids, rows::Read>, Option<(Counts, BTreeMap<Ids, Seen>)>)> {
+        let graph = self.programs[by].graph.clone();
+        let is_root = self.programs[by].is_root(feature);
+        let all = [&self.reference].into_iter().chain(self.mutants.iter().map(|(_, store)| store));
+        let mut answers = Vec::new();
+        for store in all {
+            let store = store.with_graph(graph.clone());
+            let read = self.read(&store, by, feature).await;
+            let increment = match is_root {
+                true => Ok(None),
+                false => self.increment(&store, by, feature).await.map(Some),
+            };
+            answers.push(read.and_then(|read| Ok((read, increment?))));
+        }
+        let expected = answers.remove(0)?;
+        for ((rule, _), answer) in self.mutants.iter().zip(answers) {
+            if answer.ok().as_ref() != Some(&expected) {
+                self.noticed.insert(*rule);
+            }
+        }
+        Ok(expected)
     }
 
     /// What a program sees of the features that a step has touched, and of everything downstream of
@@ -687,31 +732,16 @@ impl Machine {
 
     async fn check_feature(&mut self, by: usize, feature: &FeatureKey) -> Result<()> {
         let program = Arc::clone(&self.programs[by]);
-        let graph = &program.graph;
-        let names = field_names(&program, feature);
-        let hashing = self.hashing;
-
-        let read = self.read(by, feature).await?;
-        let expected = self.ask(|reference| {
-            let rows = reference.read(graph, feature).into_iter();
-            rows.map(|row| (row.ids.clone(), rows::expected_read(row, hashing))).collect()
-        });
+        let store = self.store.with_graph(program.graph.clone());
+        let read = self.read(&store, by, feature).await?;
+        let (expected, increment) = self.expected(by, feature).await?;
         if let Some(difference) = rows::difference(&read, &expected) {
             return Err(format!("`read` differs\n{difference}"));
         }
         self.check_laws_of_read(&program, feature, &read)?;
-        if program.is_root(feature) {
-            return Ok(());
-        }
+        let Some((expected_counts, expected)) = increment else { return Ok(()) };
 
-        let (counts, seen) = self.increment(by, feature).await?;
-        let (expected, expected_counts) = self.ask(|reference| {
-            let increment = reference.resolve(graph, feature);
-            let records = increment.records.iter().filter_map(|(ids, record)| {
-                Some((ids.clone(), rows::expected(record, hashing, &names)?))
-            });
-            (records.collect(), increment.counts)
-        });
+        let (counts, seen) = self.increment(&store, by, feature).await?;
         if let Some(difference) = rows::difference(&seen, &expected) {
             return Err(format!("the increment differs\n{difference}"));
         }
@@ -732,7 +762,8 @@ impl Machine {
         let store = self.store.with_graph(program.graph.clone());
         for feature in program.keys().iter().filter(|feature| !program.is_root(feature)) {
             let counts = store.count_update_of(feature).await.map_err(text)?;
-            let expected = self.reference.resolve(&program.graph, feature).counts;
+            let expected = self.reference.with_graph(program.graph.clone());
+            let expected = expected.count_update_of(feature).await.map_err(text)?;
             same(&format!("counts of {feature} alone"), &counts, &expected)?;
         }
         Ok(())
@@ -891,7 +922,7 @@ impl Machine {
         }
 
         let program = Arc::clone(&self.programs[today]);
-        let algorithm = self.hashing.algorithm;
+        let algorithm = self.hash_algorithm;
         let mut scratch = Self::open(algorithm, Arc::clone(&program), &[]).await?;
         for feature in program.keys() {
             if program.is_root(&feature) {
@@ -911,8 +942,9 @@ impl Machine {
                 let versions = |row: rows::Read| [row.provenance, row.data_version].map(of_today);
                 rows.map(|(ids, row)| (ids, versions(row))).collect()
             };
-            let ours = versions(self.read(today, &feature).await?);
-            let theirs = versions(scratch.read(0, &feature).await?);
+            let store = self.store.with_graph(program.graph.clone());
+            let ours = versions(self.read(&store, today, &feature).await?);
+            let theirs = versions(scratch.read(&scratch.store, 0, &feature).await?);
             if let Some(difference) = rows::difference(&ours, &theirs) {
                 return Err(format!(
                     "{feature} is not what computing from scratch gives\n{difference}"

@@ -134,15 +134,15 @@ async fn deleted_records_orphan_downstream_and_come_back() {
     let store = memory().await;
     store.sync(vec![video("a", "1", "1"), video("b", "1", "1")]).await.expect("a sync");
     compute_crops(&store).await;
-    assert_eq!(store.delete(&[video("a", "1", "1")]).await.expect("a deletion").deleted, 1);
+    assert_eq!(store.delete(&[video("a", "1", "1")]).await.expect("a deletion").records(), 1);
     let of_crop = counts(&store, "example/crop").await;
     assert_eq!((of_crop.orphaned, of_crop.unchanged), (1, 1));
     assert_eq!(read(&store, "example/crop").await.len(), 2, "orphans are not deleted unasked");
 
-    assert_eq!(store.delete_orphans::<Crop>().await.expect("a deletion").deleted, 1);
+    assert_eq!(store.delete_orphans::<Crop>().await.expect("a deletion").records(), 1);
     assert!(counts(&store, "example/crop").await.is_up_to_date());
     assert_eq!(read(&store, "example/crop").await.len(), 1);
-    assert_eq!(store.delete_orphans::<Crop>().await.expect("a deletion").deleted, 0);
+    assert_eq!(store.delete_orphans::<Crop>().await.expect("a deletion").records(), 0);
 
     // The record is written again: it is computed again, since its result was deleted.
     store.sync(vec![video("a", "1", "1")]).partial(true).await.expect("a sync");
@@ -177,9 +177,9 @@ async fn orphans_without_a_trace_stay() {
     let increment = other.resolve_update::<Crop>().await.expect("an increment");
     let jobs: Vec<_> = increment.jobs::<Source>().try_collect().await.expect("no job");
     assert_eq!(jobs.len(), 0);
-    assert_eq!(other.delete_orphans::<Crop>().await.expect("a deletion").deleted, 0);
+    assert_eq!(other.delete_orphans::<Crop>().await.expect("a deletion").records(), 0);
     let deleted = other.delete_orphans::<Crop>().missing(true).await.expect("a deletion");
-    assert_eq!(deleted.deleted, 1);
+    assert_eq!(deleted.records(), 1);
     assert_eq!(read(&other, "example/crop").await, Vec::<Value>::new());
 }
 

@@ -209,7 +209,7 @@ macro_rules! ids {
             read.sort();
             expected.sort();
             assert_eq!(read, expected);
-            let deleted = store.delete(&roots[..1]).await.expect("a deletion").deleted;
+            let deleted = store.delete(&roots[..1]).await.expect("a deletion").records();
             assert_eq!(deleted, 1);
             assert_eq!(store.count_update::<Leaf>().await.expect("counts").orphaned, 1);
         }

@@ -7,10 +7,11 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::increment::Counts;
+use crate::key::FeatureKey;
 use crate::store::backend::{
-    Delete, FeatureContext, Layout, ResolveOptions, SyncOptions, WriteOptions, WriteSession,
-    Written,
+    FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
 };
+use crate::store::hashing::write_token;
 use crate::store::plan::{Planner, Tables, parents_text, stage};
 use crate::store::rows::Answer;
 use crate::store::stage::{WriteError, describe_ids, write_error};
@@ -28,9 +29,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The staged rows of a session; temporary tables are seen by their connection alone. They hide tables
 /// of the same name, and no feature's table has an `@`.
-const STAGE: &str = "@stage";
+pub(super) const STAGE: &str = "@stage";
+/// The staged seals of a session.
+const SEALS: &str = "@seals";
 /// What a resolve found, while it is being acted upon.
-const INCREMENT: &str = "@increment";
+pub(super) const INCREMENT: &str = "@increment";
 
 /// A write to one feature.
 pub(super) struct Session {
@@ -44,7 +47,8 @@ struct Work {
     feature: FeatureContext,
     layout: Layout,
     options: WriteOptions,
-    stage: Stage,
+    /// How often it was committed: with the token it says which write a commit is.
+    commits: u64,
 }
 
 impl Session {
@@ -58,7 +62,11 @@ impl Session {
             let connection = shared.database.connect()?;
             let stage = stage(STAGE, &layout);
             run_ast(&connection, &lower::stage(&stage))?;
-            let work = Some(Work { connection, feature, layout, options, stage });
+            if let Some(parents) = &layout.parents {
+                let ids: Vec<_> = parents.iter().map(|place| layout.ids[*place].ty).collect();
+                run_ast(&connection, &lower::seal_stage(SEALS, &ids, layout.fields.len()))?;
+            }
+            let work = Some(Work { connection, feature, layout, options, commits: 0 });
             Ok(Self { shared, work })
         })
         .await
@@ -66,15 +74,15 @@ impl Session {
 
     async fn with<T: Send + 'static>(
         &mut self,
-        act: impl FnOnce(&Work, &Shared) -> Result<T> + Send + 'static,
+        act: impl FnOnce(&mut Work, &Shared) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let work = self.work.take().ok_or_else(|| Error::Database {
+        let mut work = self.work.take().ok_or_else(|| Error::Database {
             engine: "DuckDB",
             message: "an earlier call of this write was cancelled; begin a new one".to_owned(),
         })?;
         let shared = Arc::clone(&self.shared);
         let (work, result) = on_thread(move || {
-            let result = act(&work, &shared);
+            let result = act(&mut work, &shared);
             Ok((work, result))
         })
         .await?;
@@ -93,13 +101,17 @@ impl WriteSession for Session {
         self.with(move |work, _| append_to(&work.connection, STAGE, rows)).boxed()
     }
 
+    fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        self.with(move |work, _| append_to(&work.connection, SEALS, parents)).boxed()
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>> {
         self.with(Work::commit).boxed()
     }
 }
 
 /// Puts a batch into a temporary table.
-fn append_to(connection: &Connection, table: &str, batch: RecordBatch) -> Result<()> {
+pub(super) fn append_to(connection: &Connection, table: &str, batch: RecordBatch) -> Result<()> {
     let mut appender =
         connection.appender_to_catalog_and_db(table, "temp", "main").map_err(database_error)?;
     appender.append_record_batch(batch).map_err(database_error)?;
@@ -107,7 +119,7 @@ fn append_to(connection: &Connection, table: &str, batch: RecordBatch) -> Result
 }
 
 /// Does something in a transaction, and nothing of it if it fails. Writes take turns.
-fn transaction<T>(
+pub(super) fn transaction<T>(
     shared: &Shared,
     connection: &Connection,
     act: impl FnOnce() -> Result<T>,
@@ -133,26 +145,86 @@ impl Work {
         Planner { feature: &self.feature, tables }
     }
 
+    /// The tables of the feature, made if they are missing and the store may.
+    fn ensure_tables(&self, shared: &Shared) -> Result<Tables> {
+        let needs_token = self.options.token.is_some();
+        let (connection, layout) = (&self.connection, &self.layout);
+        ensure_tables(shared, connection, &self.feature, layout, needs_token)
+    }
+
+    /// The number of the next commit: random, or what the caller's token says.
+    fn token(&self) -> i64 {
+        match &self.options.token {
+            Some(name) => write_token(name, self.commits),
+            None => token(),
+        }
+    }
+
+    /// Whether a write has been appended before: only the caller can name one that has.
+    fn is_repeated(&self, tables: &[String], token: i64) -> Result<bool> {
+        if self.options.token.is_none() {
+            return Ok(false);
+        }
+        for table in tables {
+            let sql = print(&lower::has_token(table, token), &DuckDbDialect)?;
+            if rows(&self.connection, &sql)?.iter().any(|batch| batch.num_rows() > 0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Appends what is staged.
-    fn commit(&self, shared: &Shared) -> Result<Written> {
+    fn commit(&mut self, shared: &Shared) -> Result<Written> {
         let connection = &self.connection;
         self.check_duplicates()?;
         let written = transaction(shared, connection, || {
             let tables = self.ensure_tables(shared)?;
             let planner = self.planner(&tables);
-            let time = next_time(connection, &planner.own_records()?.table)?;
-            let stamp = planner.stamp(time, token(), &self.options);
+            let appended_to = planner.appended_to()?;
+            let token = self.token();
+            if self.is_repeated(&appended_to, token)? {
+                return Ok(Written { repeated: true, ..Written::default() });
+            }
+            let time = next_time(connection, &appended_to)?;
+            let stamp = planner.stamp(time, token, &self.options);
             let from = AppendFrom::Stage(STAGE.to_owned());
-            let plan = planner.append(&self.layout, from, stamp)?;
+            let plan = planner.append(&self.layout, from, stamp.clone())?;
+            // Children before their seal: without it they do not exist.
             let rows = run_ast(connection, &lower::append(&plan)?)?;
-            if rows == 0 {
+            let seals = match planner.seal(&self.layout, SEALS, stamp)? {
+                Some(plan) => run_ast(connection, &lower::seal(&plan)?)?,
+                None => 0,
+            };
+            if rows == 0 && seals == 0 {
                 return Ok(Written::default());
             }
+            self.clear_failures(&tables)?;
             record_definition(connection, &self.feature)?;
-            Ok(Written { rows, deleted: 0, time: Some(time) })
+            Ok(Written { rows, seals, time: Some(time), ..Written::default() })
         })?;
         run(connection, &format!("DELETE FROM temp.\"{STAGE}\""))?;
+        if self.layout.parents.is_some() {
+            run(connection, &format!("DELETE FROM temp.\"{SEALS}\""))?;
+        }
+        self.commits += 1;
         Ok(written)
+    }
+
+    /// What is written did not fail.
+    fn clear_failures(&self, tables: &Tables) -> Result<()> {
+        let key = self.feature.key();
+        if !tables.contains_key(system::FAILURES)
+            || super::failures::of(&self.connection, key, Some(1))?.is_empty()
+        {
+            return Ok(());
+        }
+        let (stage, n_ids) = match &self.layout.parents {
+            Some(parents) => (SEALS, parents.len()),
+            None => (STAGE, self.layout.ids.len()),
+        };
+        run_ast(&self.connection, &lower::clear_failures(key.as_str(), stage, n_ids))?;
+        Ok(())
     }
 
     fn sync(&self, shared: &Shared, options: &SyncOptions) -> Result<(Counts, Written)> {
@@ -172,8 +244,13 @@ impl Work {
                 run(connection, &format!("DROP TABLE IF EXISTS temp.\"{INCREMENT}\""))?;
                 return Ok((counts, Written::default()));
             }
-            let time = next_time(connection, &planner.own_records()?.table)?;
-            let stamp = planner.stamp(time, token(), &self.options);
+            let (appended_to, token) = (planner.appended_to()?, self.token());
+            if self.is_repeated(&appended_to, token)? {
+                run(connection, &format!("DROP TABLE temp.\"{INCREMENT}\""))?;
+                return Ok((counts, Written { repeated: true, ..Written::default() }));
+            }
+            let time = next_time(connection, &appended_to)?;
+            let stamp = planner.stamp(time, token, &self.options);
             let mut written = Written { time: Some(time), ..Written::default() };
             if counts.to_compute() > 0 {
                 let from = AppendFrom::Increment {
@@ -193,140 +270,147 @@ impl Work {
         })
     }
 
-    /// Refuses ids that are staged more than once.
+    /// Refuses ids that are staged more than once, and parents that are sealed more than once.
     fn check_duplicates(&self) -> Result<()> {
-        let sql = print(&lower::duplicates(&self.stage), &DuckDbDialect)?;
-        let Some(example) = rows(&self.connection, &sql)?.into_iter().find(|b| b.num_rows() > 0)
-        else {
-            return Ok(());
-        };
-        let names = self.layout.ids.iter().map(|column| column.name.as_str());
-        let id = describe_ids(names.zip(example.columns()), 0);
-        let counts = example.column(self.layout.ids.len()).as_primitive::<Int64Type>();
-        let count = u64::try_from(counts.value(0)).unwrap_or_default();
-        Err(write_error(&self.feature, WriteError::DuplicateId { id, count }))
+        let all: Vec<usize> = (0..self.layout.ids.len()).collect();
+        let stages = [(STAGE, Some(&all)), (SEALS, self.layout.parents.as_ref())];
+        for (stage, places) in stages {
+            let Some(places) = places else { continue };
+            let sql = print(&lower::duplicates(stage, places.len()), &DuckDbDialect)?;
+            let found = rows(&self.connection, &sql)?;
+            let Some(example) = found.into_iter().find(|b| b.num_rows() > 0) else { continue };
+            let names = places.iter().map(|place| self.layout.ids[*place].name.as_str());
+            let id = describe_ids(names.zip(example.columns()), 0);
+            let counts = example.column(places.len()).as_primitive::<Int64Type>();
+            let count = u64::try_from(counts.value(0)).unwrap_or_default();
+            let reason = if stage == STAGE {
+                WriteError::DuplicateId { id, count }
+            } else {
+                WriteError::SealedTwice { id, count }
+            };
+            return Err(write_error(&self.feature, reason));
+        }
+        Ok(())
     }
+}
 
-    /// The tables of the feature, made if they are missing and the store may.
-    fn ensure_tables(&self, shared: &Shared) -> Result<Tables> {
-        let connection = &self.connection;
-        let mut found = tables_of(connection, &self.feature)?;
-        let key = self.feature.key();
-        let table = key.table_name();
-        let all = || self.layout.ids.iter().chain(&self.layout.columns);
-        all().try_for_each(|column| check_column(&table, &column.name))?;
-        let mut changed = false;
-        if !found.contains_key(system::DEFINITIONS) {
-            if !shared.create_tables {
-                return Err(Error::NoSystemTable { table: system::DEFINITIONS.to_owned() });
-            }
-            run_ast(connection, &lower::definitions())?;
+/// The tables of a feature, made if they are missing and the store may; with the columns of a layout,
+/// and with a column for write tokens if they are relied on.
+pub(super) fn ensure_tables(
+    shared: &Shared,
+    connection: &Connection,
+    feature: &FeatureContext,
+    layout: &Layout,
+    needs_token: bool,
+) -> Result<Tables> {
+    let mut found = tables_of(connection, feature)?;
+    let key = feature.key();
+    let table = key.table_name();
+    let all = || layout.ids.iter().chain(&layout.columns);
+    all().try_for_each(|column| check_column(&table, &column.name))?;
+    let mut changed = false;
+    if !found.contains_key(system::DEFINITIONS) {
+        if !shared.create_tables {
+            return Err(Error::NoSystemTable { table: system::DEFINITIONS.to_owned() });
+        }
+        run_ast(connection, &lower::definitions())?;
+        changed = true;
+    }
+    if !found.contains_key(system::FAILURES) && shared.create_tables {
+        run_ast(connection, &lower::failures())?;
+        changed = true;
+    }
+    match found.get(&table) {
+        None if !shared.create_tables => {
+            return Err(Error::NoTable { feature: key.clone(), table });
+        }
+        None => {
+            let columns: Vec<(String, ColumnType, bool)> =
+                all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
+            let statement = match &layout.parents {
+                Some(_) => lower::children_table(&table, &columns)?,
+                None => lower::table(&table, &columns)?,
+            };
+            run_ast(connection, &statement)?;
             changed = true;
         }
-        match found.get(&table) {
-            None if !shared.create_tables => {
-                return Err(Error::NoTable { feature: key.clone(), table });
-            }
-            None => {
-                let columns: Vec<(String, ColumnType, bool)> =
-                    all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
-                run_ast(connection, &lower::table(&table, &columns)?)?;
-                changed = true;
-            }
-            Some(info) => {
-                let lacking: Vec<_> =
-                    all().filter(|column| !info.columns.contains_key(&column.name)).collect();
-                if !lacking.is_empty() && !shared.create_tables {
-                    let columns = lacking.iter().map(|column| column.name.clone()).collect();
-                    return Err(Error::TableLacksColumns { feature: key.clone(), table, columns });
-                }
-                for column in all() {
-                    let expected = DuckDbDialect.column_type(column.ty);
-                    match info.columns.get(&column.name) {
-                        Some(found) if *found != expected => {
-                            return Err(write_error(
-                                &self.feature,
-                                WriteError::Type {
-                                    column: column.name.clone(),
-                                    found: column.ty.to_string(),
-                                    expected: format!("{found}, as in the table `{table}`"),
-                                },
-                            ));
-                        }
-                        _ => {}
+        Some(info) => {
+            for column in all() {
+                let expected = DuckDbDialect.column_type(column.ty);
+                match info.columns.get(&column.name) {
+                    Some(found) if *found != expected => {
+                        return Err(write_error(
+                            feature,
+                            WriteError::Type {
+                                column: column.name.clone(),
+                                found: column.ty.to_string(),
+                                expected: format!("{found}, as in the table `{table}`"),
+                            },
+                        ));
                     }
-                }
-                for column in lacking {
-                    // Older rows have no value for it.
-                    let column = ColumnDecl {
-                        name: Ident::new(&column.name)?,
-                        ty: column.ty,
-                        nullable: true,
-                    };
-                    let table = Ident::new(&table)?;
-                    run_ast(connection, &Statement::AddColumn { table, column })?;
-                    changed = true;
+                    _ => {}
                 }
             }
+            let ours = [
+                layout.parents.is_some().then_some(system::TRY),
+                needs_token.then_some(system::WRITE_TOKEN),
+            ];
+            let ours = ours.into_iter().flatten();
+            let needed = all()
+                .map(|column| (column.name.as_str(), column.ty))
+                .chain(ours.map(|column| (column, lower::column_type(column))));
+            let lacking = needed.filter(|(name, _)| !info.columns.contains_key(*name)).collect();
+            changed |= add_columns(shared, connection, key, &table, lacking)?;
         }
-        if changed {
-            found = tables_of(connection, &self.feature)?;
-        }
-        Ok(found)
     }
-}
-
-/// Marks records as deleted.
-pub(super) fn delete(
-    shared: &Shared,
-    feature: &FeatureContext,
-    which: &Delete,
-    options: &WriteOptions,
-) -> Result<Written> {
-    let connection = &shared.database.connect()?;
-    transaction(shared, connection, || {
-        let tables = tables_of(connection, feature)?;
-        let planner = Planner { feature, tables: &tables };
-        if planner.records(feature.key())?.is_none() {
-            return Ok(Written::default());
+    let seals = system::seals(&table);
+    if let Some(parents) = &layout.parents
+        && !found.contains_key(&seals)
+    {
+        if !shared.create_tables {
+            return Err(Error::NoTable { feature: key.clone(), table: seals });
         }
-        let (ids, orphans) = match which {
-            Delete::Ids(batches) => {
-                stage_ids(connection, &planner, batches)?;
-                (STAGE, None)
-            }
-            Delete::Filter(_) => return Err(Error::internal("deletion by filter is not built")),
-            Delete::Orphans { missing } => {
-                let resolve = planner.resolve(&ResolveOptions::default())?;
-                make_increment(connection, lower::resolve(&resolve.plan))?;
-                let mut causes = vec![orphan::GONE, orphan::EXCLUDED];
-                causes.extend(missing.then_some(orphan::MISSING));
-                (INCREMENT, Some(causes))
-            }
-        };
-        let time = next_time(connection, &planner.own_records()?.table)?;
-        let stamp = planner.stamp(time, token(), options);
-        let deleted =
-            run_ast(connection, &lower::tombstone(&planner.tombstone(ids, orphans, stamp)?)?)?;
-        let time = (deleted > 0).then_some(time);
-        Ok(Written { rows: 0, deleted, time })
-    })
+        let ids: Vec<_> = parents
+            .iter()
+            .map(|place| (layout.ids[*place].name.clone(), layout.ids[*place].ty))
+            .collect();
+        run_ast(connection, &lower::seals_table(&seals, &ids)?)?;
+        changed = true;
+    }
+    if changed {
+        found = tables_of(connection, feature)?;
+    }
+    Ok(found)
 }
 
-/// Stages ids, in the types that they have in the table.
-fn stage_ids(
+/// Adds columns to a table if the store may; whether there were any. Older rows have no value in
+/// them.
+pub(super) fn add_columns(
+    shared: &Shared,
     connection: &Connection,
-    planner: &Planner<'_>,
-    batches: &[RecordBatch],
-) -> Result<()> {
-    let query = lower::no_ids(&planner.own_records()?);
-    let table = Ident::new(STAGE)?;
-    run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
-    batches.iter().try_for_each(|batch| append_to(connection, STAGE, batch.clone()))
+    key: &FeatureKey,
+    table: &str,
+    lacking: Vec<(&str, ColumnType)>,
+) -> Result<bool> {
+    if !lacking.is_empty() && !shared.create_tables {
+        let columns = lacking.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let table = table.to_owned();
+        return Err(Error::TableLacksColumns { feature: key.clone(), table, columns });
+    }
+    let any = !lacking.is_empty();
+    for (name, ty) in lacking {
+        let column = ColumnDecl { name: Ident::new(name)?, ty, nullable: true };
+        let table = Ident::new(table)?;
+        run_ast(connection, &Statement::AddColumn { table, column })?;
+    }
+    Ok(any)
 }
 
 /// Keeps the answer of a resolve in a temporary table; gives its counts.
-fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result<Counts> {
+pub(super) fn make_increment(
+    connection: &Connection,
+    resolve: Option<Statement>,
+) -> Result<Counts> {
     let mut counts = Counts::default();
     let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
     let table = Ident::new(INCREMENT)?;
@@ -340,26 +424,34 @@ fn make_increment(connection: &Connection, resolve: Option<Statement>) -> Result
     Ok(counts)
 }
 
-/// The time of a write: the clock's, but later than anything in the table (H15).
-fn next_time(connection: &Connection, table: &str) -> Result<i64> {
+/// The time of a write: the clock's, but later than anything in the tables (H15).
+pub(super) fn next_time(connection: &Connection, tables: &[String]) -> Result<i64> {
+    let mut time = now();
+    for table in tables {
+        let sql = print(&lower::latest_time(table), &DuckDbDialect)?;
+        let latest = rows(connection, &sql)?.first().and_then(|batch| {
+            let time = batch.column(0).as_primitive_opt::<Int64Type>()?;
+            (time.len() == 1 && time.is_valid(0)).then(|| time.value(0))
+        });
+        time = latest.map_or(time, |latest| time.max(latest + 1));
+    }
+    Ok(time)
+}
+
+/// The clock's time, in microseconds since 1970-01-01 UTC.
+pub(super) fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let sql = print(&lower::latest_time(table), &DuckDbDialect)?;
-    let latest = rows(connection, &sql)?.first().and_then(|batch| {
-        let time = batch.column(0).as_primitive_opt::<Int64Type>()?;
-        (time.len() == 1 && time.is_valid(0)).then(|| time.value(0))
-    });
-    Ok(latest.map_or(now, |latest| now.max(latest + 1)))
+    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 /// A number for a write: random, so that two processes never take the same one. Not negative.
-fn token() -> i64 {
+pub(super) fn token() -> i64 {
     let random = RandomState::new().hash_one(SystemTime::now());
     i64::try_from(random >> 1).unwrap_or(i64::MAX)
 }
 
 /// Records what today's definition says of each field, unless that is known.
-fn record_definition(connection: &Connection, feature: &FeatureContext) -> Result<()> {
+pub(super) fn record_definition(connection: &Connection, feature: &FeatureContext) -> Result<()> {
     use system::definitions::{FEATURE_KEY, FEATURE_VERSION};
     let text = |text: &str| DuckDbDialect.quote_text(text);
     let table = system::DEFINITIONS;

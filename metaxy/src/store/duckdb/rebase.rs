@@ -1,0 +1,110 @@
+//! Rebases: rows of former definitions are appended again under today's, where their output is the
+//! same.
+
+use super::delete::{copy_seals, ensure_system_table, time_for, unless_dry};
+use super::session::{INCREMENT, make_increment, record_definition, token};
+use super::{Shared, rows, run_ast, tables, tables_of};
+use crate::error::Result;
+use crate::increment::Reason;
+use crate::store::backend::{
+    FeatureContext, RebaseOptions, Rebased as Noted, ResolveOptions, WriteOptions, Written,
+};
+use crate::store::plan::Planner;
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use metaxy_sql::dialect::DuckDb as DuckDbDialect;
+use metaxy_sql::filter::Filter;
+use metaxy_sql::plan::{Rebase, Rebased, SealCopy, reason};
+use metaxy_sql::{lower, print, system};
+
+/// Gives records today's definition.
+pub(super) fn rebase(
+    shared: &Shared,
+    feature: &FeatureContext,
+    options: &RebaseOptions,
+) -> Result<Written> {
+    let connection = &shared.database.connect()?;
+    let written = unless_dry(shared, connection, options.dry_run, || {
+        let tables = tables_of(connection, feature)?;
+        let planner = Planner { feature, tables: &tables };
+        let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
+        planner.check_maps(&records)?;
+        let filter = planner.own_filters(&options.filter.iter().cloned().collect::<Vec<_>>())?;
+        let mut resolve = planner.resolve(&ResolveOptions::default())?;
+        resolve.plan.call.older = true;
+        make_increment(connection, lower::resolve(&resolve.plan))?;
+        let of = Rebased {
+            increment: INCREMENT.to_owned(),
+            fields: feature.field_names(),
+            accepted: options
+                .accept
+                .iter()
+                .map(|reason| bit(*reason))
+                .fold(0, |all, bit| all | bit),
+            filter: Filter::all(filter),
+        };
+        let time = time_for(connection, &records)?;
+        let stamp = planner.stamp(time, token(), &WriteOptions::default());
+        let rows = if records.seals.is_some() {
+            copy_seals(connection, &tables, &records, SealCopy::Rebase(of), &stamp)?
+        } else {
+            let columns = tables[&records.table].columns.keys().cloned().collect();
+            let hash = feature.hash();
+            let plan = Rebase { records, columns, of, stamp: stamp.clone(), hash };
+            run_ast(connection, &lower::rebase(&plan)?)?
+        };
+        if rows == 0 {
+            return Ok(Written::default());
+        }
+        ensure_system_table(shared, connection, system::DEFINITIONS, &lower::definitions())?;
+        record_definition(connection, feature)?;
+        ensure_system_table(shared, connection, system::REBASES, &lower::rebases())?;
+        let names: Vec<&str> = options.accept.iter().map(|reason| reason.name()).collect();
+        let accepted = serde_json::to_string(&names).expect("a list of texts is JSON");
+        let n_rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let texts = [accepted.as_str(), &options.by, &options.reason];
+        run_ast(connection, &lower::note_rebase(feature.key().as_str(), &stamp, n_rows, texts))?;
+        Ok(Written { rows, time: Some(time), ..Written::default() })
+    })?;
+    Ok(if options.dry_run { Written { time: None, ..written } } else { written })
+}
+
+fn bit(of: Reason) -> i8 {
+    match of {
+        Reason::Code => reason::CODE,
+        Reason::Added => reason::ADDED,
+        Reason::Upstream => reason::UPSTREAM,
+        Reason::Forced => reason::FORCED,
+    }
+}
+
+/// What is noted of the rebases of a feature.
+pub(super) fn rebases(shared: &Shared, feature: &FeatureContext) -> Result<Vec<Noted>> {
+    let connection = &shared.database.connect()?;
+    let table = system::REBASES;
+    if !tables(connection, &[table.to_owned()])?.contains_key(table) {
+        return Ok(Vec::new());
+    }
+    let sql = print(&lower::rebases_of(feature.key().as_str()), &DuckDbDialect)?;
+    let mut all = Vec::new();
+    for batch in rows(connection, &sql)? {
+        let text = |column: usize, row: usize| -> String {
+            batch.column(column).as_string::<i32>().value(row).to_owned()
+        };
+        let number =
+            |column: usize, row: usize| batch.column(column).as_primitive::<Int64Type>().value(row);
+        for row in 0..batch.num_rows() {
+            let names: Vec<String> = serde_json::from_str(&text(3, row)).unwrap_or_default();
+            all.push(Noted {
+                feature: feature.key().clone(),
+                feature_version: text(1, row),
+                rows: u64::try_from(number(2, row)).unwrap_or_default(),
+                accepted: names.iter().filter_map(|name| Reason::parse(name)).collect(),
+                by: text(4, row),
+                reason: text(5, row),
+                time: number(6, row),
+            });
+        }
+    }
+    Ok(all)
+}

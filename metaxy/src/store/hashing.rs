@@ -1,0 +1,82 @@
+//! Texts -> hashes, as the wire format says (section 2.2), without a database.
+
+use md5::{Digest, Md5};
+use metaxy_sql::HashAlgorithm;
+use metaxy_sql::plan::Hash;
+
+/// How a store hashes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hashing {
+    pub(crate) algorithm: HashAlgorithm,
+    /// The number of leading characters that are kept.
+    pub(crate) length: usize,
+}
+
+impl From<Hash> for Hashing {
+    fn from(hash: Hash) -> Self {
+        Self {
+            algorithm: hash.algorithm,
+            length: usize::try_from(hash.length).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl Hashing {
+    /// The hash of a text, cut.
+    pub(crate) fn of(self, text: &str) -> String {
+        let bytes = text.as_bytes();
+        let mut hash = match self.algorithm {
+            HashAlgorithm::XxHash64 => xxhash_rust::xxh64::xxh64(bytes, 0).to_string(),
+            HashAlgorithm::XxHash32 => xxhash_rust::xxh32::xxh32(bytes, 0).to_string(),
+            HashAlgorithm::Xxh3_64 => xxhash_rust::xxh3::xxh3_64(bytes).to_string(),
+            HashAlgorithm::Md5 => hex::encode(Md5::digest(bytes)),
+            HashAlgorithm::Sha256 => hex::encode(sha2::Sha256::digest(bytes)),
+            other => unreachable!("`{other}` has no function here"),
+        };
+        hash.truncate(self.length);
+        hash
+    }
+
+    /// The hash over the values of a by-field column: values alone, joined by `|`, in the order of
+    /// their keys (section 2.1).
+    pub(crate) fn of_values<'a>(
+        self,
+        values: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> String {
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_unstable();
+        let values: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
+        self.of(&values.join("|"))
+    }
+}
+
+/// The number of the n-th commit, from 0, of a write that the caller has a name for: the first 15
+/// hexadecimal digits of the MD5 of `name/n`.
+pub(crate) fn write_token(name: &str, n: u64) -> i64 {
+    let digest = Md5::digest(format!("{name}/{n}"));
+    let number = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    i64::try_from(number >> 4).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_of_the_wire_format() {
+        let of = |algorithm, length| Hashing { algorithm, length }.of("hello");
+        assert_eq!(of(HashAlgorithm::XxHash64, 99), "2794345569481354659");
+        assert_eq!(of(HashAlgorithm::XxHash32, 99), "4211111929");
+        assert_eq!(of(HashAlgorithm::Md5, 16), "5d41402abc4b2a76");
+        assert_eq!(of(HashAlgorithm::Sha256, 8), "2cf24dba");
+        let hashing = Hashing { algorithm: HashAlgorithm::Md5, length: 99 };
+        assert_eq!(hashing.of_values([("b", "2"), ("a", "1")]), hashing.of("1|2"));
+    }
+
+    #[test]
+    fn a_write_has_the_same_number_everywhere() {
+        // printf 'run/0' | md5sum
+        assert_eq!(write_token("run", 0), 0x4bb_f6be_276f_e752);
+        assert_ne!(write_token("run", 0), write_token("run", 1));
+    }
+}
