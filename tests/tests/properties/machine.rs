@@ -6,15 +6,15 @@
 //! Where both stores should be wrong in the same way, this one tells.
 
 use super::history::{Action, History, Jobs, Samples as Sketch};
-use super::program::{CONTENT_FIELD, Program};
+use super::program::{CHILD, CONTENT_FIELD, Program};
 use super::rows::{
     self, ByField, Columns, DATA_VERSION_BY_FIELD, Ids, NewRow, PROVENANCE_BY_FIELD, Seen, Value,
 };
-use metaxy::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use metaxy::arrow::compute::filter_record_batch;
+use metaxy::arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use metaxy::arrow::compute::{filter_record_batch, take_record_batch};
 use metaxy::spec::FieldSpec;
 use metaxy::store::memory::{Memory, Rule};
-use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Store};
+use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Reason, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -52,9 +52,22 @@ struct Finished {
     feature: FeatureKey,
     batches: Vec<RecordBatch>,
     rows: Vec<NewRow>,
-    /// Of each row.
+    /// Of each row; none if laws are not held.
     inputs: Vec<BTreeMap<String, Inputs>>,
+    /// Of an expansion: parents with the number of their children.
+    seals: Vec<RecordBatch>,
     counts: Counts,
+}
+
+/// How much of an expansion is written before a worker dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crash {
+    /// It does not die.
+    Never,
+    /// All children and no seal.
+    BeforeSeals,
+    /// Some children, and seals for all.
+    BeforeChildren,
 }
 
 /// A store that is held to another one, and the programs that were ever run.
@@ -78,6 +91,8 @@ struct Machine {
     done: BTreeSet<FeatureKey>,
     /// Becomes the value of the next row's own column.
     counter: i64,
+    /// Whether the laws are held: [`Ghost`] knows plain upstreams only.
+    holds_laws: bool,
     /// Whether some data versions are not what computing from scratch would give.
     has_overrides: bool,
     /// Whether everything has been brought up to date for the last time.
@@ -90,6 +105,7 @@ struct Machine {
 pub(crate) async fn run(history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
     let program = Arc::new(Program::new(&history.features));
     let mut machine = Machine::open(history.hash_algorithm, program, rules).await?;
+    machine.holds_laws = !history.has_lineages;
     match machine.history(history).await {
         Ok(()) => Ok(machine.noticed),
         Err(failure) => {
@@ -128,6 +144,7 @@ impl Machine {
             touched: BTreeSet::new(),
             done: BTreeSet::new(),
             counter: 0,
+            holds_laws: true,
             has_overrides: false,
             has_converged: false,
         })
@@ -170,7 +187,8 @@ impl Machine {
 
     fn next(&mut self) -> Value {
         self.counter += 1;
-        Value::Int(self.counter)
+        // Where groups and filters go by it, it is the same now and then.
+        Value::Int(if self.holds_laws { self.counter } else { self.counter % 4 })
     }
 
     /// Does the same to the store in memory and to those without a rule, whose answers may differ, and
@@ -189,6 +207,21 @@ impl Machine {
             }
         }
         Ok(answer)
+    }
+
+    /// The ids of the records that a feature has.
+    async fn records(&self, by: usize, feature: &FeatureKey) -> Result<Vec<Ids>> {
+        if self.holds_laws {
+            return Ok(self.live(feature).into_keys().collect());
+        }
+        let store = self.reference.with_graph(self.programs[by].graph.clone());
+        let batches =
+            match store.read_of(feature).other_versions(true).tombstones(true).batches().await {
+                Ok(batches) => rows::all(batches).await?,
+                Err(Error::NoTable { .. }) => Vec::new(),
+                Err(error) => return Err(text(error)),
+            };
+        Ok(rows::read(&batches, &self.programs[by].spec(feature).id_columns)?.into_keys().collect())
     }
 
     fn live(&self, feature: &FeatureKey) -> BTreeMap<Ids, Ghost> {
@@ -224,7 +257,8 @@ impl Machine {
                 let feature = self.programs[by].key(*feature);
                 if !self.programs[by].is_root(&feature) {
                     self.note(by, format_args!("resolve {feature} and compute for long"));
-                    self.taken = Some(self.compute(by, &feature, jobs, false).await?);
+                    let taken = self.compute(by, &feature, jobs, false, Crash::Never).await?;
+                    self.taken = Some(taken);
                 }
                 Ok(())
             }
@@ -234,9 +268,32 @@ impl Machine {
             },
             Action::Delete { feature, records } => {
                 let feature = self.programs[by].key(*feature);
-                let live = self.live(&feature).into_keys().enumerate();
-                let ids = live.filter(|(i, _)| records >> (i % 8) & 1 == 1).map(|(_, ids)| ids);
-                self.delete(by, &feature, ids.collect()).await
+                let ids = some(self.records(by, &feature).await?, *records);
+                self.delete(by, &feature, ids).await
+            }
+            Action::Remove { feature, records, cascade } => {
+                let feature = self.programs[by].key(*feature);
+                let ids = some(self.records(by, &feature).await?, *records);
+                self.remove(by, &feature, ids, *cascade).await
+            }
+            Action::Undelete { feature, records } => {
+                let feature = self.programs[by].key(*feature);
+                let ids = some(self.records(by, &feature).await?, *records);
+                self.undelete(by, &feature, ids).await
+            }
+            Action::Rebase { feature, accepts_code } => {
+                let feature = self.programs[by].key(*feature);
+                self.rebase(by, &feature, *accepts_code).await
+            }
+            Action::Crash { feature, jobs, seals } => {
+                let feature = self.programs[by].key(*feature);
+                if !self.programs[by].is_expansion(&feature) {
+                    return Ok(());
+                }
+                let crash = if *seals { Crash::BeforeChildren } else { Crash::BeforeSeals };
+                self.note(by, format_args!("work on {feature} and die: {crash:?}"));
+                let finished = self.compute(by, &feature, jobs, false, crash).await?;
+                self.finish(finished).await
             }
             Action::DeleteOrphans { feature, and_missing } => {
                 let feature = self.programs[by].key(*feature);
@@ -364,6 +421,9 @@ impl Machine {
         rows: impl IntoIterator<Item = NewRow>,
         inputs: impl IntoIterator<Item = BTreeMap<String, Inputs>>,
     ) {
+        if !self.holds_laws {
+            return;
+        }
         let ghosts = self.ghosts.entry(feature.clone()).or_default();
         for (row, inputs) in rows.into_iter().zip(inputs) {
             let mut data_version = row.provenance;
@@ -444,8 +504,8 @@ impl Machine {
         let batch = self.root_batch(by, root, &rows);
         let inputs = rows.iter().map(|row| self.root_inputs(by, root, row)).collect();
         let (program, feature, batches) = (by, root.clone(), vec![batch]);
-        let counts = Counts::default();
-        self.finish(Finished { program, feature, batches, rows, inputs, counts }).await
+        let (seals, counts) = (Vec::new(), Counts::default());
+        self.finish(Finished { program, feature, batches, rows, inputs, seals, counts }).await
     }
 
     // ---- Features with upstreams ----------------------------------------------------------------
@@ -466,7 +526,7 @@ impl Machine {
         };
         let how = if overrides { " and override versions" } else { "" };
         self.note(by, format_args!("work on {extent} of {feature}{how}"));
-        let finished = self.compute(by, feature, jobs, overrides).await?;
+        let finished = self.compute(by, feature, jobs, overrides, Crash::Never).await?;
         let counts = finished.counts;
         self.finish(finished).await?;
         if matches!(jobs, Jobs::All) {
@@ -482,9 +542,12 @@ impl Machine {
         feature: &FeatureKey,
         jobs: &Jobs,
         overrides: bool,
+        crash: Crash,
     ) -> Result<Finished> {
         let program = Arc::clone(&self.programs[by]);
-        let id_names = &program.spec(feature).id_columns;
+        let id_names = &program.record_names(feature);
+        let is_expansion = program.is_expansion(feature);
+        let mut seals = Vec::new();
         let store = self.store.with_graph(program.graph.clone());
         let increment = store.resolve_update_of(feature).await.map_err(text)?;
         let counts = increment.counts();
@@ -496,6 +559,12 @@ impl Machine {
                 (0..batch.num_rows()).map(|i| jobs.includes(n_jobs + i)).collect();
             n_jobs += batch.num_rows();
             let batch = filter_record_batch(&batch, &BooleanArray::from(is_done)).map_err(text)?;
+            if is_expansion {
+                let (children, sealed) = self.children(by, feature, &batch, crash)?;
+                batches.extend(children);
+                seals.extend(sealed);
+                continue;
+            }
             let first = rows.len();
             for i in 0..batch.num_rows() {
                 let ids = rows::ids(&batch, id_names, i);
@@ -516,11 +585,12 @@ impl Machine {
                         data_version.insert(field.clone(), format!("given {}", i % 3));
                     }
                 }
-                let inputs = self.inputs_today(&program, feature, &ids);
-                let Some(inputs) = inputs else {
-                    return Err(format!("{feature} {ids:?} is to be computed from nothing"));
-                };
-                made_of.push(inputs);
+                if self.holds_laws {
+                    let inputs = self.inputs_today(&program, feature, &ids);
+                    made_of.push(inputs.ok_or_else(|| {
+                        format!("{feature} {ids:?} is to be computed from nothing")
+                    })?);
+                }
                 let columns = Columns::from([(own.clone(), self.next())]);
                 rows.push(NewRow { ids, columns, provenance, data_version });
             }
@@ -543,13 +613,49 @@ impl Machine {
             batches,
             rows,
             inputs: made_of,
+            seals,
             counts,
         })
     }
 
+    /// The children of parents, as many as their provenance says, and the seals of these.
+    fn children(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        parents: &RecordBatch,
+        crash: Crash,
+    ) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>)> {
+        let (mut places, mut names, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        for row in 0..parents.num_rows() {
+            let provenance = rows::by_field(parents, PROVENANCE_BY_FIELD, row).unwrap_or_default();
+            let n = provenance.values().flat_map(|v| v.bytes()).map(i64::from).sum::<i64>() % 4;
+            numbers.push(Value::Int(n));
+            let written = if crash == Crash::BeforeChildren { n / 2 } else { n };
+            for child in 1..=written {
+                places.push(u32::try_from(row).map_err(text)?);
+                names.push(Value::Int(child));
+            }
+        }
+        let own = self.own_column(by, feature);
+        let values: Vec<Value> = places.iter().map(|_| self.next()).collect();
+        let ids = self.programs[by].record_names(feature);
+        let is_ours = |name: &str| ids.iter().any(|id| id == name) || name.starts_with("metaxy_");
+        let children = take_record_batch(parents, &UInt32Array::from(places)).map_err(text)?;
+        let added =
+            [(CHILD.to_owned(), rows::array(names.iter())), (own, rows::array(values.iter()))];
+        let children = vec![with_columns(&children, is_ours, added)];
+        if crash == Crash::BeforeSeals {
+            return Ok((children, Vec::new()));
+        }
+        let added = [("metaxy_children".to_owned(), rows::array(numbers.iter()))];
+        Ok((children, vec![with_columns(parents, is_ours, added)]))
+    }
+
     /// Writes what was computed.
     async fn finish(&mut self, finished: Finished) -> Result<()> {
-        let Finished { program, feature, batches, rows, inputs, .. } = finished;
+        let Finished { program, feature, batches, rows, inputs, seals, .. } = finished;
+        let n_rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let graph = self.programs[program].graph.clone();
         let ids: Vec<_> = rows.iter().map(|row| &row.ids).collect();
         self.trace.push(format!("    {feature} is written: {ids:?}"));
@@ -558,12 +664,15 @@ impl Machine {
             for batch in &batches {
                 writer.push(batch).await.map_err(text)?;
             }
+            for seals in &seals {
+                writer.seal(seals).await.map_err(text)?;
+            }
             Ok(writer.commit().await.map_err(text)?.rows)
         };
         let written = write(self.store.with_graph(graph)).await?;
         let expected = self.tell(program, write).await?;
         same("rows written", &written, &expected)?;
-        same("rows written", &written, &(rows.len() as u64))?;
+        same("rows written", &written, &(n_rows as u64))?;
         self.touched.insert(feature.clone());
         self.remember(&feature, rows, inputs);
         Ok(())
@@ -590,6 +699,73 @@ impl Machine {
         same("records deleted", &n_deleted, &expected)?;
         self.ghosts.entry(feature.clone()).or_default().retain(|live, _| !ids.contains(live));
         Ok(())
+    }
+
+    /// Ids of records as a batch.
+    fn id_batch(&self, by: usize, feature: &FeatureKey, ids: &[Ids]) -> RecordBatch {
+        let names = self.programs[by].spec(feature).id_columns.iter().enumerate();
+        let column = |i: usize| rows::array(ids.iter().map(|ids| &ids[i]));
+        rows::batch(names.map(|(i, name)| (name.clone(), column(i))).collect())
+    }
+
+    async fn remove(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        ids: Vec<Ids>,
+        cascade: bool,
+    ) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.note(by, format_args!("remove {ids:?} of {feature}, cascade {cascade}"));
+        let batch = self.id_batch(by, feature, &ids);
+        let remove = async |store: Store| -> Result<_> {
+            let deletion = store.delete_of(feature, std::slice::from_ref(&batch)).hard(true);
+            let report = deletion.cascade(cascade).await.map_err(text)?;
+            let lines =
+                report.features.into_iter().map(|l| (l.feature, (l.records, l.rows_removed)));
+            Ok(lines.collect::<BTreeMap<_, _>>())
+        };
+        let removed = remove(self.store.with_graph(self.programs[by].graph.clone())).await?;
+        let expected = self.tell(by, remove).await?;
+        self.touched.extend(removed.keys().cloned());
+        self.touched.insert(feature.clone());
+        same("records removed", &removed, &expected)
+    }
+
+    async fn undelete(&mut self, by: usize, feature: &FeatureKey, ids: Vec<Ids>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.note(by, format_args!("undelete {ids:?} of {feature}"));
+        let batch = self.id_batch(by, feature, &ids);
+        let undelete = async |store: Store| -> Result<u64> {
+            let written = store.undelete_of(feature, std::slice::from_ref(&batch)).await;
+            Ok(written.map_err(text)?.rows)
+        };
+        let rows = undelete(self.store.with_graph(self.programs[by].graph.clone())).await?;
+        let expected = self.tell(by, undelete).await?;
+        self.touched.insert(feature.clone());
+        same("rows that came back", &rows, &expected)
+    }
+
+    async fn rebase(&mut self, by: usize, feature: &FeatureKey, accepts_code: bool) -> Result<()> {
+        if self.programs[by].is_root(feature) {
+            return Ok(());
+        }
+        self.note(by, format_args!("rebase {feature}, accept code: {accepts_code}"));
+        let rebase = async |store: Store| -> Result<u64> {
+            let mut rebase = store.rebase_of(feature).by("me").because("it is the same");
+            if accepts_code {
+                rebase = rebase.accept(Reason::Code);
+            }
+            Ok(rebase.await.map_err(text)?.rows)
+        };
+        let rows = rebase(self.store.with_graph(self.programs[by].graph.clone())).await?;
+        let expected = self.tell(by, rebase).await?;
+        self.touched.insert(feature.clone());
+        same("rows rebased", &rows, &expected)
     }
 
     async fn delete_orphans(
@@ -626,7 +802,7 @@ impl Machine {
         self.note(by, "work on everything, upstream first");
         for feature in self.programs[by].keys() {
             if self.programs[by].is_root(&feature) {
-                let samples = self.samples_again(by, &feature);
+                let samples = self.samples_again(by, &feature).await?;
                 self.sync(by, &feature, samples, false, false).await?;
             } else {
                 self.work(by, &feature, &Jobs::All, false).await?;
@@ -636,7 +812,10 @@ impl Machine {
     }
 
     /// What is in a root, as samples: the caller has no others.
-    fn samples_again(&mut self, by: usize, root: &FeatureKey) -> Vec<NewRow> {
+    async fn samples_again(&mut self, by: usize, root: &FeatureKey) -> Result<Vec<NewRow>> {
+        if !self.holds_laws {
+            return self.samples_from_store(by, root).await;
+        }
         let own = self.own_column(by, root);
         let names = field_names(&self.programs[by], root);
         let mut rows = Vec::new();
@@ -652,7 +831,30 @@ impl Machine {
             let columns = Columns::from([(own.clone(), self.next())]);
             rows.push(NewRow { ids, columns, provenance, data_version: ByField::new() });
         }
-        rows
+        Ok(rows)
+    }
+
+    /// The same without a third account: as the store has it.
+    async fn samples_from_store(&mut self, by: usize, root: &FeatureKey) -> Result<Vec<NewRow>> {
+        let own = self.own_column(by, root);
+        let names = field_names(&self.programs[by], root);
+        let store = self.reference.with_graph(self.programs[by].graph.clone());
+        let batches = match store.read_of(root).other_versions(true).batches().await {
+            Ok(batches) => rows::all(batches).await?,
+            Err(Error::NoTable { .. }) => Vec::new(),
+            Err(error) => return Err(text(error)),
+        };
+        let read = rows::read(&batches, &self.programs[by].spec(root).id_columns)?;
+        let row = |(ids, read): (Ids, rows::Read)| {
+            let value = |name: &String| {
+                let value = read.provenance.get(name).cloned();
+                (name.clone(), value.unwrap_or_else(|| "v0".to_owned()))
+            };
+            let provenance = names.iter().map(value).collect();
+            let columns = Columns::from([(own.clone(), self.next())]);
+            NewRow { ids, columns, provenance, data_version: ByField::new() }
+        };
+        Ok(read.into_iter().map(row).collect())
     }
 
     // ---- Comparing ------------------------------------------------------------------------------
@@ -667,7 +869,7 @@ impl Machine {
         let increment = store.resolve_update_of(feature).await.map_err(text)?;
         let counts = increment.counts();
         let batches = rows::all(increment.batches()).await?;
-        Ok((counts, rows::seen(&batches, &self.programs[by].spec(feature).id_columns)?))
+        Ok((counts, rows::seen(&batches, &self.programs[by].record_names(feature))?))
     }
 
     /// The rows that a program reads of a feature in a store.
@@ -738,7 +940,9 @@ impl Machine {
         if let Some(difference) = rows::difference(&read, &expected) {
             return Err(format!("`read` differs\n{difference}"));
         }
-        self.check_laws_of_read(&program, feature, &read)?;
+        if self.holds_laws {
+            self.check_laws_of_read(&program, feature, &read)?;
+        }
         let Some((expected_counts, expected)) = increment else { return Ok(()) };
 
         let (counts, seen) = self.increment(&store, by, feature).await?;
@@ -753,7 +957,10 @@ impl Machine {
             // The law: writing a whole increment and resolving again gives nothing.
             same("new and stale after all was written", &counts.to_compute(), &0)?;
         }
-        self.check_laws(&program, feature, &seen)
+        if self.holds_laws {
+            self.check_laws(&program, feature, &seen)?;
+        }
+        Ok(())
     }
 
     /// Counts alone are those of the increment.
@@ -905,7 +1112,7 @@ impl Machine {
         self.check(today).await?;
         for feature in self.programs[today].keys() {
             if self.programs[today].is_root(&feature) {
-                let samples = self.samples_again(today, &feature);
+                let samples = self.samples_again(today, &feature).await?;
                 self.sync(today, &feature, samples, true, true).await?;
                 continue;
             }
@@ -917,7 +1124,8 @@ impl Machine {
         }
         self.has_converged = true;
         self.check(today).await?;
-        if self.has_overrides {
+        // Groups and filters go by columns, which are others from scratch.
+        if self.has_overrides || !self.holds_laws {
             return Ok(());
         }
 
@@ -926,7 +1134,7 @@ impl Machine {
         let mut scratch = Self::open(algorithm, Arc::clone(&program), &[]).await?;
         for feature in program.keys() {
             if program.is_root(&feature) {
-                let samples = self.samples_again(today, &feature);
+                let samples = self.samples_again(today, &feature).await?;
                 scratch.sync(0, &feature, samples, true, true).await?;
             } else {
                 scratch.work(0, &feature, &Jobs::All, false).await?;
@@ -953,6 +1161,12 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// Some of these ids: one of eight bits for each, in turn.
+fn some(ids: Vec<Ids>, bits: u8) -> Vec<Ids> {
+    let is_meant = |(i, _): &(usize, Ids)| bits >> (i % 8) & 1 == 1;
+    ids.into_iter().enumerate().filter(is_meant).map(|(_, ids)| ids).collect()
 }
 
 /// What user code finds in the output of a computation, so that different inputs can give the same.
