@@ -1,6 +1,7 @@
 //! Tables that are there already, as samples of a root.
 
 use metaxy::prelude::*;
+use metaxy::{Samples, Store};
 use metaxy_tests::batch::only;
 use metaxy_tests::flow::{key, read};
 use metaxy_tests::place::Place;
