@@ -9,6 +9,7 @@ use crate::row::RowError;
 use crate::spec::SpecErrors;
 use crate::store::WriteError;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A result with Metaxy's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -191,6 +192,28 @@ pub enum Error {
         stored: String,
         /// As it is opened.
         requested: String,
+    },
+    /// A table or view with samples that is not there.
+    #[error("there is no table or view `{table}` in this database that samples could be read from")]
+    NoSamples {
+        /// The name that was given.
+        table: String,
+    },
+    /// A commit of a buffered writer failed: everybody who uses it is told.
+    #[error("a buffered write of `{feature}` failed, {rows} rows are not in the store: {source}")]
+    Buffered {
+        /// The feature.
+        feature: FeatureKey,
+        /// How many rows and seals waited for the commit that failed.
+        rows: u64,
+        /// What went wrong.
+        source: Arc<Self>,
+    },
+    /// A buffered writer that somebody has closed.
+    #[error("the buffered writer of `{feature}` is closed; begin a new one")]
+    WriterClosed {
+        /// The feature.
+        feature: FeatureKey,
     },
     /// Two stores whose records cannot be compared.
     #[error(

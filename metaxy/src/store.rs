@@ -5,6 +5,7 @@
 //! database lives behind [`Backend`].
 
 pub mod backend;
+mod buffered;
 mod copy;
 mod delete;
 #[cfg(feature = "duckdb")]
@@ -15,6 +16,7 @@ pub mod memory;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;
+mod provenance;
 mod read;
 mod rebase;
 #[cfg(feature = "duckdb")]
@@ -28,6 +30,7 @@ pub use backend::{
     Backend, BatchStream, Delete, Deleted, Failed, Failure, ReadOptions, Rebased, WriteOptions,
     Written,
 };
+pub use buffered::{Buffered, BufferedWriter};
 pub use copy::{Copied, Copy};
 pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
 pub use open::{Compat, OpenStore, Settings};
@@ -173,6 +176,39 @@ impl Store {
     /// As [`failures`](Self::failures).
     pub async fn failures_of(&self, key: &FeatureKey) -> Result<Vec<Failure>> {
         self.backend.failures(self.feature(key)?).await
+    }
+
+    /// A writer that many small producers share: it commits by number of rows or by time.
+    ///
+    /// ```no_run
+    /// # use metaxy::prelude::*;
+    /// # async fn f(store: &Store, batch: metaxy::arrow::array::RecordBatch) -> metaxy::Result<()> {
+    /// let key = FeatureKey::new("example/video")?;
+    /// let writer = store.buffered_writer(&key).rows(10_000).await?;
+    /// let producer = writer.clone();
+    /// producer.push(batch).await?;
+    /// println!("{}", writer.close().await?);
+    /// # Ok(()) }
+    /// ```
+    pub fn buffered_writer(&self, key: &FeatureKey) -> Buffered {
+        Buffered::new(self.clone(), key.clone())
+    }
+
+    /// Says what rows are computed from that the caller joined himself, and not `resolve_update`.
+    ///
+    /// For each upstream `a/b` they have a column `metaxy_data_version_by_field__a_b` (a map or a
+    /// struct of texts); those are taken away and `metaxy_provenance_by_field`, `metaxy_provenance`,
+    /// `metaxy_data_version_by_field` and `metaxy_data_version` are added, so that a
+    /// [`batch_writer`](Self::batch_writer) takes the rows. An optional upstream may be NULL.
+    ///
+    /// # Errors
+    /// When the feature has no upstream, a column is missing, or a row lacks what it is computed from.
+    pub fn compute_provenance(
+        &self,
+        key: &FeatureKey,
+        rows: &arrow::array::RecordBatch,
+    ) -> Result<arrow::array::RecordBatch> {
+        provenance::compute(&self.with_upstreams(key)?, rows)
     }
 
     /// Copies the records of features into another store, with all of their history.

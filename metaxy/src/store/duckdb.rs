@@ -287,7 +287,7 @@ impl Backend for DuckDb {
     ) -> BoxFuture<'_, Result<BatchStream>> {
         self.batches(move |connection| match from {
             SampleSource::File(path) => file_statement(connection, &feature, &path),
-            SampleSource::Table(_) => Err(Error::internal("tables of samples are not built")),
+            SampleSource::Table(name) => table_statement(connection, &name),
         })
         .boxed()
     }
@@ -567,6 +567,37 @@ fn settings(
         }
     }
     requested.check(stored.or_default(HashAlgorithm::XxHash64))
+}
+
+/// The rows of a table or view, which may be named with its schema, and that with its database.
+fn table_statement(connection: &Connection, name: &str) -> Result<String> {
+    // A dot can be part of a name: what is called like that goes first.
+    let whole = [name];
+    let parts: Vec<&str> = name.split('.').collect();
+    let mut candidates = vec![&whole[..]];
+    candidates.extend((parts.len() > 1 && parts.len() <= 3).then_some(&parts[..]));
+    for candidate in candidates {
+        let quoted = candidate.iter().map(|part| DuckDbDialect.quote_text(part));
+        let quoted = quoted.collect::<Result<Vec<_>, _>>()?;
+        let (database, schema, table) = match quoted.as_slice() {
+            [table] => ("current_database()", "current_schema()", table.as_str()),
+            [schema, table] => ("current_database()", schema.as_str(), table.as_str()),
+            [database, schema, table] => (database.as_str(), schema.as_str(), table.as_str()),
+            _ => continue,
+        };
+        let sql = format!(
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = {database} \
+             AND schema_name = {schema} AND table_name = {table} LIMIT 1"
+        );
+        if !texts(connection, &sql)?.is_empty() {
+            let idents = candidate
+                .iter()
+                .map(|part| DuckDbDialect.quote_ident(&metaxy_sql::Ident::new(*part)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            return Ok(format!("SELECT * FROM {}", idents.join(".")));
+        }
+    }
+    Err(Error::NoSamples { table: name.to_owned() })
 }
 
 /// The rows of a file, by the ending of its name.

@@ -207,6 +207,18 @@ pub enum WriteError {
         /// The texts.
         found: usize,
     },
+    /// Rows that lack what a field is computed from.
+    #[error(
+        "row {row} has no data version of `{upstream}` for its field `{field}`, which is required"
+    )]
+    NoInput {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The upstream.
+        upstream: String,
+        /// Its field.
+        field: String,
+    },
     /// One record for a job of an expansion.
     #[error(
         "the job is about a parent, which has any number of records here: \
@@ -734,6 +746,45 @@ impl Stager<'_> {
         }
         Ok(by_field.into_iter().map(StringArray::from_iter).collect())
     }
+}
+
+/// The texts of one name in a column of maps or structs; NULL where a row has none.
+pub(crate) fn texts_by_name(
+    feature: &FeatureContext,
+    column: &str,
+    array: &ArrayRef,
+    name: &str,
+) -> Result<StringArray> {
+    let text = |array: &ArrayRef| -> Result<StringArray> {
+        Ok(arrow::compute::cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
+    };
+    if let Some(members) = array.as_struct_opt() {
+        let Some(values) = members.column_by_name(name) else {
+            return Ok(StringArray::new_null(members.len()));
+        };
+        let values = text(values)?;
+        let is_there = |row: &usize| members.is_valid(*row) && values.is_valid(*row);
+        let value = |row: usize| is_there(&row).then(|| values.value(row));
+        return Ok((0..members.len()).map(value).collect());
+    }
+    let Some(maps) = array.as_map_opt() else {
+        return Err(write_error(
+            feature,
+            WriteError::Type {
+                column: column.to_owned(),
+                found: array.data_type().to_string(),
+                expected: format!("{} or a struct of Utf8", ColumnType::TextMap),
+            },
+        ));
+    };
+    let (keys, values) = (text(maps.keys())?, text(maps.values())?);
+    let offsets = maps.value_offsets();
+    let value = |row: usize| {
+        let mut entries = offset(offsets[row])..offset(offsets[row + 1]);
+        let entry = entries.find(|entry| maps.is_valid(row) && keys.value(*entry) == name)?;
+        values.is_valid(entry).then(|| values.value(entry))
+    };
+    Ok((0..maps.len()).map(value).collect())
 }
 
 /// The by-field columns of a batch as maps from text to text: other programs write structs.

@@ -6,7 +6,6 @@ use metaxy::prelude::*;
 use metaxy::store::{Failed, Failure};
 use metaxy_tests::flow::{key, read};
 use metaxy_tests::place::Place;
-use serde_json::Value;
 use std::time::Duration;
 
 const CROP: &str = "example/crop";
@@ -104,7 +103,7 @@ async fn a_write_with_a_token_is_done_once() {
     store.sync(vec![video("a", "1", "1"), video("b", "1", "1")]).await.expect("a sync");
     for round in 0..2 {
         let mut out = store.writer::<Crop>().commit_every(1).token("job 12");
-        for job in metaxy_jobs(&store).await {
+        for job in all_jobs(&store).await {
             let record = crop(&job.input().video_id);
             out.push(job.done(record).expect("the record")).await.expect("the record");
         }
@@ -116,9 +115,8 @@ async fn a_write_with_a_token_is_done_once() {
             assert_eq!(committed.to_string(), "0 written, 2 commits were there already");
         }
     }
-    let other = store.writer::<Crop>().token("job 13");
-    let mut other = other;
-    for job in metaxy_jobs(&store).await {
+    let mut other = store.writer::<Crop>().token("job 13");
+    for job in all_jobs(&store).await {
         let record = crop(&job.input().video_id);
         other.push(job.done(record).expect("the record")).await.expect("the record");
     }
@@ -129,7 +127,7 @@ async fn a_write_with_a_token_is_done_once() {
 }
 
 /// Jobs of all crops, also of those that are there.
-async fn metaxy_jobs(store: &Store) -> Vec<metaxy::Job<Crop, Source>> {
+async fn all_jobs(store: &Store) -> Vec<metaxy::Job<Crop, Source>> {
     let update = store.update::<Crop>().skip_comparison(true).order_by("video_id");
     update.await.expect("an increment").jobs::<Source>().try_collect().await.expect("jobs")
 }
@@ -171,6 +169,4 @@ async fn failures_without_a_table_to_keep_them() {
     // Without failures nothing needs the table.
     assert_eq!(compute_crops(&store).await, 1);
     assert_eq!(read(&store, CROP).await.len(), 1);
-    let none: Vec<Value> = Vec::new();
-    drop((store, none));
 }

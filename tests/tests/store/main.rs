@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "helpers take `json!(..)` as it comes")]
 
+mod buffering;
 mod children;
 mod concurrency;
 mod data_versions;
@@ -10,7 +11,9 @@ mod deleting;
 mod failing;
 mod features;
 mod identifiers;
+mod importing;
 mod opening;
+mod options;
 mod reading;
 mod rebasing;
 mod refusals;

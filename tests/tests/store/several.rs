@@ -3,7 +3,6 @@
 use crate::features::{
     Crop, FaceDetection, Source, Video, compute_crops, crop, graph, memory, video,
 };
-use metaxy::prelude::*;
 use metaxy::store::Settings;
 use metaxy::{HashAlgorithm, Store};
 use metaxy_tests::batch::collect;
