@@ -210,10 +210,9 @@ async fn run(steps: Vec<Step>) {
                 assert_eq!(before, after);
                 let left = everything(&store).await;
                 assert_eq!(left.len() as u64 + report.rows_removed, history.len() as u64);
-                for id in 0..4 {
-                    let of = |rows: &[Value]| {
-                        rows.iter().filter(|row| row["id"] == id.to_string()).count() as u64
-                    };
+                for id in ["0", "1", "2", "3"] {
+                    let of =
+                        |rows: &[Value]| rows.iter().filter(|row| row["id"] == *id).count() as u64;
                     assert_eq!(of(&left), of(&history).min(keep), "{id}");
                 }
             }
