@@ -619,9 +619,8 @@ impl Translator<'_> {
         let term = self.term(expr)?;
         if let What::Constant(Value::Text(text)) = &term.what {
             let mut chars = text.chars();
-            match (chars.next(), chars.next()) {
-                (escape, None) => return Ok(escape),
-                (_, Some(_)) => {}
+            if let (escape, None) = (chars.next(), chars.next()) {
+                return Ok(escape);
             }
         }
         let message = format!("`{}` is not one character", self.shown(term.span));
