@@ -1,25 +1,13 @@
 //! Texts -> hashes, in the wire format (section 2.2).
 
 use super::rows::ByField;
-use md5::Md5;
-use metaxy_sql::HashAlgorithm;
+use crate::store::hashing::{Hashing, write_token};
+use md5::{Digest, Md5};
 use metaxy_sql::plan::{Hash, ids_text};
-use sha2::{Digest, Sha256};
-use xxhash_rust::{xxh3::xxh3_64, xxh32::xxh32, xxh64::xxh64};
 
 /// The hash of a text, cut to the length of the store.
 pub(super) fn hash(how: Hash, text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut hash = match how.algorithm {
-        HashAlgorithm::XxHash64 => xxh64(bytes, 0).to_string(),
-        HashAlgorithm::XxHash32 => xxh32(bytes, 0).to_string(),
-        HashAlgorithm::Xxh3_64 => xxh3_64(bytes).to_string(),
-        HashAlgorithm::Md5 => hex::encode(Md5::digest(bytes)),
-        // SHA-256: there is no other, which only `metaxy-sql` can know.
-        _ => hex::encode(Sha256::digest(bytes)),
-    };
-    hash.truncate(how.length as usize);
-    hash
+    Hashing::from(how).of(text)
 }
 
 /// The hash over a by-field map: its values alone, by the order of their keys (wire format, section
@@ -44,6 +32,5 @@ pub(super) fn number(md5: &str) -> u64 {
 
 /// The write token of the n-th commit of a write that the caller has named.
 pub(super) fn named_token(name: &str, commit: u64) -> i64 {
-    let digest = hex::encode(Md5::digest(format!("{name}/{commit}").as_bytes()));
-    i64::try_from(number(&digest)).unwrap_or_default()
+    write_token(name, commit)
 }
