@@ -9,4 +9,3 @@ pub mod golden;
 pub mod nasty;
 #[cfg(feature = "duckdb")]
 pub mod place;
-pub mod reference;

@@ -60,8 +60,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    ReadOptions, RebaseOptions, ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions,
-    WriteOptions, WriteSession, Written,
+    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
+    VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use arrow::array::RecordBatch;
 use batches::Staged;
@@ -265,6 +265,12 @@ impl Backend for Memory {
     ) -> BoxFuture<'_, Result<Written>> {
         let without = self.without;
         known(self.change(|state| upkeep::rebase(state, &feature, without, &options)))
+    }
+
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let rebases = state.rebases.iter().filter(|rebase| rebase.feature == *feature.key());
+        known(Ok(rebases.cloned().collect()))
     }
 
     fn fail(

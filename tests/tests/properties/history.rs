@@ -13,6 +13,8 @@ use proptest::prelude::*;
 pub(crate) struct History {
     pub(crate) hash_algorithm: HashAlgorithm,
     pub(crate) features: Vec<FeatureSketch>,
+    /// Whether features are groups, children or optional, and rows come back or go for good.
+    pub(crate) has_lineages: bool,
     /// What is in the roots and computed before the first step, if anything is.
     pub(crate) first: Option<Samples>,
     pub(crate) steps: Vec<Step>,
@@ -48,6 +50,14 @@ pub(crate) enum Action {
     Revert { program: u8 },
     /// Everything is brought up to date, upstream first.
     WorkThrough,
+    /// Some records are removed with all of their rows, and what is computed from them as well.
+    Remove { feature: u8, records: u8, cascade: bool },
+    /// Some records come back if they were deleted.
+    Undelete { feature: u8, records: u8 },
+    /// Rows of former definitions get today's.
+    Rebase { feature: u8, accepts_code: bool },
+    /// A worker dies over an expansion: before it seals, or with only some of the children.
+    Crash { feature: u8, jobs: Jobs, seals: bool },
 }
 
 /// Per record of a root: none if it is not there, else its versions, shared by its even and by its
@@ -79,9 +89,9 @@ fn jobs() -> impl Strategy<Value = Jobs> {
     prop_oneof![2 => Just(Jobs::All), 1 => any::<u8>().prop_map(Jobs::Some)]
 }
 
-fn actions() -> impl Strategy<Value = Action> {
+fn actions(has_lineages: bool) -> BoxedStrategy<Action> {
     let feature = 0..6_u8;
-    prop_oneof![
+    let plain = prop_oneof![
         4 => (
             feature.clone(), samples(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.15)
         )
@@ -98,18 +108,35 @@ fn actions() -> impl Strategy<Value = Action> {
             .prop_map(|(feature, records)| Action::Delete { feature, records }),
         1 => (feature.clone(), any::<bool>())
             .prop_map(|(feature, and_missing)| Action::DeleteOrphans { feature, and_missing }),
-        7 => edits().prop_map(Action::Edit),
+        7 => edits(has_lineages).prop_map(Action::Edit),
         1 => (0..8_u8).prop_map(|program| Action::Revert { program }),
         2 => Just(Action::WorkThrough),
+    ];
+    if !has_lineages {
+        return plain.boxed();
+    }
+    prop_oneof![
+        10 => plain,
+        1 => (feature.clone(), any::<u8>(), any::<bool>()).prop_map(
+            |(feature, records, cascade)| Action::Remove { feature, records, cascade }
+        ),
+        1 => (feature.clone(), any::<u8>())
+            .prop_map(|(feature, records)| Action::Undelete { feature, records }),
+        1 => (feature.clone(), any::<bool>())
+            .prop_map(|(feature, accepts_code)| Action::Rebase { feature, accepts_code }),
+        2 => (feature, jobs(), any::<bool>())
+            .prop_map(|(feature, jobs, seals)| Action::Crash { feature, jobs, seals }),
     ]
+    .boxed()
 }
 
-fn steps() -> impl Strategy<Value = Step> {
-    (prop::option::weighted(0.1, 0..8_u8), actions()).prop_map(|(by, action)| Step { by, action })
+fn steps(has_lineages: bool) -> impl Strategy<Value = Step> {
+    (prop::option::weighted(0.1, 0..8_u8), actions(has_lineages))
+        .prop_map(|(by, action)| Step { by, action })
 }
 
 /// Histories of up to twelve steps after the first run.
-pub(crate) fn histories(begins_full: bool) -> impl Strategy<Value = History> {
+pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<Value = History> {
     let hash_algorithm = prop_oneof![
         6 => Just(HashAlgorithm::XxHash64),
         1 => Just(HashAlgorithm::XxHash32),
@@ -118,10 +145,11 @@ pub(crate) fn histories(begins_full: bool) -> impl Strategy<Value = History> {
         1 => Just(HashAlgorithm::Sha256),
     ];
     let first = if begins_full { samples().prop_map(Some).boxed() } else { Just(None).boxed() };
-    (hash_algorithm, sketches(), first, vec(steps(), 2..=12)).prop_map(
-        |(hash_algorithm, features, first, steps)| History {
+    (hash_algorithm, sketches(has_lineages), first, vec(steps(has_lineages), 2..=12)).prop_map(
+        move |(hash_algorithm, features, first, steps)| History {
             hash_algorithm,
             features,
+            has_lineages,
             first,
             steps,
         },
@@ -134,6 +162,7 @@ pub(crate) fn known() -> Vec<History> {
     let history = |first: [bool; 6], actions: Vec<Action>| History {
         hash_algorithm: HashAlgorithm::XxHash64,
         features: two_roots_and_a_child(),
+        has_lineages: false,
         first: Some(first.map(|is_there| is_there.then_some((0, 0))).into()),
         steps: actions.into_iter().map(|action| Step { by: None, action }).collect(),
     };

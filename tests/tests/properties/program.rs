@@ -6,7 +6,7 @@
 
 use metaxy::spec::{
     ColumnSpec, FeatureDefinition, FeatureDep, FeatureSpec, FieldDep, FieldDeps, FieldSpec,
-    FieldsMapping, Origin,
+    FieldsMapping, Lineage, Origin,
 };
 use metaxy::{ColumnType, FeatureGraph, FeatureKey, FieldKey, ScalarType};
 use proptest::collection::vec;
@@ -22,6 +22,9 @@ pub(crate) const CONTENT_FIELD: &str = "z";
 /// The ids of roots, one or both of them; most share one, so that upstreams can be added.
 const IDS: [&[&str]; 6] = [&["i"], &["i"], &["i"], &["j j"], &["i", "j j"], &["j j", "i"]];
 
+/// The id that an expansion adds.
+pub(crate) const CHILD: &str = "i child";
+
 /// Upstreams that share no ids multiply their records.
 const MOST_IDS: usize = 3;
 
@@ -34,6 +37,17 @@ pub(crate) struct DepSketch {
     renames_column: bool,
     /// 0: everything comes along, 1: nothing, 2: the column.
     select: u8,
+    kind: KindSketch,
+}
+
+/// What a dependency is besides: plain, unless lineages are asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KindSketch {
+    /// 0: one record each, 1 to 3: groups, 4: groups on ids, 5: children.
+    lineage: u8,
+    optional: bool,
+    /// 0: none, others: over the column or an id.
+    filter: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -72,20 +86,57 @@ pub(crate) struct FeatureSketch {
 /// What a developer does to a program.
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
-    CodeVersion { feature: u8, field: u8, version: u8 },
-    AddField { feature: u8, field: FieldSketch },
-    RemoveField { feature: u8, field: u8 },
-    FieldDeps { feature: u8, field: u8, deps: FieldDepsSketch },
-    Mapping { feature: u8, dep: u8, mapping: MappingSketch },
-    AddUpstream { feature: u8, dep: DepSketch },
-    RemoveUpstream { feature: u8, dep: u8 },
+    CodeVersion {
+        feature: u8,
+        field: u8,
+        version: u8,
+    },
+    AddField {
+        feature: u8,
+        field: FieldSketch,
+    },
+    RemoveField {
+        feature: u8,
+        field: u8,
+    },
+    FieldDeps {
+        feature: u8,
+        field: u8,
+        deps: FieldDepsSketch,
+    },
+    Mapping {
+        feature: u8,
+        dep: u8,
+        mapping: MappingSketch,
+    },
+    AddUpstream {
+        feature: u8,
+        dep: DepSketch,
+    },
+    RemoveUpstream {
+        feature: u8,
+        dep: u8,
+    },
+    /// An upstream becomes optional or required, and gets a filter or loses it.
+    Kind {
+        feature: u8,
+        dep: u8,
+        optional: bool,
+        filter: u8,
+    },
+    /// A field gets another name.
+    Rename {
+        feature: u8,
+        field: u8,
+    },
 }
 
 impl DepSketch {
     /// All of a feature.
     fn on(upstream: u8) -> Self {
         let (renames_id, renames_column, select) = (false, false, 0);
-        Self { upstream, mapping: MappingSketch::ByName, renames_id, renames_column, select }
+        let (mapping, kind) = (MappingSketch::ByName, KindSketch::default());
+        Self { upstream, mapping, renames_id, renames_column, select, kind }
     }
 }
 
@@ -129,14 +180,27 @@ fn mapping() -> impl Strategy<Value = MappingSketch> {
     ]
 }
 
-fn dep() -> impl Strategy<Value = DepSketch> {
-    (0..6_u8, mapping(), prop::bool::weighted(0.2), prop::bool::weighted(0.2), 0..3_u8).prop_map(
-        |(upstream, mapping, renames_id, renames_column, select)| DepSketch {
+fn kind(has_lineages: bool) -> BoxedStrategy<KindSketch> {
+    if !has_lineages {
+        return Just(KindSketch::default()).boxed();
+    }
+    let lineage = prop_oneof![3 => Just(0_u8), 2 => 1..=4_u8, 2 => Just(5)];
+    let filter = prop_oneof![3 => Just(0_u8), 1 => 1..6_u8];
+    (lineage, prop::bool::weighted(0.3), filter)
+        .prop_map(|(lineage, optional, filter)| KindSketch { lineage, optional, filter })
+        .boxed()
+}
+
+fn dep(has_lineages: bool) -> impl Strategy<Value = DepSketch> {
+    let renames = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (0..6_u8, mapping(), renames, 0..3_u8, kind(has_lineages)).prop_map(
+        |(upstream, mapping, (renames_id, renames_column), select, kind)| DepSketch {
             upstream,
             mapping,
             renames_id,
             renames_column,
             select,
+            kind,
         },
     )
 }
@@ -158,23 +222,20 @@ fn field() -> impl Strategy<Value = FieldSketch> {
     })
 }
 
-fn feature() -> impl Strategy<Value = FeatureSketch> {
-    (vec(dep(), 0..4), 0..6_u8, vec(field(), 1..4)).prop_map(|(deps, ids, fields)| FeatureSketch {
-        deps,
-        ids,
-        fields,
-    })
+fn feature(has_lineages: bool) -> impl Strategy<Value = FeatureSketch> {
+    (vec(dep(has_lineages), 0..4), 0..6_u8, vec(field(), 1..4))
+        .prop_map(|(deps, ids, fields)| FeatureSketch { deps, ids, fields })
 }
 
 /// Programs of three to six features.
-pub(crate) fn sketches() -> impl Strategy<Value = Vec<FeatureSketch>> {
-    vec(feature(), 3..=KEYS.len())
+pub(crate) fn sketches(has_lineages: bool) -> impl Strategy<Value = Vec<FeatureSketch>> {
+    vec(feature(has_lineages), 3..=KEYS.len())
 }
 
 /// Changes, most of them of code versions.
-pub(crate) fn edits() -> impl Strategy<Value = Edit> {
+pub(crate) fn edits(has_lineages: bool) -> BoxedStrategy<Edit> {
     let (feature, nth) = (0..6_u8, 0..3_u8);
-    prop_oneof![
+    let plain = prop_oneof![
         5 => (feature.clone(), nth.clone(), 0..3_u8)
             .prop_map(|(feature, field, version)| Edit::CodeVersion { feature, field, version }),
         2 => (feature.clone(), field()).prop_map(|(feature, field)| Edit::AddField { feature, field }),
@@ -184,9 +245,21 @@ pub(crate) fn edits() -> impl Strategy<Value = Edit> {
             .prop_map(|(feature, field, deps)| Edit::FieldDeps { feature, field, deps }),
         2 => (feature.clone(), nth.clone(), mapping())
             .prop_map(|(feature, dep, mapping)| Edit::Mapping { feature, dep, mapping }),
-        5 => (feature.clone(), dep()).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
-        2 => (feature, nth).prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
+        5 => (feature.clone(), dep(has_lineages)).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
+        2 => (feature.clone(), nth.clone())
+            .prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
+    ];
+    if !has_lineages {
+        return plain.boxed();
+    }
+    prop_oneof![
+        5 => plain,
+        2 => (feature.clone(), nth.clone(), any::<bool>(), 0..6_u8).prop_map(
+            |(feature, dep, optional, filter)| Edit::Kind { feature, dep, optional, filter }
+        ),
+        1 => (feature, nth).prop_map(|(feature, field)| Edit::Rename { feature, field }),
     ]
+    .boxed()
 }
 
 /// The definitions of a program, and the graph that they form.
@@ -213,6 +286,18 @@ impl Program {
                 }
             }
             spec.id_columns = ids(&spec, &definitions, sketch.ids);
+            if FeatureGraph::build([&definitions[..], &[definition(index, spec.clone())]].concat())
+                .is_err()
+            {
+                // The lineages do not go together: one record for each it is then.
+                for dep in &mut spec.deps {
+                    (dep.lineage, dep.optional) = (Lineage::Identity, false);
+                }
+                while ids(&spec, &definitions, 0).len() > MOST_IDS {
+                    spec.deps.pop();
+                }
+                spec.id_columns = ids(&spec, &definitions, sketch.ids);
+            }
             for field in &sketch.fields {
                 add_field(&mut spec, field, &definitions);
             }
@@ -283,6 +368,25 @@ impl Program {
                     Self::settled(definitions)
                 });
             }
+            Edit::Kind { feature, dep, optional, filter } => {
+                let (before, rest) = definitions.split_at_mut(place(*feature));
+                let deps = &mut rest[0].spec.deps;
+                if deps.is_empty() {
+                    return None;
+                }
+                let dep = usize::from(*dep) % deps.len();
+                let upstream = before.iter().find(|d| d.spec.key == deps[dep].feature)?;
+                deps[dep].optional = *optional;
+                deps[dep].filters = filter_of(*filter, upstream, &deps[dep]);
+            }
+            Edit::Rename { feature, field } => {
+                let fields = &mut definitions[place(*feature)].spec.fields;
+                let field = &mut fields[field_place(*feature, *field)];
+                if field.renamed_from.is_none() {
+                    field.renamed_from = Some(field.key.clone());
+                    field.key = FieldKey::new(format!("{}/now", field.key)).ok()?;
+                }
+            }
             Edit::RemoveUpstream { feature, dep } => {
                 let deps = &mut definitions[place(*feature)].spec.deps;
                 if deps.is_empty() {
@@ -291,7 +395,12 @@ impl Program {
                 deps.remove(usize::from(*dep) % deps.len());
             }
         }
-        Self::settled(definitions).filter(|after| after.definitions != self.definitions)
+        let ids = |program: &Self| -> Vec<Vec<String>> {
+            program.keys().iter().map(|key| program.spec(key).id_columns.clone()).collect()
+        };
+        // A table keeps its ids.
+        Self::settled(definitions)
+            .filter(|after| after.definitions != self.definitions && ids(after) == ids(self))
     }
 
     /// The features in topological order.
@@ -311,6 +420,30 @@ impl Program {
         self.spec(key).deps.is_empty()
     }
 
+    /// The ids by which increments name records: of an expansion those of the parent.
+    pub(crate) fn record_names(&self, key: &FeatureKey) -> Vec<String> {
+        let mut names = self.spec(key).id_columns.clone();
+        names.retain(|name| !self.is_expansion(key) || name != CHILD);
+        names
+    }
+
+    /// Whether one upstream record gives any number of records.
+    pub(crate) fn is_expansion(&self, key: &FeatureKey) -> bool {
+        let deps = &self.spec(key).deps;
+        let adds = deps.iter().any(|dep| matches!(dep.lineage, Lineage::Expansion { .. }));
+        // Where an upstream has such an id as well, it gives it.
+        let gives = |dep: &FeatureDep| match &dep.lineage {
+            Lineage::Identity => {
+                self.spec(&dep.feature).id_columns.iter().any(|id| dep.renamed(id) == CHILD)
+            }
+            Lineage::Aggregation { on } => {
+                on.as_ref().is_none_or(|on| on.iter().any(|c| c == CHILD))
+            }
+            Lineage::Expansion { on, .. } => on.iter().any(|c| c == CHILD),
+        };
+        adds && !deps.iter().any(gives)
+    }
+
     /// The columns, ids first; the last one is the feature's own.
     pub(crate) fn columns(&self, key: &FeatureKey) -> &[ColumnSpec] {
         let definition = self.graph.get(key).expect("all programs have all features");
@@ -324,7 +457,16 @@ impl fmt::Debug for Program {
             let spec = self.spec(&key);
             write!(f, "\n    {key} ({})", spec.id_columns.join(", "))?;
             for dep in &spec.deps {
-                write!(f, " <- {}", dep.feature)?;
+                let optional = if dep.optional { "?" } else { "" };
+                write!(f, " <- {}{optional}", dep.feature)?;
+                match &dep.lineage {
+                    Lineage::Identity => {}
+                    Lineage::Aggregation { on } => write!(f, " grouped on {on:?}")?,
+                    Lineage::Expansion { .. } => f.write_str(" expanded")?,
+                }
+                for filter in dep.filters.iter().flatten() {
+                    write!(f, " where {filter}")?;
+                }
                 for (from, to) in dep.renames() {
                     write!(f, " {from}>{to}")?;
                 }
@@ -375,7 +517,7 @@ fn empty(index: usize) -> FeatureSpec {
 fn definition(index: usize, spec: FeatureSpec) -> FeatureDefinition {
     let id = |name: &String| ColumnSpec {
         name: name.clone(),
-        ty: ColumnType::Scalar(if name.starts_with('i') {
+        ty: ColumnType::Scalar(if name.starts_with('i') || name.starts_with("value of") {
             ScalarType::Int64
         } else {
             ScalarType::Text
@@ -419,7 +561,40 @@ fn dep_on(upstream: &FeatureDefinition, sketch: &DepSketch) -> FeatureDep {
         _ => Some(vec![dep.renamed(&own).to_owned()]),
     };
     dep.fields_mapping = mapping_of(&sketch.mapping);
+    let ids: Vec<String> =
+        upstream.spec.id_columns.iter().map(|id| dep.renamed(id).to_owned()).collect();
+    let column = dep.renamed(&own).to_owned();
+    dep.lineage = match sketch.kind.lineage {
+        1 if ids.len() > 1 => Lineage::Aggregation { on: Some(ids[1..].to_vec()) },
+        1 | 2 => Lineage::Aggregation { on: Some(vec![column]) },
+        3 => Lineage::Aggregation { on: Some(vec![ids[0].clone(), column]) },
+        4 => Lineage::Aggregation { on: None },
+        // A child has no children of its own here: the added id has one name.
+        5 if !ids.iter().any(|id| id == CHILD) => {
+            Lineage::Expansion { on: ids, id_generation_pattern: None }
+        }
+        _ => Lineage::Identity,
+    };
+    dep.optional = sketch.kind.optional;
+    dep.filters = filter_of(sketch.kind.filter, upstream, &dep);
     dep
+}
+
+/// A filter over the column or the first id of an upstream.
+fn filter_of(sketch: u8, upstream: &FeatureDefinition, dep: &FeatureDep) -> Option<Vec<String>> {
+    let columns = upstream.columns.as_deref().expect("columns are declared");
+    let own = dep.renamed(&columns.last().expect("a column").name).to_owned();
+    let id = dep.renamed(&upstream.spec.id_columns[0]).to_owned();
+    let is_number = id.starts_with('i') || id.starts_with("value of");
+    Some(vec![match sketch {
+        1 => format!("\"{own}\" < 3"),
+        2 => format!("\"{own}\" <> 1"),
+        3 => format!("\"{own}\" IN (0, 2) OR \"{own}\" IS NULL"),
+        4 if is_number => format!("\"{id}\" > 1"),
+        4 => format!("\"{id}\" LIKE 'p%'"),
+        5 => format!("NOT \"{own}\" = 2"),
+        _ => return None,
+    }])
 }
 
 fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
@@ -444,10 +619,16 @@ fn ids(spec: &FeatureSpec, definitions: &[FeatureDefinition], sketch: u8) -> Vec
     let mut ids: Vec<String> = Vec::new();
     for dep in &spec.deps {
         let upstream = definitions.iter().find(|d| d.spec.key == dep.feature);
-        for id in upstream.into_iter().flat_map(|upstream| &upstream.spec.id_columns) {
-            let here = dep.renamed(id).to_owned();
-            if !ids.contains(&here) {
-                ids.push(here);
+        let upstream = upstream.into_iter().flat_map(|upstream| &upstream.spec.id_columns);
+        let given: Vec<String> = match &dep.lineage {
+            Lineage::Identity => upstream.map(|id| dep.renamed(id).to_owned()).collect(),
+            // By default a group has all ids of the feature, whatever they are.
+            Lineage::Aggregation { on } => on.clone().unwrap_or_default(),
+            Lineage::Expansion { on, .. } => on.iter().cloned().chain([CHILD.to_owned()]).collect(),
+        };
+        for id in given {
+            if !ids.contains(&id) {
+                ids.push(id);
             }
         }
     }

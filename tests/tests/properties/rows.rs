@@ -1,4 +1,4 @@
-//! Arrow batches of a store -> what a reference says, in one form in which both can be compared.
+//! Arrow batches of a store -> values that can be compared, shown and made into batches again.
 
 use futures::TryStreamExt;
 use metaxy::arrow::array::{
@@ -7,11 +7,52 @@ use metaxy::arrow::array::{
 use metaxy::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use metaxy::increment::{CAUSE, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION};
 use metaxy::store::BatchStream;
-use metaxy_tests::reference::{
-    ByField, Cause, Class, Columns, Hashing, Ids, Need, Record, Row, Value,
-};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
+
+/// A value of an id or of a column.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Value {
+    /// No value.
+    Null,
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("NULL"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Text(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+/// The ids of a record, in the order of the feature's id columns.
+pub(crate) type Ids = Vec<Value>;
+
+/// Values by the name of a column.
+pub(crate) type Columns = BTreeMap<String, Value>;
+
+/// A text per field, by the key of the field in the by-field columns.
+pub(crate) type ByField = BTreeMap<String, String>;
+
+/// A row as it is given to a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewRow {
+    /// The record that it is about.
+    pub(crate) ids: Ids,
+    /// What is kept with it.
+    pub(crate) columns: Columns,
+    /// What it was computed from; in a root, the caller's versions.
+    pub(crate) provenance: ByField,
+    /// What downstream is to see of it, where the caller says so.
+    pub(crate) data_version: ByField,
+}
 
 pub(crate) const PROVENANCE_BY_FIELD: &str = "metaxy_provenance_by_field";
 pub(crate) const DATA_VERSION_BY_FIELD: &str = "metaxy_data_version_by_field";
@@ -19,7 +60,7 @@ const PROVENANCE: &str = "metaxy_provenance";
 const DATA_VERSION: &str = "metaxy_data_version";
 const FEATURE_VERSION: &str = "metaxy_feature_version";
 
-/// A row of an increment, or what it should be.
+/// A row of an increment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) status: String,
@@ -36,7 +77,7 @@ pub(crate) struct Seen {
     pub(crate) brought: Columns,
 }
 
-/// A row that was read, or what it should be.
+/// A row that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
     pub(crate) columns: Columns,
@@ -150,67 +191,8 @@ pub(crate) fn read(
     Ok(all)
 }
 
-/// The hash over a by-field map, if it has all fields.
-fn hash_over(hashing: Hashing, by_field: &ByField, fields: &[String]) -> Option<String> {
-    fields.iter().all(|field| by_field.contains_key(field)).then(|| hashing.over(by_field))
-}
-
-/// What a row of an increment should be; nothing for records that are in none.
-pub(crate) fn expected(record: &Record, hashing: Hashing, fields: &[String]) -> Option<Seen> {
-    let (status, cause, stale) = match &record.class {
-        Class::Waiting | Class::Unchanged => return None,
-        Class::New => ("new", None, None),
-        Class::Stale(stale) => {
-            let reasons = stale.iter().map(|(field, reasons)| {
-                let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
-                (field.clone(), names.join(","))
-            });
-            ("stale", None, Some(reasons.collect()))
-        }
-        Class::Orphaned(Cause::Gone) => ("orphaned", Some("gone".to_owned()), None),
-        Class::Orphaned(Cause::Missing) => ("orphaned", Some("missing".to_owned()), None),
-        Class::Blocked(needs) => {
-            let needs = needs.iter().map(|(upstream, need)| match need {
-                Need::Stale => format!("{upstream} is stale"),
-                Need::Blocked => format!("{upstream} is blocked"),
-                Need::Orphaned => format!("{upstream} is orphaned"),
-                Need::NoDataVersion => format!("{upstream} has no data version"),
-            });
-            ("blocked", Some(needs.collect::<Vec<_>>().join("; ")), None)
-        }
-    };
-    let stored = record.stored.as_ref();
-    Some(Seen {
-        status: status.to_owned(),
-        cause,
-        stale,
-        provenance: record.provenance.clone(),
-        provenance_hash: hash_over(hashing, &record.provenance, fields),
-        data_version: record.data_version.clone(),
-        data_version_hash: hash_over(hashing, &record.data_version, fields),
-        stored_provenance: stored.map(|row| {
-            let of_today = row.provenance.iter().filter(|(field, _)| fields.contains(field));
-            of_today.map(|(field, version)| (field.clone(), version.clone())).collect()
-        }),
-        stored_version: stored.map(|row| row.feature_version.clone()),
-        brought: record.brought.clone(),
-    })
-}
-
-/// What a row that is read should be.
-pub(crate) fn expected_read(row: &Row, hashing: Hashing) -> Read {
-    Read {
-        columns: row.columns.clone(),
-        provenance: row.provenance.clone(),
-        provenance_hash: Some(hashing.over(&row.provenance)),
-        data_version: row.data_version.clone(),
-        data_version_hash: Some(hashing.over(&row.data_version)),
-        feature_version: row.feature_version.clone(),
-    }
-}
-
 /// What differs between two answers; nothing if they are equal.
-pub(crate) fn difference<T: std::fmt::Debug + PartialEq>(
+pub(crate) fn difference<T: Debug + PartialEq>(
     store: &BTreeMap<Ids, T>,
     reference: &BTreeMap<Ids, T>,
 ) -> Option<String> {
@@ -219,7 +201,7 @@ pub(crate) fn difference<T: std::fmt::Debug + PartialEq>(
         let (store, reference) = (store.get(ids), reference.get(ids));
         if store != reference {
             lines.push(format!(
-                "{ids:?}\n    the store says     {store:?}\n    the reference says {reference:?}"
+                "{ids:?}\n    the store says     {store:?}\n    memory says        {reference:?}"
             ));
         }
     }

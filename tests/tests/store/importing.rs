@@ -2,6 +2,7 @@
 
 use metaxy::Samples;
 use metaxy::prelude::*;
+use metaxy::{Samples, Store};
 use metaxy_tests::batch::only;
 use metaxy_tests::flow::{key, read};
 use metaxy_tests::place::Place;

@@ -121,7 +121,9 @@ pub(super) fn delete(
             let after = View { state: &now, feature: feature.of(key)?, without };
             line = remove(state, &after, &after.orphans(false, &orphans)?, options);
         }
-        lines.push(line);
+        if (line.records, line.rows_removed) != (0, 0) {
+            lines.push(line);
+        }
     }
     Ok(lines)
 }
@@ -263,7 +265,7 @@ pub(super) fn undelete(
     Ok(Written { rows: n_rows, time: (n_rows > 0).then_some(stamp.time), ..Written::default() })
 }
 
-/// Removes superseded rows; gives their number.
+/// Removes superseded rows, and of an expansion superseded seals; gives their number.
 pub(super) fn vacuum(
     state: &mut State,
     feature: &FeatureContext,
@@ -332,10 +334,11 @@ pub(super) fn vacuum(
         let attempt = (row.get(&names), row.attempt);
         all_tries.contains(&attempt) && !kept_tries.contains(&attempt)
     };
-    let n_rows = table.rows.iter().filter(is_superseded).count() as u64;
+    let n_rows = table.rows.iter().filter(is_superseded).count();
+    let n_seals = table.seals.len() - kept_seals.len();
     if let Some(mine) = state.tables.get_mut(view.key()).filter(|_| !options.dry_run) {
         mine.rows = table.rows.iter().filter(|row| !is_superseded(row)).cloned().collect();
         mine.seals = kept_seals;
     }
-    Ok(n_rows)
+    Ok((n_rows + n_seals) as u64)
 }

@@ -1,7 +1,7 @@
-//! Texts -> hashes, in the wire format (section 2.2).
+//! Hashes over by-field maps and over ids.
 
 use super::rows::ByField;
-use crate::store::hashing::{Hashing, write_token};
+use crate::store::hashing::Hashing;
 use md5::{Digest, Md5};
 use metaxy_sql::plan::{Hash, ids_text};
 
@@ -28,9 +28,4 @@ pub(super) fn ids_md5<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
 /// The number that the first 15 digits of an MD5 are: it fits into 60 bits.
 pub(super) fn number(md5: &str) -> u64 {
     u64::from_str_radix(md5.get(..15).unwrap_or_default(), 16).unwrap_or_default()
-}
-
-/// The write token of the n-th commit of a write that the caller has named.
-pub(super) fn named_token(name: &str, commit: u64) -> i64 {
-    write_token(name, commit)
 }

@@ -9,7 +9,7 @@ use super::value::{Columns, Ids, Value};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::spec::FeatureSpec;
-use crate::store::backend::{Failure, FeatureContext};
+use crate::store::backend::{Failure, FeatureContext, Rebased};
 use indexmap::IndexMap;
 use metaxy_sql::ColumnType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,19 +113,6 @@ pub(super) struct FieldDefinition {
 /// first.
 pub(super) type Recorded = [String; 6];
 
-/// What stands in the system table of rebases.
-#[derive(Clone, Debug)]
-#[allow(dead_code, reason = "it is kept for people who look into a store while they debug a test")]
-pub(super) struct Rebase {
-    pub(super) feature: FeatureKey,
-    pub(super) feature_version: String,
-    pub(super) rows: u64,
-    pub(super) accepted: String,
-    pub(super) by: String,
-    pub(super) reason: String,
-    pub(super) time: i64,
-}
-
 /// Everything that a store holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
@@ -134,7 +121,8 @@ pub(super) struct State {
     pub(super) failures: BTreeMap<FeatureKey, Vec<Failure>>,
     /// The MD5 of the ids of records that were removed with all of their rows.
     pub(super) removed: BTreeMap<FeatureKey, BTreeSet<String>>,
-    pub(super) rebases: Vec<Rebase>,
+    /// What is noted of them, the latest last.
+    pub(super) rebases: Vec<Rebased>,
 }
 
 /// A feature as a program sees it in a store.

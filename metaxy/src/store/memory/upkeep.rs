@@ -9,7 +9,7 @@ use super::rule::Rule;
 use super::writes::{Addition, Stamp, append, now};
 use crate::error::Result;
 use crate::store::backend::{
-    Export, Failure, FeatureContext, RebaseOptions, ResolveOptions, WriteOptions, Written,
+    Export, Failure, FeatureContext, RebaseOptions, Rebased, ResolveOptions, WriteOptions, Written,
 };
 use arrow::array::RecordBatch;
 use futures::stream::{StreamExt, TryStreamExt};
@@ -27,16 +27,7 @@ pub(super) fn rebase(
     let view = View { state: &before, feature: feature.clone(), without };
     let Some(table) = view.table() else { return Ok(Written::default()) };
     let fields = feature.field_names();
-    let answer = if feature.is_root() {
-        // Its samples are what it holds, as far as it has a value for each field.
-        let existing = view.existing().into_iter();
-        let whole =
-            existing.filter(|(_, row)| fields.iter().all(|f| row.provenance.contains_key(f)));
-        let samples = whole.map(|(ids, row)| (ids, (row.provenance.clone(), BTreeMap::new())));
-        view.resolve_samples(samples.collect(), false)?
-    } else {
-        view.resolve(&ResolveOptions::default())?
-    };
+    let answer = view.resolve(&ResolveOptions::default())?;
     let names = view.record_names();
     let is_expansion = feature.is_expansion();
     let mut columns = view.columns();
@@ -94,12 +85,11 @@ pub(super) fn rebase(
         return Ok(Written { rows, ..Written::default() });
     }
     append(state, &view, table.columns.clone(), addition);
-    let accepted: Vec<&str> = options.accept.iter().map(|reason| reason.name()).collect();
-    state.rebases.push(super::rows::Rebase {
+    state.rebases.push(Rebased {
         feature: view.key().clone(),
         feature_version: view.version().to_owned(),
         rows,
-        accepted: serde_json::to_string(&accepted).unwrap_or_default(),
+        accepted: options.accept.clone(),
         by: options.by.clone(),
         reason: options.reason.clone(),
         time: stamp.time,

@@ -4,7 +4,7 @@
 
 use super::batches::{Staged, random};
 use super::compare::Class;
-use super::hash::{hash_over, named_token};
+use super::hash::hash_over;
 use super::rows::{ByField, Row, Seal, State, Table, View, id_columns_text};
 use super::rule::Rule;
 use super::value::{Ids, Value};
@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::increment::Counts;
 use crate::spec::ColumnSpec;
 use crate::store::backend::{Layout, SyncOptions, WriteOptions, Written};
+use crate::store::hashing::write_token;
 use crate::store::stage::{WriteError, write_error};
 use indexmap::IndexMap;
 use metaxy_sql::{ColumnType, ScalarType};
@@ -43,7 +44,7 @@ impl Stamp {
     /// What the n-th commit of a write carries: a time later than anything in the table (H15). Nothing
     /// if the caller has named the write, and this commit of it is in the table already.
     pub(super) fn new(table: Option<&Table>, options: &WriteOptions, commit: u64) -> Option<Self> {
-        let token = options.token.as_ref().map(|name| named_token(name, commit));
+        let token = options.token.as_ref().map(|name| write_token(name, commit));
         let is_known = |token| table.is_some_and(|table| table.has_token(token));
         if token.is_some_and(is_known) {
             return None;
@@ -240,12 +241,12 @@ pub(super) fn commit(
     view.check_duplicates(&rows, view.ids())?;
     view.check_duplicates(&seals, &view.record_names())?;
     let columns = view.columns_with(&specs)?;
+    let is_empty = rows.is_empty() && seals.is_empty();
     let stamp = Stamp::new(view.table(), options, commit);
-    let repeated = stamp.is_none();
-    let Some(stamp) = stamp.filter(|_| !rows.is_empty() || !seals.is_empty()) else {
+    let Some(stamp) = stamp.filter(|_| !is_empty) else {
         // The table is there from now on, with or without rows.
         append(state, view, columns, Addition::default());
-        return Ok(Written { repeated, ..Written::default() });
+        return Ok(Written { repeated: !is_empty, ..Written::default() });
     };
     let rows = view.written(rows, &stamp);
     let seals = view.sealed(seals, &stamp);
@@ -290,7 +291,7 @@ pub(super) fn sync(
     let orphans = is_of(|class| matches!(class, Class::Orphaned(_)));
     let orphans = orphans.into_values().flatten().filter(|_| options.delete_orphans);
     let Some(stamp) = Stamp::new(view.table(), &options.write, 0) else {
-        return Ok((counts, Written::default()));
+        return Ok((counts, Written { repeated: true, ..Written::default() }));
     };
     let rows: Vec<Staged> =
         samples.into_iter().filter(|s| wanted.contains_key(&view.staged_ids(s))).collect();
