@@ -1,6 +1,5 @@
 //! Tables that are there already, as samples of a root.
 
-use metaxy::Samples;
 use metaxy::prelude::*;
 use metaxy::{Samples, Store};
 use metaxy_tests::batch::only;
