@@ -10,11 +10,10 @@ use crate::increment::{
 };
 use crate::store::backend::FeatureContext;
 use crate::store::plan::ResolvePlan;
+use crate::store::stage::text_map_array;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, MapArray, RecordBatch,
-    StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema};
 use metaxy_sql::plan::{Class, block, orphan, reason};
@@ -139,9 +138,9 @@ impl Answer<'_> {
             kept.or_else(|| provenance(k, row))
         };
         let all = |_: usize| true;
-        push(system::PROVENANCE_BY_FIELD, text_map(&names, n_rows, all, provenance));
+        push(system::PROVENANCE_BY_FIELD, text_map_array(&names, n_rows, all, provenance));
         push(system::PROVENANCE, Arc::new(self.text("provenance")?));
-        push(system::DATA_VERSION_BY_FIELD, text_map(&names, n_rows, all, data_version));
+        push(system::DATA_VERSION_BY_FIELD, text_map_array(&names, n_rows, all, data_version));
         push(system::DATA_VERSION, Arc::new(self.text("data_version")?));
 
         let reason_texts: Vec<String> = (0..16).map(reason_text).collect();
@@ -151,9 +150,12 @@ impl Answer<'_> {
             (!text.is_empty()).then_some(text.as_str())
         };
         let is_stale = |row: usize| classes[row] == Some(Class::Stale);
-        push(STALE_FIELDS, text_map(&names, n_rows, is_stale, reason_of));
+        push(STALE_FIELDS, text_map_array(&names, n_rows, is_stale, reason_of));
         let is_stored = |row: usize| classes[row] != Some(Class::New);
-        push(STORED_PROVENANCE, text_map(&names, n_rows, is_stored, |k, row| at(&stored[k], row)));
+        push(
+            STORED_PROVENANCE,
+            text_map_array(&names, n_rows, is_stored, |k, row| at(&stored[k], row)),
+        );
         push(STORED_VERSION, Arc::new(self.text("version")?));
 
         if is_expansion {
@@ -227,41 +229,4 @@ fn reason_text(bits: i8) -> String {
     ];
     let held = named.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, reason)| reason.name());
     held.collect::<Vec<_>>().join(",")
-}
-
-/// A map per row, from the names whose value is there; NULL where a row has none.
-fn text_map<'a>(
-    names: &[String],
-    n_rows: usize,
-    has_map: impl Fn(usize) -> bool,
-    value: impl Fn(usize, usize) -> Option<&'a str>,
-) -> ArrayRef {
-    let mut keys = StringBuilder::new();
-    let mut values = StringBuilder::new();
-    let mut lengths = Vec::with_capacity(n_rows);
-    let mut valid = Vec::with_capacity(n_rows);
-    for row in 0..n_rows {
-        let mut length = 0;
-        if has_map(row) {
-            for (k, name) in names.iter().enumerate() {
-                if let Some(value) = value(k, row) {
-                    keys.append_value(name);
-                    values.append_value(value);
-                    length += 1;
-                }
-            }
-        }
-        lengths.push(length);
-        valid.push(has_map(row));
-    }
-    let DataType::Map(entry, _) = metaxy_sql::types::text_map() else {
-        unreachable!("a text map is a map")
-    };
-    let DataType::Struct(fields) = entry.data_type().clone() else {
-        unreachable!("the entries of a map are structs")
-    };
-    let entries =
-        StructArray::new(fields, vec![Arc::new(keys.finish()), Arc::new(values.finish())], None);
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    Arc::new(MapArray::new(entry, offsets, entries, Some(NullBuffer::from(valid)), false))
 }
