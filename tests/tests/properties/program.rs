@@ -297,6 +297,12 @@ impl Program {
                     spec.deps.pop();
                 }
                 spec.id_columns = ids(&spec, &definitions, sketch.ids);
+                // A column that one brings may be the id of another.
+                let all = [&definitions[..], &[definition(index, spec.clone())]].concat();
+                if FeatureGraph::build(all).is_err() {
+                    spec.deps.truncate(1);
+                    spec.id_columns = ids(&spec, &definitions, sketch.ids);
+                }
             }
             for field in &sketch.fields {
                 add_field(&mut spec, field, &definitions);
