@@ -57,7 +57,8 @@ impl World {
 
     /// Brings a root up to date with these rows, and deletes all others.
     async fn sync(&self, root: &str, samples: &[Value]) {
-        let sync = self.store.sync_of(&key(root), batch(samples)).delete_orphans(true);
+        let batches = if samples.is_empty() { Vec::new() } else { vec![batch(samples)] };
+        let sync = self.store.sync_of(&key(root), batches).delete_orphans(true);
         sync.await.expect("a sync");
     }
 

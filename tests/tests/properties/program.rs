@@ -286,9 +286,8 @@ impl Program {
                 }
             }
             spec.id_columns = ids(&spec, &definitions, sketch.ids);
-            if FeatureGraph::build([&definitions[..], &[definition(index, spec.clone())]].concat())
-                .is_err()
-            {
+            let all = [&definitions[..], &[definition(index, spec.clone())]].concat();
+            if FeatureGraph::build(all).is_err() || !gives_all_ids(&spec, &definitions) {
                 // The lineages do not go together: one record for each it is then.
                 for dep in &mut spec.deps {
                     (dep.lineage, dep.optional) = (Lineage::Identity, false);
@@ -297,6 +296,12 @@ impl Program {
                     spec.deps.pop();
                 }
                 spec.id_columns = ids(&spec, &definitions, sketch.ids);
+                // A column that one brings may be the id of another.
+                let all = [&definitions[..], &[definition(index, spec.clone())]].concat();
+                if FeatureGraph::build(all).is_err() {
+                    spec.deps.truncate(1);
+                    spec.id_columns = ids(&spec, &definitions, sketch.ids);
+                }
             }
             for field in &sketch.fields {
                 add_field(&mut spec, field, &definitions);
@@ -401,6 +406,10 @@ impl Program {
         // A table keeps its ids.
         Self::settled(definitions)
             .filter(|after| after.definitions != self.definitions && ids(after) == ids(self))
+            .filter(|after| {
+                let mut specs = after.definitions.iter().map(|definition| &definition.spec);
+                specs.all(|spec| gives_all_ids(spec, &after.definitions))
+            })
     }
 
     /// The features in topological order.
@@ -612,6 +621,18 @@ fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
             pairs.iter().map(|(own, theirs)| (field_key(*own), vec![field_key(*theirs)])).collect(),
         ),
     }
+}
+
+/// Whether the required upstreams give all ids: one that an expansion could add, but that an optional
+/// upstream gives, is one that a record may lack.
+fn gives_all_ids(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
+    let mut required = spec.clone();
+    required.deps.retain(|dep| !dep.optional);
+    let given = ids(&required, definitions, 0);
+    let is_group_on_ids = |dep: &FeatureDep| dep.lineage == Lineage::Aggregation { on: None };
+    required.deps.is_empty()
+        || required.deps.iter().any(is_group_on_ids)
+        || spec.id_columns.iter().all(|id| given.contains(id))
 }
 
 /// The ids that the upstreams give together; for a root, those of the sketch.

@@ -192,7 +192,7 @@ pub(crate) fn read(
 }
 
 /// What differs between two answers; nothing if they are equal.
-pub(crate) fn difference<T: Debug + PartialEq>(
+pub(crate) fn difference<T: fmt::Debug + PartialEq>(
     store: &BTreeMap<Ids, T>,
     reference: &BTreeMap<Ids, T>,
 ) -> Option<String> {

@@ -4,7 +4,7 @@
 use super::compare::{Answer, Cause, Class, Record};
 use super::expected::Need;
 use super::hash::hash_over;
-use super::rows::{ByField, Row, Seal, View};
+use super::rows::{ByField, ColumnTypes, Row, Seal, View};
 use super::value::{Columns, Ids, Value, array_of, kept_as, values_of};
 use crate::error::{Error, Result};
 use crate::increment::{
@@ -18,7 +18,6 @@ use arrow::array::{
 };
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
-use indexmap::IndexMap;
 use metaxy_sql::{ColumnType, ScalarType, system};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -311,7 +310,7 @@ impl View<'_> {
     pub(super) fn batch_of_rows(
         &self,
         rows: &[&Row],
-        columns: &IndexMap<String, Option<ColumnType>>,
+        columns: &ColumnTypes,
     ) -> Result<RecordBatch> {
         let mut batch = Builder::default();
         for (name, ty) in columns {
@@ -455,9 +454,7 @@ fn by_field(array: &ArrayRef) -> Result<Vec<ByField>> {
 }
 
 /// The rows of another store, and the columns that they have.
-pub(super) fn imported(
-    batch: &RecordBatch,
-) -> Result<(Vec<Row>, IndexMap<String, Option<ColumnType>>)> {
+pub(super) fn imported(batch: &RecordBatch) -> Result<(Vec<Row>, ColumnTypes)> {
     let cells = Cells::of(batch)?;
     let schema = batch.schema();
     let own = schema.fields().iter().filter(|field| !field.name().starts_with(system::PREFIX));

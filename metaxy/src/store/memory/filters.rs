@@ -1,11 +1,10 @@
 //! Filters, as texts over columns -> whether a row fulfils them.
 
-use super::rows::{Row, View};
+use super::rows::{ColumnTypes, Row, View};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::spec::FeatureDep;
-use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::{ColumnType, ScalarType, system};
 
@@ -23,7 +22,7 @@ pub(super) fn on_upstream<'t>(
 }
 
 /// The columns of an upstream by their names in a feature.
-fn here(upstream: &View<'_>, dep: &FeatureDep) -> IndexMap<String, Option<ColumnType>> {
+fn here(upstream: &View<'_>, dep: &FeatureDep) -> ColumnTypes {
     let columns = upstream.columns().into_iter();
     columns.map(|(name, ty)| (dep.renamed(&name).to_owned(), ty)).collect()
 }
@@ -31,7 +30,7 @@ fn here(upstream: &View<'_>, dep: &FeatureDep) -> IndexMap<String, Option<Column
 /// Filters over these columns.
 pub(super) fn over<'t>(
     texts: impl IntoIterator<Item = &'t String>,
-    columns: &IndexMap<String, Option<ColumnType>>,
+    columns: &ColumnTypes,
     feature: &FeatureKey,
 ) -> Result<Vec<Filter>> {
     let columns =
@@ -46,10 +45,7 @@ pub(super) fn over<'t>(
 
 /// The columns that filters over stored rows see: these, and those of the system's that say when and
 /// by what a row, or a seal, was written.
-pub(super) fn stored(
-    columns: IndexMap<String, Option<ColumnType>>,
-    of_seals: bool,
-) -> IndexMap<String, Option<ColumnType>> {
+pub(super) fn stored(columns: ColumnTypes, of_seals: bool) -> ColumnTypes {
     let text = Some(ColumnType::Scalar(ScalarType::Text));
     let time = Some(ColumnType::Scalar(ScalarType::Timestamp));
     let mut ours = vec![

@@ -7,6 +7,7 @@
 use super::rule::Rule;
 use super::value::{Columns, Ids, Value};
 use crate::error::{Error, Result};
+use crate::graph::ParentField;
 use crate::key::FeatureKey;
 use crate::spec::FeatureSpec;
 use crate::store::backend::{Failure, FeatureContext, Rebased};
@@ -16,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A text per field, by the key of the field in the by-field columns.
 pub(super) type ByField = BTreeMap<String, String>;
+
+/// Columns of a table by name, with their types as far as they are known.
+pub(super) type ColumnTypes = IndexMap<String, Option<ColumnType>>;
 
 /// A row of a feature's history. None is ever changed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,7 +83,7 @@ impl Row {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     /// Ids and columns that rows were ever written with.
-    pub(super) columns: IndexMap<String, Option<ColumnType>>,
+    pub(super) columns: ColumnTypes,
     /// In the order of their writes.
     pub(super) rows: Vec<Row>,
     /// Of an expansion.
@@ -317,7 +321,7 @@ impl<'a> View<'a> {
         let graph = self.feature.graph();
         let definition = self.spec().fields.iter().map(|field| {
             let parents = graph.parents(self.key(), &field.key);
-            let parents: Vec<String> = parents.iter().map(|parent| parent.label()).collect();
+            let parents: Vec<String> = parents.iter().map(ParentField::label).collect();
             let parents = serde_json::to_string(&parents).unwrap_or_default();
             let code_version = field.code_version.clone();
             (field.wire_key().struct_key(), FieldDefinition { code_version, parents })
@@ -380,7 +384,7 @@ impl<'a> View<'a> {
 
     /// The columns that it has: those of its definition, or, where only a spec is known, those that
     /// rows were written with; ids first.
-    pub(super) fn columns(&self) -> IndexMap<String, Option<ColumnType>> {
+    pub(super) fn columns(&self) -> ColumnTypes {
         let stored = self.table().map(|table| table.columns.clone()).unwrap_or_default();
         let mut columns: IndexMap<_, _> = match &self.feature.definition().columns {
             Some(columns) => columns.iter().map(|c| (c.name.clone(), Some(c.ty))).collect(),

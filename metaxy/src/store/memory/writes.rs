@@ -5,7 +5,7 @@
 use super::batches::{Staged, random};
 use super::compare::Class;
 use super::hash::hash_over;
-use super::rows::{ByField, Row, Seal, State, Table, View, id_columns_text};
+use super::rows::{ByField, ColumnTypes, Row, Seal, State, Table, View, id_columns_text};
 use super::rule::Rule;
 use super::value::{Ids, Value};
 use crate::error::Result;
@@ -14,7 +14,6 @@ use crate::spec::ColumnSpec;
 use crate::store::backend::{Layout, SyncOptions, WriteOptions, Written};
 use crate::store::hashing::write_token;
 use crate::store::stage::{WriteError, write_error};
-use indexmap::IndexMap;
 use metaxy_sql::{ColumnType, ScalarType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -160,10 +159,7 @@ impl View<'_> {
     }
 
     /// The columns of the table with those of a write; refused if one has another type there.
-    pub(super) fn columns_with(
-        &self,
-        written: &[ColumnSpec],
-    ) -> Result<IndexMap<String, Option<ColumnType>>> {
+    pub(super) fn columns_with(&self, written: &[ColumnSpec]) -> Result<ColumnTypes> {
         // Engines keep JSON as text.
         let kept_as = |ty: ColumnType| match ty {
             ColumnType::Scalar(ScalarType::Json) => ColumnType::Scalar(ScalarType::Text),
@@ -207,12 +203,7 @@ impl View<'_> {
 }
 
 /// Appends rows and seals to a table, and records the definition that wrote them.
-pub(super) fn append(
-    state: &mut State,
-    view: &View<'_>,
-    columns: IndexMap<String, Option<ColumnType>>,
-    addition: Addition,
-) {
+pub(super) fn append(state: &mut State, view: &View<'_>, columns: ColumnTypes, addition: Addition) {
     let key = view.key().clone();
     if !addition.rows.is_empty() || !addition.seals.is_empty() {
         let recorded = state.definitions.entry(key.clone()).or_default();
