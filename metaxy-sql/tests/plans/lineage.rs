@@ -36,7 +36,6 @@ fn of_groups() -> Resolve {
     scene.on = vec![("video_id".to_owned(), 0)];
     scene.grouped = true;
     scene.filter = Some(is("begins at", Value::Text("it's 0".to_owned())));
-    scene.columns.clear();
     plan
 }
 
