@@ -75,7 +75,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `optional` | A record exists without a row of this upstream. |
 /// | `select(path)` | Only these of its columns come along; ids always do. Named as upstream, whatever `rename` makes of them. |
 /// | `rename(path = "source")` | The column `path` is called `source` here. |
-/// | `filter = "duration > 3"` | Only rows for which this holds, in the names of here. May be repeated: all have to hold. |
+/// | `filter = "duration > 3"` | Only rows for which this holds, in the names of here and the language of `metaxy::filter`. May be repeated: all have to hold. |
 /// | `lineage = identity` | One record here for each record there; the default. Every id of the upstream is then an id here. |
 /// | `lineage = aggregation(on(video_id))` | One record here for each group of records there. The columns are ids here; `aggregation` alone groups by all ids. |
 /// | `lineage = expansion(on(video_id))` | Any number of records here for each record there, which these ids name. |

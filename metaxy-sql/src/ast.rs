@@ -62,6 +62,8 @@ pub enum BinaryOp {
     NotEq,
     /// Different; NULL is a value like any other.
     IsDistinctFrom,
+    /// Equal; NULL is a value like any other.
+    IsNotDistinctFrom,
     /// Less; NULL if a side is.
     Lt,
     /// At most; NULL if a side is.

@@ -68,7 +68,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// A day, from the number of days since 1970-01-01.
     fn date(&self, days: i32) -> String {
-        let (year, month, day) = civil(days);
+        let (year, month, day) = civil(days.into());
         format!("DATE '{year:04}-{month:02}-{day:02}'")
     }
 
@@ -80,8 +80,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 /// over eras of 400 years, each of which has the same number of days, that begin in March.
 ///
 /// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
-fn civil(days: i32) -> (i64, i64, i64) {
-    let days = i64::from(days) + 719_468;
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

@@ -4,7 +4,9 @@
 //! of columns. It has SQL's three values: a comparison with NULL is neither true nor false, and a
 //! row is meant only where the whole is true.
 
+use crate::dialect::civil;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// A condition on a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,4 +197,76 @@ pub fn pattern_text(parts: impl IntoIterator<Item = PatternPart>) -> String {
         }
     }
     text
+}
+
+/// As the filter language writes it, with a bracket around whatever has an operator inside.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::And(left, right) => write!(f, "({left} AND {right})"),
+            Self::Or(left, right) => write!(f, "({left} OR {right})"),
+            Self::Not(inner) => write!(f, "(NOT {inner})"),
+            Self::Compare { left, op, right } => write!(f, "{left} {op} {right}"),
+            Self::In { value, list } => {
+                write!(f, "{value} IN (")?;
+                for (i, item) in list.iter().enumerate() {
+                    let comma = if i > 0 { ", " } else { "" };
+                    write!(f, "{comma}{item}")?;
+                }
+                f.write_str(")")
+            }
+            Self::IsNull(value) => write!(f, "{value} IS NULL"),
+            Self::Like { value, pattern: text } => {
+                let text = pattern_text(pattern(text)).replace('\'', "''");
+                write!(f, "{value} LIKE '{text}'")
+            }
+            Self::Bool(value) => value.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(name) => write!(f, "\"{}\"", name.replace('"', "\"\"")),
+            Self::Constant(value) => value.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eq => "=",
+            Self::NotEq => "<>",
+            Self::Lt => "<",
+            Self::LtEq => "<=",
+            Self::Gt => ">",
+            Self::GtEq => ">=",
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => f.write_str(if *value { "TRUE" } else { "FALSE" }),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:?}"),
+            Self::Text(value) => write!(f, "'{}'", value.replace('\'', "''")),
+            Self::Date(days) => {
+                let (year, month, day) = civil((*days).into());
+                write!(f, "DATE '{year:04}-{month:02}-{day:02}'")
+            }
+            Self::Timestamp(micros) => {
+                const DAY: i64 = 86_400_000_000;
+                let (year, month, day) = civil(micros.div_euclid(DAY));
+                let of_day = micros.rem_euclid(DAY);
+                let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
+                let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+                write!(f, "TIMESTAMP '{year:04}-{month:02}-{day:02} ")?;
+                write!(f, "{hour:02}:{minute:02}:{second:02}.{fraction:06}'")
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub use read::read;
 pub use resolve::resolve;
 pub use write::{
     append, children_table, clear_failures, column_type, definitions, duplicates, failures,
-    has_token, latest_time, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,
+    has_token, latest_time, merge, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,
 };
 
 use crate::ast::build::{

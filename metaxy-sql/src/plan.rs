@@ -379,6 +379,19 @@ pub struct Seal {
     pub hash: Hash,
 }
 
+/// Staged rows to append as they are, but for those that the table has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// The table.
+    pub table: String,
+    /// The staged table; it has the columns under the same names.
+    pub stage: String,
+    /// The columns.
+    pub columns: Vec<String>,
+    /// Those of them that two rows have in common if they are the same; NULL is a value here.
+    pub same: Vec<String>,
+}
+
 /// The fields of a root, and where its former definitions are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootFields {

@@ -456,6 +456,7 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Eq => "=",
         BinaryOp::NotEq => "<>",
         BinaryOp::IsDistinctFrom => "IS DISTINCT FROM",
+        BinaryOp::IsNotDistinctFrom => "IS NOT DISTINCT FROM",
         BinaryOp::Lt => "<",
         BinaryOp::LtEq => "<=",
         BinaryOp::Gt => ">",

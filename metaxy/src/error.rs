@@ -9,6 +9,7 @@ use crate::row::RowError;
 use crate::spec::SpecErrors;
 use crate::store::WriteError;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A result with Metaxy's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -192,6 +193,41 @@ pub enum Error {
         /// As it is opened.
         requested: String,
     },
+    /// A table or view with samples that is not there.
+    #[error("there is no table or view `{table}` in this database that samples could be read from")]
+    NoSamples {
+        /// The name that was given.
+        table: String,
+    },
+    /// A commit of a buffered writer failed: everybody who uses it is told.
+    #[error("a buffered write of `{feature}` failed, {rows} rows are not in the store: {source}")]
+    Buffered {
+        /// The feature.
+        feature: FeatureKey,
+        /// How many rows and seals waited for the commit that failed.
+        rows: u64,
+        /// What went wrong.
+        source: Arc<Self>,
+    },
+    /// A buffered writer that somebody has closed.
+    #[error("the buffered writer of `{feature}` is closed; begin a new one")]
+    WriterClosed {
+        /// The feature.
+        feature: FeatureKey,
+    },
+    /// Two stores whose records cannot be compared.
+    #[error(
+        "{setting} is {here} in one store and {there} in the other, so that their versions cannot be \
+         compared; create both with the same settings"
+    )]
+    UnlikeStores {
+        /// The setting.
+        setting: &'static str,
+        /// In the store that was called.
+        here: String,
+        /// In the other one.
+        there: String,
+    },
     /// A store of another program that does not say how it hashes.
     #[error(
         "the store was made by the Python implementation, which does not record how it hashes; open \
@@ -215,6 +251,26 @@ pub enum Error {
         url: String,
         /// What is wrong with it, and what an address looks like.
         problem: String,
+    },
+    /// A store that is to be read only, and is not there.
+    #[error(
+        "there is no store in `{place}` that could be read; open it without `.read_only(true)` first"
+    )]
+    NoStore {
+        /// Where it should be.
+        place: String,
+    },
+    /// A write to a store that is read only.
+    #[error("the store was opened with `.read_only(true)`: nothing can be written to it")]
+    ReadOnly,
+    /// A file that this process has open for reading is to be opened for writing.
+    #[error(
+        "this process has the database `{path}` open with `.read_only(true)`; drop that store \
+         before one is opened that writes, or open the one that writes first"
+    )]
+    OpenForReading {
+        /// The file.
+        path: String,
     },
     /// The database is in use by another process.
     #[error(

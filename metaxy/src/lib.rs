@@ -92,6 +92,7 @@
 //! - [`FeatureGraph`] is the graph of features, with its versions.
 //! - [`Store`] is a graph over a database: [`sync`](Store::sync),
 //!   [`resolve_update`](Store::resolve_update), [`writer`](Store::writer), [`read`](Store::read).
+//! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
 //! - [`blocking`] is all of it without `async`.
 //!

@@ -5,31 +5,40 @@
 //! database lives behind [`Backend`].
 
 pub mod backend;
+mod buffered;
+mod copy;
 mod delete;
 #[cfg(feature = "duckdb")]
 mod duckdb;
+mod fallback;
 pub(crate) mod hashing;
 pub mod memory;
 mod open;
 #[cfg(feature = "duckdb")]
 mod plan;
+mod provenance;
 mod read;
 mod rebase;
 #[cfg(feature = "duckdb")]
 mod rows;
 pub(crate) mod stage;
 mod sync;
+mod update;
 mod writer;
 
 pub use backend::{
-    Backend, BatchStream, Delete, Deleted, ReadOptions, Rebased, WriteOptions, Written,
+    Backend, BatchStream, Delete, Deleted, Failed, Failure, ReadOptions, Rebased, WriteOptions,
+    Written,
 };
+pub use buffered::{Buffered, BufferedWriter};
+pub use copy::{Copied, Copy};
 pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
 pub use open::{Compat, OpenStore, Settings};
 pub use read::Read;
 pub use rebase::Rebase;
 pub use stage::WriteError;
 pub use sync::{Samples, Sync, SyncReport};
+pub use update::Update;
 pub use writer::{BatchWriter, Committed, Item, Writer};
 
 use crate::error::{Error, Result};
@@ -37,7 +46,7 @@ use crate::feature::Feature;
 use crate::graph::FeatureGraph;
 use crate::increment::{AnyFeature, Counts, Increment};
 use crate::key::FeatureKey;
-use backend::{FeatureContext, ResolveOptions};
+use backend::FeatureContext;
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,6 +57,7 @@ use std::sync::Arc;
 pub struct Store {
     backend: Arc<dyn Backend>,
     graph: FeatureGraph,
+    fallbacks: Arc<[Store]>,
 }
 
 impl fmt::Debug for Store {
@@ -74,7 +84,7 @@ impl Store {
     /// A store over an engine of one's own.
     #[must_use]
     pub fn with_backend(backend: Arc<dyn Backend>, graph: FeatureGraph) -> Self {
-        Self { backend, graph }
+        Self { backend, graph, fallbacks: Arc::new([]) }
     }
 
     /// The graph.
@@ -100,12 +110,12 @@ impl Store {
     }
 
     /// Finds which records of a feature are new, stale, orphaned or blocked, and because of which
-    /// fields: in the store, in one pass.
+    /// fields: in the store, in one pass. [`update`](Self::update) is the same with options.
     ///
     /// # Errors
     /// When `F` has no upstream ([`sync`](Self::sync) compares those), or the store fails.
     pub async fn resolve_update<F: Feature>(&self) -> Result<Increment<F>> {
-        self.resolve(&F::key()).await
+        self.update::<F>().await
     }
 
     /// [`resolve_update`](Self::resolve_update) for a feature that is named by its key.
@@ -113,27 +123,15 @@ impl Store {
     /// # Errors
     /// As [`resolve_update`](Self::resolve_update), and when the graph does not have the feature.
     pub async fn resolve_update_of(&self, key: &FeatureKey) -> Result<Increment<AnyFeature>> {
-        self.resolve(key).await
-    }
-
-    #[tracing::instrument(skip_all, fields(feature = %key))]
-    async fn resolve<F>(&self, key: &FeatureKey) -> Result<Increment<F>> {
-        let feature = self.with_upstreams(key)?;
-        let options = ResolveOptions::default();
-        let resolved = self.backend.resolve(feature.clone(), options, Vec::new()).await?;
-        tracing::debug!(counts = %resolved.counts, "resolved");
-        Ok(Increment::new(feature, resolved))
+        self.update_of(key).await
     }
 
     /// The number of records of each class; no record leaves the store.
     ///
     /// # Errors
     /// As [`resolve_update_of`](Self::resolve_update_of).
-    #[tracing::instrument(skip_all, fields(feature = %key))]
     pub async fn count_update_of(&self, key: &FeatureKey) -> Result<Counts> {
-        let feature = self.with_upstreams(key)?;
-        let options = ResolveOptions { rows: false, ..ResolveOptions::default() };
-        Ok(self.backend.resolve(feature, options, Vec::new()).await?.counts)
+        self.update_of(key).counts().await
     }
 
     /// The number of records of each class; no record leaves the store.
@@ -141,7 +139,81 @@ impl Store {
     /// # Errors
     /// As [`resolve_update`](Self::resolve_update).
     pub async fn count_update<F: Feature>(&self) -> Result<Counts> {
-        self.count_update_of(&F::key()).await
+        self.update::<F>().counts().await
+    }
+
+    /// A resolve with options: filters, shards, limits, what is done about failures.
+    ///
+    /// ```no_run
+    /// # use metaxy::prelude::*;
+    /// # use metaxy::increment::Increment;
+    /// # async fn f<FaceDetection: Feature>(store: &Store) -> metaxy::Result<()> {
+    /// let increment: Increment<FaceDetection> =
+    ///     store.update::<FaceDetection>().shard(0, 8).order_by("path").limit(1_000).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn update<F: Feature>(&self) -> Update<F> {
+        Update::new(self.clone(), F::key())
+    }
+
+    /// [`update`](Self::update) for a feature that is named by its key.
+    pub fn update_of(&self, key: &FeatureKey) -> Update<AnyFeature> {
+        Update::new(self.clone(), key.clone())
+    }
+
+    /// The records that could not be computed, the latest last; a record that is written later is none
+    /// of them any more.
+    ///
+    /// # Errors
+    /// When the graph does not have the feature, or the store fails.
+    pub async fn failures<F: Feature>(&self) -> Result<Vec<Failure>> {
+        self.failures_of(&F::key()).await
+    }
+
+    /// [`failures`](Self::failures) for a feature that is named by its key.
+    ///
+    /// # Errors
+    /// As [`failures`](Self::failures).
+    pub async fn failures_of(&self, key: &FeatureKey) -> Result<Vec<Failure>> {
+        self.backend.failures(self.feature(key)?).await
+    }
+
+    /// A writer that many small producers share: it commits by number of rows or by time.
+    ///
+    /// ```no_run
+    /// # use metaxy::prelude::*;
+    /// # async fn f(store: &Store, batch: metaxy::arrow::array::RecordBatch) -> metaxy::Result<()> {
+    /// let key = FeatureKey::new("example/video")?;
+    /// let writer = store.buffered_writer(&key).rows(10_000).await?;
+    /// let producer = writer.clone();
+    /// producer.push(batch).await?;
+    /// println!("{}", writer.close().await?);
+    /// # Ok(()) }
+    /// ```
+    pub fn buffered_writer(&self, key: &FeatureKey) -> Buffered {
+        Buffered::new(self.clone(), key.clone())
+    }
+
+    /// Says what rows are computed from that the caller joined himself, and not `resolve_update`.
+    ///
+    /// For each upstream `a/b` they have a column `metaxy_data_version_by_field__a_b` (a map or a
+    /// struct of texts); those are taken away and `metaxy_provenance_by_field`, `metaxy_provenance`,
+    /// `metaxy_data_version_by_field` and `metaxy_data_version` are added, so that a
+    /// [`batch_writer`](Self::batch_writer) takes the rows. An optional upstream may be NULL.
+    ///
+    /// # Errors
+    /// When the feature has no upstream, a column is missing, or a row lacks what it is computed from.
+    pub fn compute_provenance(
+        &self,
+        key: &FeatureKey,
+        rows: &arrow::array::RecordBatch,
+    ) -> Result<arrow::array::RecordBatch> {
+        provenance::compute(&self.with_upstreams(key)?, rows)
+    }
+
+    /// Copies the records of features into another store, with all of their history.
+    pub fn copy_to(&self, other: &Self) -> Copy {
+        Copy::new(self.clone(), other.clone())
     }
 
     fn with_upstreams(&self, key: &FeatureKey) -> Result<FeatureContext> {

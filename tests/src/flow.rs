@@ -33,6 +33,15 @@ pub async fn memory(graph: &FeatureGraph) -> Store {
     store.await.expect("a store")
 }
 
+/// A store of an engine, with tables made as they are needed.
+///
+/// # Panics
+/// If it cannot be opened.
+pub async fn open(url: &str, graph: &FeatureGraph) -> Store {
+    let store = Store::open(url).graph(graph.clone()).create_tables(true);
+    store.await.expect("a store")
+}
+
 /// Appends these rows to a feature, whatever it holds.
 ///
 /// # Errors

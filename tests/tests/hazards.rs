@@ -3,15 +3,51 @@
 //! The numbers are those of the table in the design; where a scenario of the golden file shows the
 //! hazard, `golden_records.rs` asserts our answer to it as well.
 
+use metaxy::arrow::array::RecordBatch;
 use metaxy::{FeatureGraph, Store};
 use metaxy_tests::batch::{batch, collect, only, sorted};
 use metaxy_tests::flow::{
-    compute, counts, delete, graph, increment, key, memory, read, time_of_deletion, write,
+    compute, counts, delete, graph, increment, key, open, read, time_of_deletion, write,
 };
 use metaxy_tests::place::Place;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// The same on the engine that says what is right, and on every engine that has to follow it.
+macro_rules! on_every_engine {
+    ($($hazard:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test] async fn $hazard() { super::$hazard("memory:").await; })*
+        }
+        mod on_duckdb {
+            $(#[tokio::test] async fn $hazard() { super::$hazard("duckdb::memory:").await; })*
+        }
+    };
+}
+
+on_every_engine! {
+    h01_a_try_that_was_not_finished_is_not_done,
+    h02_what_a_new_try_lacks_is_gone,
+    h04_mixed_granularity_is_compared_on_all_ids,
+    h08_a_group_is_one_record,
+    h09_groups_are_ordered_by_value_and_by_bytes,
+    h14_an_upstream_without_a_table_is_empty,
+    h16_filters_of_a_call_select_and_change_nothing,
+    h03_null_ids_are_refused,
+    h05_a_bump_elsewhere_orphans_nothing,
+    h06_a_bump_is_stale_with_its_reason,
+    h07_an_added_field_is_stale_alone,
+    h07_a_removed_field_makes_nothing_stale,
+    h07_an_added_field_of_a_root_is_stale_alone,
+    h11_parents_with_similar_names_are_told_apart,
+    h12_columns_are_found_by_name,
+    h12_unknown_and_missing_columns_are_listed,
+    h13_a_soft_delete_revives_no_older_row,
+    h13_history_keeps_every_row,
+    h13_a_soft_deletion_has_a_time_of_its_own,
+    h15_times_of_writes_increase_strictly,
+}
 
 /// A root `a` of the fields `x` and `y`.
 fn root() -> Value {
@@ -40,10 +76,274 @@ async fn stale_fields(store: &Store, feature: &str) -> Vec<Value> {
     only(&increment(store, feature).await, &["id", "metaxy_status", "metaxy_stale_fields"])
 }
 
-#[tokio::test]
-async fn h03_null_ids_are_refused() {
+/// Videos and their frames.
+fn frames() -> [Value; 3] {
+    [
+        json!({ "key": "video", "id_columns": ["vid"], "fields": ["f"] }),
+        json!({ "key": "frame", "id_columns": ["vid", "n"], "fields": ["f"],
+            "deps": [{"feature": "video", "lineage": {"type": "expansion", "on": ["vid"]}}] }),
+        json!({ "key": "face", "id_columns": ["vid", "n"], "fields": ["f"],
+            "deps": [{"feature": "frame"}] }),
+    ]
+}
+
+fn videos(versions: &[(&str, &str)]) -> RecordBatch {
+    let row =
+        |(vid, f): &(&str, &str)| json!({ "vid": vid, "metaxy_provenance_by_field": {"f": f} });
+    batch(&versions.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Rows of the children `numbers` of a parent that an increment has.
+fn children(parent: &Value, numbers: &[i64]) -> RecordBatch {
+    let columns = ["vid", "metaxy_provenance_by_field", "metaxy_try"];
+    let row = |n: &i64| {
+        let mut row = only(std::slice::from_ref(parent), &columns).remove(0);
+        row["n"] = json!(n);
+        row
+    };
+    batch(&numbers.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The seal that says how many children there are.
+fn seal(parent: &Value, n_children: usize) -> RecordBatch {
+    let columns = ["vid", "metaxy_provenance_by_field", "metaxy_try"];
+    let mut row = only(std::slice::from_ref(parent), &columns).remove(0);
+    row["metaxy_children"] = json!(n_children);
+    batch(&[row])
+}
+
+/// Writes the children of a parent and its seal in one commit.
+async fn expand(store: &Store, parent: &Value, numbers: &[i64]) {
+    let mut out = store.batch_writer(&key("frame"));
+    if !numbers.is_empty() {
+        out.push(&children(parent, numbers)).await.expect("good rows");
+    }
+    out.seal(&seal(parent, numbers.len())).await.expect("a good seal");
+    out.commit().await.expect("a commit");
+}
+
+async fn numbers(store: &Store, feature: &str) -> Vec<i64> {
+    let rows = read(store, feature).await;
+    let mut numbers: Vec<i64> =
+        rows.iter().map(|row| row["n"].as_i64().expect("a number")).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+async fn h01_a_try_that_was_not_finished_is_not_done(engine: &str) {
+    let store = open(engine, &graph(&frames())).await;
+    store.sync_of(&key("video"), videos(&[("1", "a"), ("2", "b")])).await.expect("a sync");
+    let parents = increment(&store, "frame").await;
+    assert_eq!(only(&parents, &["vid", "metaxy_status"]).len(), 2);
+    assert!(parents.iter().all(|row| row.get("n").is_none()), "a parent has no id of a child");
+
+    // The job dies after three of ten children.
+    let mut out = store.batch_writer(&key("frame"));
+    out.push(&children(&parents[0], &[0, 1, 2])).await.expect("good rows");
+    out.commit().await.expect("a commit");
+    assert_eq!(counts(&store, "frame").await.new, 2, "both parents are still to be expanded");
+    assert_eq!(numbers(&store, "frame").await, Vec::<i64>::new());
+    assert_eq!(counts(&store, "face").await.new, 0, "downstream sees sealed children alone");
+
+    // Another one makes fewer, and there are no others.
+    let parents = increment(&store, "frame").await;
+    let mut out = store.batch_writer(&key("frame"));
+    out.push(&children(&parents[0], &[0, 1])).await.expect("good rows");
+    out.seal(&seal(&parents[0], 2)).await.expect("a good seal");
+    // A video without frames is done as well.
+    out.seal(&seal(&parents[1], 0)).await.expect("a good seal");
+    out.commit().await.expect("a commit");
+    assert_eq!(numbers(&store, "frame").await, [0, 1]);
+    let done = counts(&store, "frame").await;
+    assert!(done.is_up_to_date(), "{done}");
+    assert_eq!((done.unchanged, done.unsealed), (2, 0));
+    assert_eq!(counts(&store, "face").await.new, 2);
+}
+
+async fn h02_what_a_new_try_lacks_is_gone(engine: &str) {
+    let store = open(engine, &graph(&frames())).await;
+    store.sync_of(&key("video"), videos(&[("1", "a")])).await.expect("a sync");
+    let first = increment(&store, "frame").await.remove(0);
+    expand(&store, &first, &(0..10).collect::<Vec<_>>()).await;
+    compute(&store, "face").await;
+    assert_eq!(numbers(&store, "face").await.len(), 10);
+
+    store.sync_of(&key("video"), videos(&[("1", "b")])).await.expect("a sync");
+    let again = increment(&store, "frame").await.remove(0);
+    assert_eq!(again["metaxy_stale_fields"], json!({"f": "upstream"}));
+    // Two workers expand it at once: the seal that comes last is in force.
+    let at_once = increment(&store, "frame").await.remove(0);
+    assert_ne!(again["metaxy_try"], at_once["metaxy_try"]);
+    expand(&store, &at_once, &(0..12).collect::<Vec<_>>()).await;
+    expand(&store, &again, &[0, 1, 2, 3]).await;
+    assert_eq!(numbers(&store, "frame").await, [0, 1, 2, 3], "no ghosts");
+    let faces = counts(&store, "face").await;
+    assert_eq!((faces.stale, faces.orphaned), (4, 6));
+    let orphans = increment(&store, "face").await;
+    let orphans = orphans.iter().filter(|row| row["metaxy_status"] == "orphaned");
+    assert!(orphans.clone().all(|row| row["metaxy_cause"] == "gone"), "{orphans:?}");
+
+    // A child is deleted, and another one amended.
+    assert_eq!(delete(&store, "frame", &[json!({"vid": "1", "n": 0})]).await, 1);
+    let amended = read(&store, "frame").await;
+    let amended = amended.iter().filter(|row| row["n"] == 1).cloned().collect::<Vec<_>>();
+    let columns = ["vid", "n", "metaxy_provenance_by_field", "metaxy_try"];
+    let mut amended = only(&amended, &columns);
+    amended[0]["metaxy_data_version_by_field"] = json!({"f": "looked at"});
+    write(&store, "frame", &amended).await.expect("good rows");
+    assert_eq!(numbers(&store, "frame").await, [1, 2, 3]);
+    assert!(counts(&store, "frame").await.is_up_to_date(), "the parent was expanded whole");
+
+    // The parent is deleted, with everything.
+    delete(&store, "video", &[json!({"vid": "1"})]).await;
+    let orphan = increment(&store, "frame").await;
+    assert_eq!(
+        only(&orphan, &["vid", "metaxy_status", "metaxy_cause"]),
+        [json!({"vid": "1", "metaxy_status": "orphaned", "metaxy_cause": "gone"})]
+    );
+    store.delete_orphans_of(&key("frame")).await.expect("a deletion");
+    assert_eq!(numbers(&store, "frame").await, Vec::<i64>::new());
+    assert!(counts(&store, "frame").await.is_up_to_date());
+}
+
+async fn h04_mixed_granularity_is_compared_on_all_ids(engine: &str) {
+    let features = [
+        json!({ "key": "scene", "id_columns": ["vid", "scene"], "fields": ["s"] }),
+        json!({ "key": "video", "id_columns": ["vid"], "fields": ["v"] }),
+        json!({ "key": "shot", "id_columns": ["vid", "scene"], "fields": ["x"],
+            "deps": [{"feature": "scene"}, {"feature": "video"}] }),
+    ];
+    let store = open(engine, &graph(&features)).await;
+    let scene = |vid: &str, scene: i64, version: &str| json!({ "vid": vid, "scene": scene, "metaxy_provenance_by_field": {"s": version} });
+    let video = |vid: &str, version: &str| json!({ "vid": vid, "metaxy_provenance_by_field": {"v": version} });
+    let scenes = [scene("1", 1, "a"), scene("1", 2, "a"), scene("2", 1, "a")];
+    store.sync_of(&key("scene"), batch(&scenes)).await.expect("a sync");
+    store.sync_of(&key("video"), batch(&[video("1", "a"), video("2", "a")])).await.expect("a sync");
+    assert_eq!(compute(&store, "shot").await.new, 3);
+    assert!(counts(&store, "shot").await.is_up_to_date(), "nothing is stale for ever");
+
+    // A new scene of a known video is new, a changed video makes all its scenes stale.
+    store.sync_of(&key("scene"), batch(&[scene("1", 3, "a")])).partial(true).await.expect("a sync");
+    store.sync_of(&key("video"), batch(&[video("2", "b")])).partial(true).await.expect("a sync");
+    let found = counts(&store, "shot").await;
+    assert_eq!((found.new, found.stale, found.unchanged), (1, 1, 2));
+    delete(&store, "scene", &[json!({"vid": "1", "scene": 2})]).await;
+    assert_eq!(counts(&store, "shot").await.orphaned, 1, "a scene that was deleted is told");
+}
+
+/// Readings of sensors, and what is made of all readings of a sensor.
+fn sensors() -> [Value; 2] {
+    [
+        json!({ "key": "reading", "id_columns": ["sensor", "n"], "fields": ["v"] }),
+        json!({ "key": "sensor", "id_columns": ["sensor"], "fields": ["v"],
+            "deps": [{"feature": "reading", "lineage": {"type": "aggregation", "on": ["sensor"]}}] }),
+    ]
+}
+
+fn reading(sensor: &str, n: &Value, version: &str) -> Value {
+    json!({ "sensor": sensor, "n": n, "metaxy_provenance_by_field": {"v": version} })
+}
+
+async fn h08_a_group_is_one_record(engine: &str) {
+    let store = open(engine, &graph(&sensors())).await;
+    let readings = [
+        reading("a", &json!(1), "1"),
+        reading("a", &json!(2), "2"),
+        reading("a", &json!(3), "3"),
+        reading("b", &json!(1), "1"),
+    ];
+    store.sync_of(&key("reading"), batch(&readings)).await.expect("a sync");
+    assert_eq!(compute(&store, "sensor").await.new, 2, "a record for each group");
+    assert!(counts(&store, "sensor").await.is_up_to_date());
+    // One member changes, one is deleted, a group goes.
+    delete(&store, "reading", &[json!({"sensor": "a", "n": 3}), json!({"sensor": "b", "n": 1})])
+        .await;
+    let rows = increment(&store, "sensor").await;
+    assert_eq!(
+        only(&rows, &["sensor", "metaxy_status", "metaxy_cause"]),
+        [
+            json!({"sensor": "a", "metaxy_status": "stale", "metaxy_cause": null}),
+            json!({"sensor": "b", "metaxy_status": "orphaned", "metaxy_cause": "gone"}),
+        ]
+    );
+}
+
+async fn h09_groups_are_ordered_by_value_and_by_bytes(engine: &str) {
+    // The hash over the members tells their order: `v1|v9|v10` for numbers, and for texts
+    // `10 < 9 < B < _ < a < é`, which is that of their bytes.
+    let with_ids = |ids: &[Value]| -> Vec<Value> {
+        let reading = |id: &Value| {
+            let version = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+            reading("a", id, &format!("v{version}"))
+        };
+        ids.iter().map(reading).collect()
+    };
+    let cases = [
+        (vec![json!(10), json!(9), json!(1)], "v1|v9|v10"),
+        (["é", "a", "_", "B", "9", "10"].map(|id| json!(id)).to_vec(), "v10|v9|vB|v_|va|vé"),
+    ];
+    for (ids, in_order) in cases {
+        let store = open(engine, &graph(&sensors())).await;
+        store.sync_of(&key("reading"), batch(&with_ids(&ids))).await.expect("a sync");
+        let hash = |text: &str| {
+            let hash = xxhash_rust::xxh64::xxh64(text.as_bytes(), 0).to_string();
+            hash.chars().take(16).collect::<String>()
+        };
+        let value = hash(in_order);
+        let expected = hash(&format!("v|__metaxy_initial__|reading.v|{value}"));
+        let rows = increment(&store, "sensor").await;
+        assert_eq!(rows[0]["metaxy_provenance_by_field"], json!({ "v": expected }), "{in_order}");
+    }
+}
+
+async fn h14_an_upstream_without_a_table_is_empty(engine: &str) {
+    let on_both = |optional: bool| {
+        let more = json!({"key": "more", "id_columns": ["id"], "fields": ["z"]});
+        let b = json!({ "key": "b", "id_columns": ["id"], "fields": ["x"],
+            "deps": [{"feature": "a"}, {"feature": "more", "optional": optional}] });
+        graph(&[root(), more, b])
+    };
+    let store = open(engine, &on_both(false)).await;
+    assert!(counts(&store, "b").await.is_up_to_date(), "neither has a table");
+    sync(&store, &records(&[("1", "1", "1"), ("2", "1", "1")])).await;
+    assert!(counts(&store, "b").await.is_up_to_date(), "a required one without a table is empty");
+
+    let store = store.with_graph(on_both(true));
+    assert_eq!(compute(&store, "b").await.new, 2);
+    assert!(counts(&store, "b").await.is_up_to_date());
+    // Its first row makes one record stale.
+    let row = json!({ "id": "2", "metaxy_provenance_by_field": {"z": "1"} });
+    store.sync_of(&key("more"), batch(&[row])).await.expect("a sync");
+    assert_eq!(
+        stale_fields(&store, "b").await,
+        [json!({ "id": "2", "metaxy_status": "stale", "metaxy_stale_fields": {"x": "upstream"} })]
+    );
+}
+
+async fn h16_filters_of_a_call_select_and_change_nothing(engine: &str) {
+    let store = open(engine, &graph(&sensors())).await;
+    let readings =
+        [reading("a", &json!(1), "1"), reading("a", &json!(2), "2"), reading("b", &json!(1), "1")];
+    store.sync_of(&key("reading"), batch(&readings)).await.expect("a sync");
+    let all = increment(&store, "sensor").await;
+    let update = || store.update_of(&key("sensor"));
+    let part = update().filter(&key("reading"), "n = 2").await.expect("an increment");
+    assert_eq!(part.counts().new, 1);
+    let part = collect(part.batches()).await;
+    assert_eq!(part, all[..1], "a group is answered whole, and hashed as ever");
+
+    compute(&store, "sensor").await;
+    delete(&store, "reading", &[json!({"sensor": "b", "n": 1})]).await;
+    let counts = update().filter(&key("reading"), "n = 2").counts().await.expect("counts");
+    assert_eq!((counts.unchanged, counts.orphaned), (1, 0), "what is hidden is not orphaned");
+    let counts = update().target_filter("sensor = 'b'").counts().await.expect("counts");
+    assert_eq!((counts.new, counts.orphaned), (0, 0), "and what is hidden is not new");
+    assert_eq!(update().counts().await.expect("counts").orphaned, 1);
+}
+
+async fn h03_null_ids_are_refused(engine: &str) {
     let features = [json!({ "key": "a", "id_columns": ["id", "part"], "fields": ["x"] })];
-    let store = memory(&graph(&features)).await;
+    let store = open(engine, &graph(&features)).await;
     let row = |id: Value, part: Value| json!({ "id": id, "part": part, "metaxy_provenance_by_field": {"x": "1"} });
     let rows = [
         row(json!("1"), json!(1)),
@@ -82,14 +382,13 @@ async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever() {
     assert!(left.is_up_to_date(), "{left}");
 }
 
-#[tokio::test]
-async fn h05_a_bump_elsewhere_orphans_nothing() {
+async fn h05_a_bump_elsewhere_orphans_nothing(engine: &str) {
     let d = |b: &str, a: &str| {
         on("d", "a", &json!([{"key": "a", "code_version": a}, {"key": "b", "code_version": b}]))
     };
     let e = json!({ "key": "e", "id_columns": ["id"], "deps": [{"feature": "d"}],
         "fields": [{"key": "of_a", "deps": [{"feature": "d", "fields": ["a"]}]}] });
-    let store = memory(&graph(&[root(), d("1", "1"), e.clone()])).await;
+    let store = open(engine, &graph(&[root(), d("1", "1"), e.clone()])).await;
     sync(&store, &records(&[("1", "1", "1"), ("2", "2", "2")])).await;
     compute(&store, "d").await;
     compute(&store, "e").await;
@@ -110,10 +409,9 @@ async fn h05_a_bump_elsewhere_orphans_nothing() {
     assert_eq!(only(&of_e, &columns), [expected("1"), expected("2")]);
 }
 
-#[tokio::test]
-async fn h06_a_bump_is_stale_with_its_reason() {
+async fn h06_a_bump_is_stale_with_its_reason(engine: &str) {
     let b = |z: &str| on("b", "a", &json!(["x", {"key": "z", "code_version": z}]));
-    let store = memory(&graph(&[root(), b("1")])).await;
+    let store = open(engine, &graph(&[root(), b("1")])).await;
     sync(&store, &records(&[("1", "1", "1"), ("2", "2", "2")])).await;
     compute(&store, "b").await;
 
@@ -137,13 +435,13 @@ async fn h06_a_bump_is_stale_with_its_reason() {
 }
 
 /// Two fields, of which `a` has a data version of its own, and a reader of `a`.
-async fn with_reader() -> (Store, impl Fn(Value) -> FeatureGraph) {
+async fn with_reader(engine: &str) -> (Store, impl Fn(Value) -> FeatureGraph) {
     let definitions = |fields: Value| {
         let e = json!({ "key": "e", "id_columns": ["id"], "deps": [{"feature": "d"}],
             "fields": [{"key": "of_a", "deps": [{"feature": "d", "fields": ["a"]}]}] });
         graph(&[root(), on("d", "a", &fields), e])
     };
-    let store = memory(&definitions(json!(["a", "b"]))).await;
+    let store = open(engine, &definitions(json!(["a", "b"]))).await;
     sync(&store, &records(&[("1", "1", "1")])).await;
     let mut rows = increment(&store, "d").await;
     rows[0]["metaxy_data_version_by_field"] = json!({"a": "of the content"});
@@ -153,9 +451,8 @@ async fn with_reader() -> (Store, impl Fn(Value) -> FeatureGraph) {
     (store, definitions)
 }
 
-#[tokio::test]
-async fn h07_an_added_field_is_stale_alone() {
-    let (store, definitions) = with_reader().await;
+async fn h07_an_added_field_is_stale_alone(engine: &str) {
+    let (store, definitions) = with_reader(engine).await;
     let before = read(&store, "d").await[0]["metaxy_data_version_by_field"].clone();
     let store = store.with_graph(definitions(json!(["a", "b", "c"])));
     assert_eq!(
@@ -173,9 +470,8 @@ async fn h07_an_added_field_is_stale_alone() {
     assert_eq!(after["b"], before["b"]);
 }
 
-#[tokio::test]
-async fn h07_a_removed_field_makes_nothing_stale() {
-    let (store, definitions) = with_reader().await;
+async fn h07_a_removed_field_makes_nothing_stale(engine: &str) {
+    let (store, definitions) = with_reader(engine).await;
     let store = store.with_graph(definitions(json!(["a"])));
     let of_d = counts(&store, "d").await;
     assert!(of_d.is_up_to_date(), "{of_d}");
@@ -184,12 +480,11 @@ async fn h07_a_removed_field_makes_nothing_stale() {
     assert_eq!(read(&store, "d").await.len(), 1, "it is still read");
 }
 
-#[tokio::test]
-async fn h07_an_added_field_of_a_root_is_stale_alone() {
+async fn h07_an_added_field_of_a_root_is_stale_alone(engine: &str) {
     let narrow = json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] });
     let b = json!({ "key": "b", "id_columns": ["id"], "deps": [{"feature": "a"}],
         "fields": [{"key": "of_x", "deps": [{"feature": "a", "fields": ["x"]}]}] });
-    let store = memory(&graph(&[narrow, b.clone()])).await;
+    let store = open(engine, &graph(&[narrow, b.clone()])).await;
     let row = json!({ "id": "1", "metaxy_provenance_by_field": {"x": "1"} });
     sync(&store, &[row]).await;
     compute(&store, "b").await;
@@ -252,15 +547,14 @@ async fn h10_system_columns_of_upstreams_stay_there() {
     assert_eq!(columns[4..], metaxy_sql::system::COLUMNS);
 }
 
-#[tokio::test]
-async fn h11_parents_with_similar_names_are_told_apart() {
+async fn h11_parents_with_similar_names_are_told_apart(engine: &str) {
     let features = [
         json!({ "key": "a", "id_columns": ["id"], "fields": ["b_c"] }),
         json!({ "key": "a_b", "id_columns": ["id"], "fields": ["c"] }),
         json!({ "key": "d", "id_columns": ["id"], "fields": ["w"],
                 "deps": [{"feature": "a"}, {"feature": "a_b"}] }),
     ];
-    let store = memory(&graph(&features)).await;
+    let store = open(engine, &graph(&features)).await;
     let of_a = |version: &str| json!({ "id": "1", "metaxy_provenance_by_field": {"b_c": version} });
     let of_ab = |version: &str| json!({ "id": "1", "metaxy_provenance_by_field": {"c": version} });
     write(&store, "a", &[of_a("1")]).await.expect("good rows");
@@ -280,9 +574,8 @@ async fn h11_parents_with_similar_names_are_told_apart() {
     assert_ne!(first[0][provenance], second[0][provenance]);
 }
 
-#[tokio::test]
-async fn h12_columns_are_found_by_name() {
-    let store = memory(&graph(&[root()])).await;
+async fn h12_columns_are_found_by_name(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
     let versions = json!({ "x": "1", "y": "1" });
     let first =
         json!({ "id": "1", "p": "of p", "q": "of q", "metaxy_provenance_by_field": versions });
@@ -296,8 +589,7 @@ async fn h12_columns_are_found_by_name() {
 }
 
 /// With a definition that knows its columns a write has to have them, and no others.
-#[tokio::test]
-async fn h12_unknown_and_missing_columns_are_listed() {
+async fn h12_unknown_and_missing_columns_are_listed(engine: &str) {
     use metaxy::prelude::*;
 
     #[derive(Feature)]
@@ -311,7 +603,7 @@ async fn h12_unknown_and_missing_columns_are_listed() {
         x: DataVersion,
     }
 
-    let store = memory(&FeatureGraph::of::<Clip>().expect("a graph")).await;
+    let store = open(engine, &FeatureGraph::of::<Clip>().expect("a graph")).await;
     let row = json!({ "id": "1", "pth": "p", "length": 1.0, "x": "1" });
     let error = write(&store, "h12/clip", &[row]).await.expect_err("a refusal");
     assert_eq!(
@@ -336,10 +628,9 @@ async fn h12_unknown_and_missing_columns_are_listed() {
     store.sync(vec![clip]).await.expect("a sync");
 }
 
-#[tokio::test]
-async fn h13_a_soft_delete_revives_no_older_row() {
+async fn h13_a_soft_delete_revives_no_older_row(engine: &str) {
     let features = [root(), on("b", "a", &json!(["x"]))];
-    let store = memory(&graph(&features)).await;
+    let store = open(engine, &graph(&features)).await;
     write(&store, "a", &records(&[("1", "1", "1"), ("2", "1", "1")])).await.expect("good rows");
     write(&store, "a", &records(&[("1", "2", "2")])).await.expect("good rows");
     compute(&store, "b").await;
@@ -373,9 +664,8 @@ async fn h13_a_soft_delete_revives_no_older_row() {
     assert!(counts(&store, "b").await.is_up_to_date());
 }
 
-#[tokio::test]
-async fn h13_history_keeps_every_row() {
-    let store = memory(&graph(&[root()])).await;
+async fn h13_history_keeps_every_row(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
     write(&store, "a", &records(&[("1", "1", "1")])).await.expect("good rows");
     write(&store, "a", &records(&[("1", "2", "2")])).await.expect("good rows");
     delete(&store, "a", &[json!({"id": "1"})]).await;
@@ -396,6 +686,70 @@ async fn h13_history_keeps_every_row() {
     );
     let times: Vec<i64> = rows.iter().map(time).collect();
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
+
+/// In Python a hard delete lets the row before come back, and what follows from the record looks as if
+/// its upstream had never been computed.
+#[tokio::test]
+async fn h13_a_hard_deletion_revives_nothing_and_leaves_a_trace() {
+    let features = [root(), on("b", "a", &json!(["x"])), on("c", "b", &json!(["x"]))];
+    let place = Place::new();
+    let store = place.open(&graph(&features)).await.expect("a store");
+    for x in ["1", "2", "3"] {
+        sync(&store, &records(&[("1", x, "1"), ("2", "1", "1")])).await;
+    }
+    compute(&store, "b").await;
+    compute(&store, "c").await;
+
+    let hard = store.delete_of(&key("a"), &[batch(&[json!({"id": "1"})])]).hard(true).await;
+    let hard = hard.expect("a deletion");
+    assert_eq!((hard.records(), hard.rows_removed()), (1, 3));
+    assert_eq!(only(&read(&store, "a").await, &["id"]), [json!({ "id": "2" })]);
+    let history = store.read_of(&key("a")).history(true).batches().await.expect("rows");
+    assert_eq!(only(&collect(history).await, &["id"]), [json!({ "id": "2" })], "no row is left");
+
+    let of_b = only(&increment(&store, "b").await, &["id", "metaxy_status", "metaxy_cause"]);
+    assert_eq!(of_b, [json!({ "id": "1", "metaxy_status": "orphaned", "metaxy_cause": "gone" })]);
+    let report = store.delete_orphans_of(&key("b")).cascade(true).await.expect("a deletion");
+    assert_eq!(report.to_string(), "b: 1 record deleted\nc: 1 record deleted");
+    for feature in ["b", "c"] {
+        assert!(counts(&store, feature).await.is_up_to_date(), "{feature}");
+    }
+    drop(store);
+    let noted = place.query("SELECT feature_key, ids_md5 FROM metaxy_system__removed");
+    // The MD5 of `1:1,`: what was removed is not kept in clear.
+    let hash = place.query("SELECT md5('1:1,') AS hash");
+    assert_eq!(noted, [json!({ "feature_key": "a", "ids_md5": hash[0]["hash"] })]);
+}
+
+/// In Python a soft delete rewrites the row, with the time that it had: two rows of one key tie.
+async fn h13_a_soft_deletion_has_a_time_of_its_own(engine: &str) {
+    let store = open(engine, &graph(&[root(), on("b", "a", &json!(["x"]))])).await;
+    let mut out = store.batch_writer(&key("a"));
+    out.push(&batch(&records(&[("1", "1", "1"), ("2", "1", "1")]))).await.expect("good rows");
+    let written = out.commit().await.expect("a commit").time.expect("a time");
+    compute(&store, "b").await;
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
+    let deleted = time_of_deletion(&store, "a").await;
+    assert!(written < deleted);
+    let all = store.read_of(&key("a")).history(true).tombstones(true).batches().await;
+    let all = collect(all.expect("rows")).await;
+    let times: Vec<(Value, Value)> = all
+        .iter()
+        .filter(|row| row["id"] == "1")
+        .map(|row| (row["metaxy_updated_at"].clone(), row["metaxy_deleted_at"].clone()))
+        .collect();
+    assert_eq!(times.len(), 2, "the row has stayed as it was: {times:?}");
+    assert!(times.contains(&(json!(written), Value::Null)));
+    assert!(times.contains(&(json!(written), json!(deleted))));
+    // As of the time between, it is there.
+    let then = store.read_of(&key("a")).as_of(deleted - 1).batches().await.expect("rows");
+    assert_eq!(collect(then).await.len(), 2);
+    assert_eq!(counts(&store, "b").await.orphaned, 1);
+    // A record that is written again is there again, and can be deleted again.
+    write(&store, "a", &records(&[("1", "1", "1")])).await.expect("good rows");
+    assert!(counts(&store, "b").await.is_up_to_date());
+    assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
 }
 
 #[tokio::test]
@@ -427,9 +781,8 @@ async fn h15_a_row_from_the_future_is_followed() {
     assert_eq!(read(&store, "a").await.len(), 2);
 }
 
-#[tokio::test]
-async fn h15_times_of_writes_increase_strictly() {
-    let store = memory(&graph(&[root()])).await;
+async fn h15_times_of_writes_increase_strictly(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
     let mut times = Vec::new();
     for n in 0..20 {
         let mut out = store.batch_writer(&key("a"));

@@ -7,19 +7,21 @@ use super::{
     by_field, from_part, hash_of_values, id, ids_of, is_current, is_latest, is_live, part, same,
     seals, time_of, versions_that_agree,
 };
-use crate::ast::build::{and, call, case, coalesce, col, eq, from, int, name, null, or, text};
-use crate::ast::{ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
+use crate::ast::build::{
+    and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, text,
+};
+use crate::ast::{BinaryOp, ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
 use crate::error::Result;
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
-use crate::plan::{Append, AppendFrom, Class, Records, Seal, Stage, Tombstone};
+use crate::plan::{Append, AppendFrom, Class, Merge, Records, Seal, Stage, Tombstone};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
 pub(super) const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
-pub(super) const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 const INT: ColumnType = ColumnType::Scalar(ScalarType::Int64);
+pub(super) const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 
 /// The type of a system column in tables that we make.
 #[must_use]
@@ -327,6 +329,23 @@ pub fn seal(plan: &Seal) -> Result<Statement> {
         .columns(ids)
         .columns(ours.into_iter().map(|(column, value)| (value, column.to_owned())))
         .from(from(&plan.stage, "s"));
+    let query = Query { with: Vec::new(), union_all: vec![select] };
+    Ok(Statement::Insert { table: Ident::new(&plan.table)?, columns, query })
+}
+
+/// Appends staged rows that the table does not have.
+///
+/// # Errors
+/// When a name cannot be an identifier.
+pub fn merge(plan: &Merge) -> Result<Statement> {
+    let is_same =
+        |column: &String| binary(col("s", column), BinaryOp::IsNotDistinctFrom, col("u", column));
+    let on = and(plan.same.iter().map(is_same));
+    let select = Select::default()
+        .columns(plan.columns.iter().map(|column| (col("s", column), column.clone())))
+        .from(from(&plan.stage, "s").join(JoinKind::Left, &plan.table, "u", on))
+        .filter(is_null(Expr::RowAddress(name("u"))));
+    let columns = plan.columns.iter().map(Ident::new).collect::<Result<_>>()?;
     let query = Query { with: Vec::new(), union_all: vec![select] };
     Ok(Statement::Insert { table: Ident::new(&plan.table)?, columns, query })
 }

@@ -1,9 +1,11 @@
 //! Plans that stand for all others, as stores make them.
 
+mod changes;
+
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Field, FieldDefinition, Hash, HashAlgorithm,
-    Input, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
+    Input, Merge, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone, orphan,
 };
 use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
@@ -160,6 +162,14 @@ fn two_upstreams() -> Resolve {
     }
 }
 
+/// The same with the rows of other definitions.
+fn older(n_fields: usize) -> Resolve {
+    let mut plan = one_upstream();
+    plan.target.fields.truncate(n_fields);
+    plan.call.older = true;
+    plan
+}
+
 /// The same as [`one_upstream`] where nothing was written yet.
 fn no_tables() -> Resolve {
     let mut plan = one_upstream();
@@ -300,6 +310,8 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
         }),
         lower::seal_stage("@seals", &[text], 2),
         lower::failures(),
+        lower::removed(),
+        lower::rebases(),
     ])
 }
 
@@ -325,7 +337,7 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
         panic!("samples can always be compared")
     };
     let table = metaxy_sql::Ident::new("@increment")?;
-    Ok(vec![
+    let mut all = vec![
         Case { name: "tables", plan: String::new(), statements: tables()? },
         resolve("resolve_one_upstream", one_upstream()),
         resolve("resolve_two_upstreams", two_upstreams()),
@@ -381,7 +393,20 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
                 lower::clear_failures("example/face", "@seals", 1),
             ],
         },
+        statement(
+            "merge",
+            lower::merge(&Merge {
+                table: "example__video".to_owned(),
+                stage: "example__scene".to_owned(),
+                columns: ["video_id", system::UPDATED_AT, system::WRITE_TOKEN]
+                    .map(str::to_owned)
+                    .to_vec(),
+                same: ["video_id", system::UPDATED_AT].map(str::to_owned).to_vec(),
+            })?,
+        ),
         statement("has_token", lower::has_token("example__video", 4_711)),
         statement("tombstone", lower::tombstone(&tombstone("@stage", None))?),
-    ])
+    ];
+    all.extend(changes::cases()?);
+    Ok(all)
 }

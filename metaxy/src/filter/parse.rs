@@ -6,7 +6,7 @@
 use super::error::{FilterError, first};
 use super::eval;
 use super::fit::{self, Fitted, Misfit, fit};
-use super::tokens::{Language, range, tokens};
+use super::tokens::{Language, is_keyword, not_part, range, tokens};
 use super::{
     ALLOWED, Column, Comparison, Filter, Operand, Value, and, balanced, constant, not, or,
 };
@@ -18,8 +18,8 @@ use sqlparser::ast::{
     Value as SqlValue,
 };
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
-use std::ops::Range;
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+use std::cell::Cell;
 
 type Result<T> = std::result::Result<T, FilterError>;
 
@@ -53,17 +53,13 @@ pub(super) fn parse(text: &str, columns: Columns<'_>) -> Result<Filter> {
     if next.token != Token::EOF {
         return Err(unexpected(text, &all, next.span.start, None));
     }
-    Translator { text, columns }.condition(&expr)
+    Translator { text, columns, all: &all, depth: Cell::new(0) }.condition(&expr)
 }
 
 /// A mistake that the parser found.
 fn syntax(text: &str, all: &[TokenWithSpan], error: &ParserError) -> FilterError {
     let message = match error {
-        ParserError::RecursionLimitExceeded => {
-            let message = format!("the filter is nested more than {MAX_DEPTH} levels deep");
-            return FilterError::new(text, 0..text.len(), message)
-                .hint("write it with fewer brackets");
-        }
+        ParserError::RecursionLimitExceeded => return too_deep(text),
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
     };
     // The place is in the text of the error alone: `.. at Line: 1, Column: 5`.
@@ -80,6 +76,11 @@ fn syntax(text: &str, all: &[TokenWithSpan], error: &ParserError) -> FilterError
     )
 }
 
+fn too_deep(text: &str) -> FilterError {
+    let message = format!("the filter is nested more than {MAX_DEPTH} levels deep");
+    FilterError::new(text, 0..text.len(), message).hint("write it with fewer brackets")
+}
+
 /// A token that cannot stand where it does, or the end of the text.
 fn unexpected(
     text: &str,
@@ -90,13 +91,14 @@ fn unexpected(
     let found = all.iter().position(|token| token.span.start == at);
     let seen = &all[..found.map_or(all.len(), |i| i + 1)];
     if let Some((token, hint)) = seen.iter().find_map(|t| Some((t, foreign(&t.token)?))) {
-        let message = format!("`{}` is not part of the filter language", token.token);
+        let message = not_part(&token.token.to_string());
         return FilterError::new(text, range(text, token.span), message).hint(hint);
     }
     let expected = match expected {
         Some("an expression" | "an expression:") => Some("a column or a constant"),
         Some(")") => Some("`)`"),
         Some("(") => Some("`(`"),
+        Some("AND") => Some("`AND`"),
         _ => None,
     };
     let Some(found) = found else {
@@ -149,7 +151,7 @@ fn foreign(token: &Token) -> Option<&'static str> {
 /// One side of a comparison.
 struct Term {
     what: What,
-    span: Range<usize>,
+    span: Span,
 }
 
 enum What {
@@ -161,23 +163,36 @@ enum What {
 struct Translator<'a> {
     text: &'a str,
     columns: Columns<'a>,
+    all: &'a [TokenWithSpan],
+    /// How deep the condition that is looked at stands in others.
+    depth: Cell<usize>,
 }
 
 impl Translator<'_> {
-    fn span(&self, expr: &Expr) -> Range<usize> {
-        range(self.text, expr.span())
-    }
-
-    fn error(&self, span: Range<usize>, message: impl Into<String>) -> FilterError {
-        FilterError::new(self.text, span, message)
+    /// A mistake at a place. Looking for the place takes a walk over the text, so that a span becomes
+    /// one here and not before.
+    fn error(&self, span: Span, message: impl Into<String>) -> FilterError {
+        FilterError::new(self.text, range(self.text, span), message)
     }
 
     /// The text of a place, for messages.
-    fn shown(&self, span: &Range<usize>) -> String {
-        first(self.text.get(span.clone()).unwrap_or_default(), 40)
+    fn shown(&self, span: Span) -> String {
+        first(self.text.get(range(self.text, span)).unwrap_or_default(), 40)
     }
 
     fn condition(&self, expr: &Expr) -> Result<Filter> {
+        // The parser limits what it goes down for itself, which a chain as `IS TRUE IS TRUE` is not.
+        let depth = self.depth.get() + 1;
+        if depth > MAX_DEPTH {
+            return Err(too_deep(self.text));
+        }
+        self.depth.set(depth);
+        let condition = self.condition_inside(expr);
+        self.depth.set(depth - 1);
+        condition
+    }
+
+    fn condition_inside(&self, expr: &Expr) -> Result<Filter> {
         Ok(match expr {
             Expr::Nested(inner) => self.condition(inner)?,
             Expr::BinaryOp { op: BinaryOperator::And, .. } => {
@@ -244,7 +259,7 @@ impl Translator<'_> {
             }
             What::Constant(Value::Bool(holds)) => Ok(truth(holds)),
             What::Constant(_) | What::Null => {
-                let message = format!("`{}` is no condition", self.shown(&span));
+                let message = format!("`{}` is no condition", self.shown(span));
                 Err(self.error(span, message).hint("compare it with a column"))
             }
         }
@@ -252,13 +267,20 @@ impl Translator<'_> {
 
     /// A column or a constant.
     fn term(&self, expr: &Expr) -> Result<Term> {
-        let span = self.span(expr);
+        let span = expr.span();
         let what = match expr {
             Expr::Nested(inner) => return self.term(inner),
-            Expr::Identifier(name) => self.column(&name.value, &span)?,
+            Expr::Identifier(name) if name.quote_style.is_none() && is_word(&name.value) => {
+                let message =
+                    format!("`{}` stands where a column or a constant is missing", name.value);
+                return Err(self
+                    .error(span, message)
+                    .hint("a column of this name stands in double quotes"));
+            }
+            Expr::Identifier(name) => self.column(&name.value, span)?,
             Expr::CompoundIdentifier(parts) => {
                 let parts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
-                self.column(&parts.join("."), &span)?
+                self.column(&parts.join("."), span)?
             }
             Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
                 let Term { what, .. } = self.term(inner)?;
@@ -268,10 +290,14 @@ impl Translator<'_> {
                     _ => return Err(self.arithmetic(span, "-")),
                 }
             }
-            Expr::Value(value) => self.constant(&value.value, &span)?,
-            Expr::TypedString(typed) => self.typed(&typed.data_type, &typed.value.value, &span)?,
+            Expr::Value(value) => self.constant(&value.value, span)?,
+            Expr::TypedString(typed) => {
+                let span = self.with_type(span);
+                let what = self.typed(&typed.data_type, &typed.value.value, span)?;
+                return Ok(Term { what, span });
+            }
             _ if is_condition(expr) => {
-                let shown = self.shown(&span);
+                let shown = self.shown(span);
                 let message = format!("`{shown}` is a condition, which is compared with nothing");
                 return Err(self.error(span, message).hint(
                     "join conditions with AND and OR; write IS TRUE or IS FALSE behind one",
@@ -282,7 +308,14 @@ impl Translator<'_> {
         Ok(Term { what, span })
     }
 
-    fn column(&self, name: &str, span: &Range<usize>) -> Result<What> {
+    /// The place of a constant together with the name of the type before it.
+    fn with_type(&self, constant: Span) -> Span {
+        let at = self.all.partition_point(|token| token.span.start < constant.start);
+        let before = at.checked_sub(1).and_then(|before| self.all.get(before));
+        before.map_or(constant, |name| name.span.union(&constant))
+    }
+
+    fn column(&self, name: &str, span: Span) -> Result<What> {
         let columns = match self.columns {
             Columns::Any => return Ok(What::Column(name.to_owned(), None)),
             Columns::These(columns) => columns,
@@ -294,46 +327,48 @@ impl Translator<'_> {
         let other_case = names().find(|other| other.eq_ignore_ascii_case(name));
         let near = other_case.or_else(|| nearest(name, names()));
         let message = format!("there is no column `{name}`{}", hint(near));
-        let error = self.error(span.clone(), message);
-        if near.is_some() || columns.is_empty() || columns.len() > 12 {
+        let error = self.error(span, message);
+        if near.is_some() || columns.is_empty() {
             return Err(error);
         }
-        let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
-        let texts = "a text stands in single quotes";
-        Err(error.hint(format!("the columns are {}; {texts}", names.join(", "))))
+        let mut names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+        let rest = if names.len() > 12 { " and others" } else { "" };
+        names.truncate(12);
+        let names = names.join(", ");
+        Err(error.hint(format!("the columns are {names}{rest}; a text stands in single quotes")))
     }
 
-    fn constant(&self, value: &SqlValue, span: &Range<usize>) -> Result<What> {
+    fn constant(&self, value: &SqlValue, span: Span) -> Result<What> {
         Ok(What::Constant(match value {
             SqlValue::Null => return Ok(What::Null),
             SqlValue::Boolean(bool) => Value::Bool(*bool),
             SqlValue::Number(digits, false) => constant::number(digits).ok_or_else(|| {
                 let message = format!("`{}` is too large a number", self.shown(span));
-                self.error(span.clone(), message)
+                self.error(span, message)
                     .hint("whole numbers go up to 1.7e38, others up to 1.7e308")
             })?,
             SqlValue::SingleQuotedString(text) => Value::Text(self.text(text, span)?.to_owned()),
             _ => {
                 let message = format!("`{}` is no constant", self.shown(span));
-                return Err(self.error(span.clone(), message).hint(ALLOWED));
+                return Err(self.error(span, message).hint(ALLOWED));
             }
         }))
     }
 
     /// A text that every engine can take.
-    fn text<'t>(&self, text: &'t str, span: &Range<usize>) -> Result<&'t str> {
+    fn text<'t>(&self, text: &'t str, span: Span) -> Result<&'t str> {
         if text.contains('\0') {
             let message = "a text holds a NUL character, which no text in a store does";
-            return Err(self.error(span.clone(), message).hint("leave it out"));
+            return Err(self.error(span, message).hint("leave it out"));
         }
         Ok(text)
     }
 
     /// A text behind the name of a type.
-    fn typed(&self, ty: &DataType, value: &SqlValue, span: &Range<usize>) -> Result<What> {
+    fn typed(&self, ty: &DataType, value: &SqlValue, span: Span) -> Result<What> {
         let SqlValue::SingleQuotedString(text) = value else {
             let message = format!("`{}` is no constant", self.shown(span));
-            return Err(self.error(span.clone(), message).hint(ALLOWED));
+            return Err(self.error(span, message).hint(ALLOWED));
         };
         let (value, kind, form) = match ty {
             DataType::Date => (
@@ -349,12 +384,12 @@ impl Translator<'_> {
             ),
             _ => {
                 let message = format!("`{}` is no constant", self.shown(span));
-                return Err(self.error(span.clone(), message).hint(ALLOWED));
+                return Err(self.error(span, message).hint(ALLOWED));
             }
         };
         value.map(What::Constant).ok_or_else(|| {
             let message = format!("`{}` is no {kind}", first(text, 40));
-            self.error(span.clone(), message).hint(form)
+            self.error(span, message).hint(form)
         })
     }
 
@@ -381,7 +416,7 @@ impl Translator<'_> {
             Comparison::NotEq => Ok(not(is_null(value))),
             _ => {
                 let message = "nothing is smaller or larger than NULL";
-                Err(self.error(null.span.clone(), message).hint("write IS NULL or IS NOT NULL"))
+                Err(self.error(null.span, message).hint("write IS NULL or IS NOT NULL"))
             }
         }
     }
@@ -400,8 +435,8 @@ impl Translator<'_> {
             matches!(a, Value::Text(_)) == matches!(b, Value::Text(_))
         });
         let Some(order) = order else {
-            let span = left.span.start.min(right.span.start)..left.span.end.max(right.span.end);
-            let (left, right) = (self.shown(&left.span), self.shown(&right.span));
+            let span = left.span.union(&right.span);
+            let (left, right) = (self.shown(left.span), self.shown(right.span));
             let message = format!("`{left}` and `{right}` cannot be compared");
             return Err(self.error(span, message).hint("compare constants of one type"));
         };
@@ -437,7 +472,7 @@ impl Translator<'_> {
     ) -> Result<Fitted> {
         fit(value, ty).map_err(|misfit| {
             let ty = ty.map_or_else(String::new, |ty| format!(", which is {ty}"));
-            let shown = self.shown(&constant.span);
+            let shown = self.shown(constant.span);
             let message = format!("`{shown}` cannot be compared with `{name}`{ty}");
             let hint = match misfit {
                 Misfit::Incomparable => {
@@ -445,7 +480,7 @@ impl Translator<'_> {
                 }
                 Misfit::Needs(what) => format!("write {what}"),
             };
-            self.error(constant.span.clone(), message).hint(hint)
+            self.error(constant.span, message).hint(hint)
         })
     }
 
@@ -461,7 +496,7 @@ impl Translator<'_> {
             }
             _ => return Ok(()),
         };
-        Err(self.error(place.span.clone(), what).hint(hint))
+        Err(self.error(place.span, what).hint(hint))
     }
 
     fn compare_columns(
@@ -484,7 +519,7 @@ impl Translator<'_> {
             let (a_ty, b_ty) = (ty(a_ty), ty(b_ty));
             let message = format!("`{a}`, {a_ty}, cannot be compared with `{b}`, {b_ty}");
             return Err(self
-                .error(right.span.clone(), message)
+                .error(right.span, message)
                 .hint("columns of one type can be compared, and integers with integers"));
         }
         let scalar = a_ty.or(b_ty).and_then(|ty| match ty {
@@ -550,7 +585,7 @@ impl Translator<'_> {
     fn like(&self, expr: &Expr, pattern: &Expr, escape: Option<&Expr>) -> Result<Filter> {
         let (value, pattern) = (self.term(expr)?, self.term(pattern)?);
         let What::Constant(Value::Text(text)) = &pattern.what else {
-            let message = format!("`{}` is no pattern", self.shown(&pattern.span));
+            let message = format!("`{}` is no pattern", self.shown(pattern.span));
             return Err(self.error(pattern.span, message).hint(
                 "write a text behind LIKE, as `'%.mp4'`: `%` is any text, `_` any character",
             ));
@@ -573,7 +608,7 @@ impl Translator<'_> {
                 Err(self.error(value.span, message).hint("compare it with a constant"))
             }
             What::Constant(_) | What::Null => {
-                let message = format!("`{}` is no text", self.shown(&value.span));
+                let message = format!("`{}` is no text", self.shown(value.span));
                 Err(self.error(value.span, message).hint("write a column of texts before LIKE"))
             }
         }
@@ -584,30 +619,29 @@ impl Translator<'_> {
         let term = self.term(expr)?;
         if let What::Constant(Value::Text(text)) = &term.what {
             let mut chars = text.chars();
-            match (chars.next(), chars.next()) {
-                (escape, None) => return Ok(escape),
-                (_, Some(_)) => {}
+            if let (escape, None) = (chars.next(), chars.next()) {
+                return Ok(escape);
             }
         }
-        let message = format!("`{}` is not one character", self.shown(&term.span));
+        let message = format!("`{}` is not one character", self.shown(term.span));
         Err(self.error(term.span, message).hint("write one behind ESCAPE, as `'!'`"))
     }
 
-    fn arithmetic(&self, span: Range<usize>, operator: &str) -> FilterError {
-        let message = format!("`{operator}` is not part of the filter language");
-        self.error(span, message).hint("a filter has no arithmetic; compute the constant before")
+    fn arithmetic(&self, span: Span, operator: &str) -> FilterError {
+        self.error(span, not_part(operator))
+            .hint("a filter has no arithmetic; compute the constant before")
     }
 
     /// Something that SQL has and the language does not.
     fn refused(&self, expr: &Expr) -> FilterError {
-        let span = self.span(expr);
+        let span = expr.span();
         match expr {
             Expr::BinaryOp { op, .. } => self.arithmetic(span, &op.to_string()),
             Expr::UnaryOp { op, .. } => self.arithmetic(span, &op.to_string()),
             Expr::Function(function) => {
                 let name = function.name.to_string();
                 let token = Token::make_word(&name, None);
-                let span = range(self.text, function.name.span());
+                let span = function.name.span();
                 let message = format!("the function `{name}` is not part of the filter language");
                 let hint = foreign(&token)
                     .unwrap_or("a filter has no functions; compare the column with a constant");
@@ -617,12 +651,14 @@ impl Translator<'_> {
                 let message = "a list of values cannot stand here";
                 self.error(span, message).hint("a list stands behind IN, `x IN (1, 2)`")
             }
-            _ => {
-                let message = format!("`{}` is not part of the filter language", self.shown(&span));
-                self.error(span, message).hint(ALLOWED)
-            }
+            _ => self.error(span, not_part(&self.shown(span))).hint(ALLOWED),
         }
     }
+}
+
+/// Whether a name is a word of the language, which the parser takes for a name where it has to.
+fn is_word(name: &str) -> bool {
+    matches!(Token::make_word(name, None), Token::Word(word) if is_keyword(word.keyword, false))
 }
 
 fn comparison(op: &BinaryOperator) -> Option<Comparison> {

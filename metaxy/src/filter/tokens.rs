@@ -41,8 +41,13 @@ pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, FilterError> {
     let mut n_parts = 0;
     for i in 0..tokens.len() {
         let token = &tokens[i].token;
-        if let Some((message, hint)) = refused(token) {
-            return Err(FilterError::new(text, range(text, tokens[i].span), message).hint(hint));
+        if let Some(hint) = refused(token) {
+            let place = range(text, tokens[i].span);
+            let message = match token {
+                Token::Whitespace(_) => "a filter has no comments".to_owned(),
+                _ => not_part(&text[place.clone()]),
+            };
+            return Err(FilterError::new(text, place, message).hint(hint));
         }
         if !matches!(token, Token::Comma | Token::Number(..) | Token::SingleQuotedString(_)) {
             n_parts += 1;
@@ -71,7 +76,7 @@ fn is_blank(token: &Token) -> bool {
 }
 
 /// Whether a word means something in the language; all others are names.
-fn is_keyword(word: Keyword, types_a_text: bool) -> bool {
+pub(super) fn is_keyword(word: Keyword, types_a_text: bool) -> bool {
     use Keyword as K;
     match word {
         K::DATE | K::TIMESTAMP => types_a_text,
@@ -92,10 +97,15 @@ fn is_keyword(word: Keyword, types_a_text: bool) -> bool {
     }
 }
 
-/// Why a token is none of the language, and what to do.
-fn refused(token: &Token) -> Option<(String, &'static str)> {
+/// That something SQL has is missing here.
+pub(super) fn not_part(what: &str) -> String {
+    format!("`{}` is not part of the filter language", first(what, 40))
+}
+
+/// What to do about a token that is none of the language.
+fn refused(token: &Token) -> Option<&'static str> {
     use Token as T;
-    let hint = match token {
+    Some(match token {
         T::Word(_)
         | T::Number(_, false)
         | T::SingleQuotedString(_)
@@ -112,9 +122,7 @@ fn refused(token: &Token) -> Option<(String, &'static str)> {
         | T::RParen
         | T::Period => return None,
         T::SemiColon => "a filter is one condition; leave out `;` and what comes after it",
-        T::Whitespace(_) => {
-            return Some(("a filter has no comments".to_owned(), "leave it out"));
-        }
+        T::Whitespace(_) => "leave it out",
         T::Placeholder(_) => "a filter has no parameters; write the constant itself",
         T::DoubleColon => {
             "a filter has no casts; write a constant of the column's type, as `DATE '2024-01-31'`"
@@ -125,22 +133,21 @@ fn refused(token: &Token) -> Option<(String, &'static str)> {
         T::Number(..) => "write the number with digits only",
         T::Tilde | T::DoubleTilde | T::TildeAsterisk => "a text is matched with LIKE",
         _ => super::ALLOWED,
-    };
-    let token = first(&token.to_string(), 40);
-    Some((format!("`{token}` is not part of the filter language"), hint))
+    })
 }
 
 /// A text in which not even tokens can be told apart.
 fn unreadable(text: &str, at: Location) -> FilterError {
     let start = offset(text, at);
     let rest = &text[start..];
+    // The end of a comment is missed at the end of the text.
+    if let Some(start) = text.rfind("/*").filter(|_| rest.is_empty()) {
+        return FilterError::new(text, start..text.len(), "a filter has no comments")
+            .hint("leave it out");
+    }
     let (what, close) = match rest.chars().next() {
         Some('\'') => ("the text", '\''),
         Some('"') => ("the name", '"'),
-        _ if rest.starts_with("/*") || text.contains("/*") => {
-            return FilterError::new(text, start..text.len(), "a filter has no comments")
-                .hint("leave it out");
-        }
         _ => {
             return FilterError::new(text, start..text.len(), "this cannot be read")
                 .hint(super::ALLOWED);

@@ -732,3 +732,87 @@ fn parents_are_sorted_by_label() {
         graph.parents(&key("d"), &field_key("f")).iter().map(ParentField::label).collect();
     assert_eq!(labels, ["a-b.x", "a.z", "a.z/y", "a.z0", "a/b.x"]);
 }
+
+#[test]
+fn filters() {
+    let video = || feature("video").column("size", Int64).column("path", Text);
+    check(
+        [
+            video(),
+            feature("a").dep(
+                DepBuilder::new("video")
+                    .rename("size", "bytes")
+                    .filter("bytes > 3")
+                    .filter("size > 3")
+                    .filter("path > 3 AND bytes"),
+            ),
+        ],
+        &[
+            "`a` (here) has a filter on `video` (here) that cannot be used: there is no column `size`\n    \
+             size > 3\n    ^^^^\n    \
+             the columns are `id`, `bytes`, `path`; a text stands in single quotes",
+            "`a` (here) has a filter on `video` (here) that cannot be used: `3` cannot be compared with \
+             `path`, which is Utf8\n    path > 3 AND bytes\n           ^\n    write a text, as `'abc'`",
+        ],
+    );
+    // The columns of a spec file are not known: its filters are read, and that is all.
+    let file = |filter: &str| {
+        format!(
+            r#"[{{"key": "v", "id_columns": ["id"]}}, {{"key": "a", "id_columns": ["id"],
+                "deps": [{{"feature": "v", "sql_filters": ["{filter}"]}}]}}]"#
+        )
+    };
+    check_json(&file("whatever > 3"), &[]);
+    check_json(
+        &file("whatever +"),
+        &[
+            "`a` (spec file, features[1]) has a filter on `v` (spec file, features[0]) that cannot be \
+           used: `+` is not part of the filter language\n    whatever +\n             ^\n    \
+           a filter has no arithmetic; compute the constant before",
+        ],
+    );
+}
+
+#[test]
+fn copies_that_decide() {
+    let lints = |graph: FeatureGraph| -> Vec<String> {
+        graph.lints().iter().map(|lint| without_lines(&lint.to_string())).collect()
+    };
+    let video = || feature("video").column("size", Int64).column("show", Text);
+    let crop = || {
+        let dep = DepBuilder::new("video").rename("show", "of").select(["size", "of"]);
+        feature("crop").column("size", Int64).column("of", Text).column("own", Int64).dep(dep)
+    };
+    let copy = "`crop` (here) keeps a copy of the column";
+    let rest =
+        "no version sees that column, so the copy stays as it is when the original changes; let";
+    let filtered = DepBuilder::new("crop").rename("size", "s").filter("s > 3 AND own > 3");
+    let grouped = DepBuilder::new("crop").rename("of", "show").aggregation(["show"]);
+    assert_eq!(
+        lints(graph([
+            video(),
+            crop(),
+            feature("filtered").dep(filtered),
+            FeatureBuilder::new("grouped").id("show", Text).dep(grouped),
+        ])),
+        [
+            format!(
+                "{copy} `size` that it selects from `video` (here), and `filtered` (here) filters by \
+                 it; {rest} `filtered` depend on `video` and take the column from there, or let a \
+                 field of `crop` depend on what decides it"
+            ),
+            format!(
+                "{copy} `of` that it selects from `video` (here), and `grouped` (here) groups by it; \
+                 {rest} `grouped` depend on `video` and take the column from there, or let a field of \
+                 `crop` depend on what decides it"
+            ),
+        ]
+    );
+    // Ids are no copies, what is not selected is its own, and the original may decide.
+    let own = DepBuilder::new("crop").filter("id <> 'x' AND own > 3");
+    let original = DepBuilder::new("video").filter("size > 3");
+    assert_eq!(
+        lints(graph([video(), crop(), feature("own").dep(own), feature("original").dep(original)])),
+        [""; 0]
+    );
+}

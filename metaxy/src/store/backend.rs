@@ -422,6 +422,12 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.ids.join(", "), self.error)
+    }
+}
+
 /// Everything that a store holds of a feature, for another store: rows as they are.
 pub struct Export {
     /// What is recorded of its definitions: per row the texts of

@@ -452,7 +452,8 @@ impl Store {
     }
 
     /// [`undelete`](Self::undelete) for a feature that is named by its key, as in
-    /// [`delete_of`](Self::delete_of). The ids of parents bring back their seal and all children.
+    /// [`delete_of`](Self::delete_of). The ids of parents bring back their seal and all children: that is
+    /// one seal for a parent that was deleted as a whole.
     pub fn undelete_of(&self, key: &FeatureKey, ids: &[RecordBatch]) -> Undeletion {
         Undeletion::new(self.clone(), key.clone(), Named::Ids(Ok(ids.to_vec())))
     }

@@ -5,6 +5,7 @@
 //! Writes of one process take turns (H15): each appends in one transaction, with one time that is
 //! later than any in the table.
 
+mod copy;
 mod database;
 mod delete;
 mod failures;
@@ -21,11 +22,12 @@ use crate::store::backend::{
     ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
     VacuumOptions, WriteOptions, WriteSession, Written,
 };
-use crate::store::open::RequestedSettings;
+use crate::store::open::{Access, RequestedSettings};
 use crate::store::plan::{Planner, TableInfo, Tables};
 use crate::store::rows::Answer;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use copy::Foreign;
 use database::Database;
 use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
@@ -53,6 +55,7 @@ struct Shared {
     database: Arc<Database>,
     settings: Settings,
     create_tables: bool,
+    read_only: bool,
 }
 
 impl fmt::Debug for DuckDb {
@@ -64,9 +67,10 @@ impl fmt::Debug for DuckDb {
 impl DuckDb {
     pub(crate) async fn open(
         path: &str,
-        create_tables: bool,
+        access: Access,
         requested: RequestedSettings,
     ) -> Result<Self> {
+        let Access { read_only, create_tables } = access;
         let path = path.to_owned();
         if path.is_empty() {
             return Err(Error::Url {
@@ -76,16 +80,21 @@ impl DuckDb {
             });
         }
         on_thread(move || {
-            let database = Database::open(&path)?;
+            let database = Database::open(&path, read_only)?;
             let settings = {
                 let connection = database.connect()?;
                 let _turn = database.turn();
-                settings(&connection, create_tables, requested)?
+                settings(&connection, create_tables && !read_only, requested)?
             };
-            let shared = Shared { path, database, settings, create_tables };
+            let shared = Shared { path, database, settings, create_tables, read_only };
             Ok(Self { shared: Arc::new(shared) })
         })
         .await
+    }
+
+    /// What a call that writes works with.
+    fn writable(&self) -> Result<Arc<Shared>> {
+        if self.shared.read_only { Err(Error::ReadOnly) } else { Ok(Arc::clone(&self.shared)) }
     }
 
     /// A stream of the rows of a statement, once it has begun. `make` gives the text, from what it
@@ -123,16 +132,18 @@ impl Backend for DuckDb {
         &self,
         feature: FeatureContext,
         options: ResolveOptions,
-        _foreign: Vec<(FeatureKey, Export)>,
+        foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
         let shared = Arc::clone(&self.shared);
         async move {
+            let link = on_thread(move || shared.database.connect()).await?;
+            let (link, foreign) = Foreign::stage(link, &feature, foreign).await?;
             let rows = options.rows;
 
             let (tell_counts, counts) = oneshot::channel();
             let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
             let thread = tokio::task::spawn_blocking(move || {
-                resolve(&shared, &feature, &options, tell_counts, &sender);
+                resolve(&link, &foreign, &feature, &options, tell_counts, &sender);
             });
             let counts = counts
                 .await
@@ -162,9 +173,8 @@ impl Backend for DuckDb {
         layout: Layout,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Box<dyn WriteSession>>> {
-        let shared = Arc::clone(&self.shared);
         async move {
-            let session = Session::begin(shared, feature, layout, options).await?;
+            let session = Session::begin(self.writable()?, feature, layout, options).await?;
             Ok(Box::new(session) as Box<dyn WriteSession>)
         }
         .boxed()
@@ -177,8 +187,8 @@ impl Backend for DuckDb {
         mut samples: BatchStream,
         options: SyncOptions,
     ) -> BoxFuture<'_, Result<(Counts, Written)>> {
-        let shared = Arc::clone(&self.shared);
         async move {
+            let shared = if options.dry_run { Arc::clone(&self.shared) } else { self.writable()? };
             let write = options.write.clone();
             let mut session = Session::begin(shared, feature, layout, write).await?;
             while let Some(batch) = samples.next().await {
@@ -195,8 +205,8 @@ impl Backend for DuckDb {
         which: Delete,
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || delete::delete(&shared, &feature, &which, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || delete::delete(&*shared?, &feature, &which, &options)).boxed()
     }
 
     fn undelete(
@@ -205,8 +215,8 @@ impl Backend for DuckDb {
         which: Delete,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Written>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || delete::undelete(&shared, &feature, &which, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || delete::undelete(&*shared?, &feature, &which, &options)).boxed()
     }
 
     fn vacuum(
@@ -214,8 +224,8 @@ impl Backend for DuckDb {
         feature: FeatureContext,
         options: VacuumOptions,
     ) -> BoxFuture<'_, Result<u64>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || delete::vacuum(&shared, &feature, options)).boxed()
+        let shared = self.writable();
+        on_thread(move || delete::vacuum(&*shared?, &feature, options)).boxed()
     }
 
     fn rebase(
@@ -223,8 +233,8 @@ impl Backend for DuckDb {
         feature: FeatureContext,
         options: RebaseOptions,
     ) -> BoxFuture<'_, Result<Written>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || rebase::rebase(&shared, &feature, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || rebase::rebase(&*shared?, &feature, &options)).boxed()
     }
 
     fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
@@ -238,8 +248,8 @@ impl Backend for DuckDb {
         failures: Vec<Failure>,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
-        let shared = Arc::clone(&self.shared);
-        on_thread(move || failures::add(&shared, &feature, &failures, &options)).boxed()
+        let shared = self.writable();
+        on_thread(move || failures::add(&*shared?, &feature, &failures, &options)).boxed()
     }
 
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
@@ -261,6 +271,15 @@ impl Backend for DuckDb {
         .boxed()
     }
 
+    fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {
+        async move { copy::export(self, &feature).await }.boxed()
+    }
+
+    fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
+        let shared = self.writable();
+        async move { copy::import(shared?, feature, from).await }.boxed()
+    }
+
     fn read_samples(
         &self,
         feature: FeatureContext,
@@ -268,7 +287,7 @@ impl Backend for DuckDb {
     ) -> BoxFuture<'_, Result<BatchStream>> {
         self.batches(move |connection| match from {
             SampleSource::File(path) => file_statement(connection, &feature, &path),
-            SampleSource::Table(_) => Err(Error::internal("tables of samples are not built")),
+            SampleSource::Table(name) => table_statement(connection, &name),
         })
         .boxed()
     }
@@ -276,7 +295,8 @@ impl Backend for DuckDb {
 
 /// Resolves on the current thread: counts first, then batches for as long as somebody takes them.
 fn resolve(
-    shared: &Shared,
+    connection: &Connection,
+    foreign: &Foreign,
     feature: &FeatureContext,
     options: &ResolveOptions,
     tell_counts: oneshot::Sender<Result<Counts>>,
@@ -286,14 +306,14 @@ fn resolve(
     let mut counts = Counts::default();
     let mut tell_counts = Some(tell_counts);
     let result = (|| {
-        let connection = shared.database.connect()?;
-        run(&connection, "BEGIN TRANSACTION")?;
-        let tables = tables_of(&connection, feature)?;
+        run(connection, "BEGIN TRANSACTION")?;
+        let mut tables = tables_of(connection, feature)?;
+        foreign.stand_in(connection, &mut tables)?;
         let planned = Planner { feature, tables: &tables }.resolve(options)?;
         let plan = resolve_plan.insert(planned);
         let Some(statement) = lower::resolve(&plan.plan) else { return Ok(()) };
         let sql = print(&statement, &DuckDbDialect)?;
-        for_each_batch(&connection, &sql, |answer| {
+        for_each_batch(connection, &sql, |answer| {
             let Some(increment) = Answer(&answer).take_counts(&mut counts)? else {
                 return Ok(true);
             };
@@ -547,6 +567,37 @@ fn settings(
         }
     }
     requested.check(stored.or_default(HashAlgorithm::XxHash64))
+}
+
+/// The rows of a table or view, which may be named with its schema, and that with its database.
+fn table_statement(connection: &Connection, name: &str) -> Result<String> {
+    // A dot can be part of a name: what is called like that goes first.
+    let whole = [name];
+    let parts: Vec<&str> = name.split('.').collect();
+    let mut candidates = vec![&whole[..]];
+    candidates.extend((parts.len() > 1 && parts.len() <= 3).then_some(&parts[..]));
+    for candidate in candidates {
+        let quoted = candidate.iter().map(|part| DuckDbDialect.quote_text(part));
+        let quoted = quoted.collect::<Result<Vec<_>, _>>()?;
+        let (database, schema, table) = match quoted.as_slice() {
+            [table] => ("current_database()", "current_schema()", table.as_str()),
+            [schema, table] => ("current_database()", schema.as_str(), table.as_str()),
+            [database, schema, table] => (database.as_str(), schema.as_str(), table.as_str()),
+            _ => continue,
+        };
+        let sql = format!(
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = {database} \
+             AND schema_name = {schema} AND table_name = {table} LIMIT 1"
+        );
+        if !texts(connection, &sql)?.is_empty() {
+            let idents = candidate
+                .iter()
+                .map(|part| DuckDbDialect.quote_ident(&metaxy_sql::Ident::new(*part)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            return Ok(format!("SELECT * FROM {}", idents.join(".")));
+        }
+    }
+    Err(Error::NoSamples { table: name.to_owned() })
 }
 
 /// The rows of a file, by the ending of its name.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
+use crate::store::fallback::check_settings;
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
@@ -94,13 +95,24 @@ impl RequestedSettings {
 pub struct OpenStore {
     url: String,
     graph: Option<FeatureGraph>,
-    create_tables: bool,
+    access: Access,
     settings: RequestedSettings,
+    fallbacks: Vec<Store>,
+}
+
+/// What may be done with a store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Access {
+    /// Nothing may be written.
+    pub(crate) read_only: bool,
+    /// Tables and columns that are missing may be made.
+    pub(crate) create_tables: bool,
 }
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
-        Self { url, graph: None, create_tables: false, settings: RequestedSettings::default() }
+        let (access, settings) = (Access::default(), RequestedSettings::default());
+        Self { url, graph: None, access, settings, fallbacks: Vec::new() }
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -113,7 +125,28 @@ impl OpenStore {
     ///
     /// Nothing else is ever changed in a database without being asked for.
     pub fn create_tables(mut self, create_tables: bool) -> Self {
-        self.create_tables = create_tables;
+        self.access.create_tables = create_tables;
+        self
+    }
+
+    /// Whether the store is for reading alone: every write is an error, and so is a store that does
+    /// not exist yet.
+    ///
+    /// As long as nobody has a DuckDB file open for writing, any number of processes can have it open
+    /// for reading. Within one process stores over one file share it: one that only reads can be
+    /// opened beside one that writes, but not the other way round.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.access.read_only = read_only;
+        self
+    }
+
+    /// Another store that is read, and never written, for features that have no table here: production
+    /// below a store for development. There may be several; the first that has a table is taken.
+    ///
+    /// A feature comes from one store as a whole: as soon as it has a table here, with one row or none,
+    /// nothing of it is read there. Both stores have to hash alike.
+    pub fn fallback(mut self, store: Store) -> Self {
+        self.fallbacks.push(store);
         self
     }
 
@@ -153,8 +186,11 @@ impl OpenStore {
             Some(graph) => graph,
             None => FeatureGraph::linked()?,
         };
-        let backend = open(&self.url, self.create_tables, self.settings).await?;
-        Ok(Store { backend, graph })
+        let backend = open(&self.url, self.access, self.settings).await?;
+        for fallback in &self.fallbacks {
+            check_settings(backend.settings(), fallback.settings())?;
+        }
+        Ok(Store { backend, graph, fallbacks: self.fallbacks.into() })
     }
 }
 
@@ -168,11 +204,7 @@ impl IntoFuture for OpenStore {
 }
 
 /// The engine that an address names.
-async fn open(
-    url: &str,
-    create_tables: bool,
-    settings: RequestedSettings,
-) -> Result<Arc<dyn Backend>> {
+async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
     let problem = match url.split_once(':') {
         // It is always new, and has no tables that somebody would have to make.
         Some(("memory", "")) => {
@@ -183,12 +215,12 @@ async fn open(
         #[cfg(feature = "duckdb")]
         Some(("duckdb", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let backend = super::duckdb::DuckDb::open(path, create_tables, settings).await?;
+            let backend = super::duckdb::DuckDb::open(path, access, settings).await?;
             return Ok(Arc::new(backend));
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {
-            let _ = create_tables;
+            let _ = access;
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
         _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`"

@@ -29,6 +29,8 @@ pub(crate) type Tables = HashMap<String, TableInfo>;
 pub(crate) struct TableInfo {
     /// Column -> the engine's own name of its type.
     pub(crate) columns: IndexMap<String, String>,
+    /// The temporary table that is read in its place: its records are in another store.
+    pub(crate) stand_in: Option<String>,
 }
 
 impl TableInfo {
@@ -37,6 +39,22 @@ impl TableInfo {
             Some(members) => ByField::Struct(members),
             None => ByField::Map,
         }
+    }
+
+    /// Refuses to write to a table that keeps versions as another program does.
+    pub(crate) fn keeps_maps(&self, feature: &FeatureKey, table: &str) -> Result<()> {
+        let names = [system::PROVENANCE_BY_FIELD, system::DATA_VERSION_BY_FIELD];
+        if names.into_iter().all(|name| self.by_field(name) == ByField::Map) {
+            return Ok(());
+        }
+        Err(Error::NotSupportedYet {
+            feature: feature.clone(),
+            what: format!(
+                "writing to `{table}`, which keeps versions per field as a STRUCT; \
+                 change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
+                names[0], names[1],
+            ),
+        })
     }
 
     /// The columns that are the user's.
@@ -148,8 +166,14 @@ impl Planner<'_> {
         Ok(&self.feature.graph().expect(key)?.spec)
     }
 
+    /// What is read for a table: the table, or what stands in for it; nothing if there is none.
+    fn relation(&self, table: &str) -> Option<String> {
+        let info = self.tables.get(table)?;
+        Some(info.stand_in.clone().unwrap_or_else(|| table.to_owned()))
+    }
+
     fn definitions(&self) -> Option<String> {
-        self.tables.contains_key(system::DEFINITIONS).then(|| system::DEFINITIONS.to_owned())
+        self.relation(system::DEFINITIONS)
     }
 
     /// The table of a feature, if it is there.
@@ -183,7 +207,7 @@ impl Planner<'_> {
             });
         }
         Ok(Some(Records {
-            table: key.table_name(),
+            table: table.stand_in.clone().unwrap_or_else(|| key.table_name()),
             key: key.to_string(),
             ids: spec.id_columns.clone(),
             version: self.feature.of(key)?.versions().feature_version.clone(),
@@ -202,7 +226,7 @@ impl Planner<'_> {
         }
         let seals = system::seals(&key.table_name());
         Ok(Some(Seals {
-            table: self.tables.contains_key(&seals).then_some(seals),
+            table: self.relation(&seals),
             parents: feature.parent_ids(),
             has_try: table.columns.contains_key(system::TRY),
         }))
@@ -647,19 +671,7 @@ impl Planner<'_> {
 
     /// Refuses to write to tables that keep versions in another form than ours.
     pub(crate) fn check_maps(&self, records: &Records) -> Result<()> {
-        if records.provenance == ByField::Map && records.data_version == ByField::Map {
-            return Ok(());
-        }
-        Err(Error::NotSupportedYet {
-            feature: self.feature.key().clone(),
-            what: format!(
-                "writing to `{}`, which keeps versions per field as a STRUCT; \
-                 change `{}` and `{}` to MAP(VARCHAR, VARCHAR)",
-                records.table,
-                system::PROVENANCE_BY_FIELD,
-                system::DATA_VERSION_BY_FIELD,
-            ),
-        })
+        self.tables[&records.table].keeps_maps(self.feature.key(), &records.table)
     }
 
     /// Staged rows to append.

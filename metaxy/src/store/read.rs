@@ -12,6 +12,10 @@ use std::marker::PhantomData;
 ///
 /// By default it gives the latest row of each record that is not deleted, if today's definition
 /// agrees with the one that wrote it on all fields: nothing outdated is ever read.
+///
+/// A feature that has no table in the store is read from the first
+/// [fallback](crate::store::OpenStore::fallback) that has one; a table here, even an empty one, hides
+/// all that is there.
 #[derive(Debug)]
 #[must_use = "a read begins with `batches`, `rows` or `stream`"]
 pub struct Read<F> {
@@ -24,6 +28,13 @@ pub struct Read<F> {
 impl<F> Read<F> {
     pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
         Self { store, key, options: ReadOptions::default(), of: PhantomData }
+    }
+
+    /// Only rows that fulfil a condition over the columns of the feature, system columns included:
+    /// `duration > 3 AND path LIKE '/videos/%'`. With several, all of them.
+    pub fn filter(mut self, condition: impl Into<String>) -> Self {
+        self.options.filters.push(condition.into());
+        self
     }
 
     /// All rows that a record ever had, and not only its latest.
@@ -58,6 +69,11 @@ impl<F> Read<F> {
     #[tracing::instrument(skip_all, fields(feature = %self.key))]
     pub async fn batches(self) -> Result<BatchStream> {
         let feature = self.store.feature(&self.key)?;
+        if !self.store.fallbacks.is_empty()
+            && let Some(holder) = self.store.holder(&self.key).await?
+        {
+            return holder.backend.read(feature, self.options).await;
+        }
         self.store.backend.read(feature, self.options).await
     }
 }

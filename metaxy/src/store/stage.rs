@@ -7,7 +7,10 @@
 use crate::error::{Error, Result};
 use crate::spec::ColumnSpec;
 use crate::store::backend::{FeatureContext, Layout};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, MapArray, RecordBatch, StringArray, StringBuilder, StructArray,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -203,6 +206,18 @@ pub enum WriteError {
         rows: usize,
         /// The texts.
         found: usize,
+    },
+    /// Rows that lack what a field is computed from.
+    #[error(
+        "row {row} has no data version of `{upstream}` for its field `{field}`, which is required"
+    )]
+    NoInput {
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The upstream.
+        upstream: String,
+        /// Its field.
+        field: String,
     },
     /// One record for a job of an expansion.
     #[error(
@@ -731,6 +746,112 @@ impl Stager<'_> {
         }
         Ok(by_field.into_iter().map(StringArray::from_iter).collect())
     }
+}
+
+/// The texts of one name in a column of maps or structs; NULL where a row has none.
+pub(crate) fn texts_by_name(
+    feature: &FeatureContext,
+    column: &str,
+    array: &ArrayRef,
+    name: &str,
+) -> Result<StringArray> {
+    let text = |array: &ArrayRef| -> Result<StringArray> {
+        Ok(arrow::compute::cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
+    };
+    if let Some(members) = array.as_struct_opt() {
+        let Some(values) = members.column_by_name(name) else {
+            return Ok(StringArray::new_null(members.len()));
+        };
+        let values = text(values)?;
+        let is_there = |row: &usize| members.is_valid(*row) && values.is_valid(*row);
+        let value = |row: usize| is_there(&row).then(|| values.value(row));
+        return Ok((0..members.len()).map(value).collect());
+    }
+    let Some(maps) = array.as_map_opt() else {
+        return Err(write_error(
+            feature,
+            WriteError::Type {
+                column: column.to_owned(),
+                found: array.data_type().to_string(),
+                expected: format!("{} or a struct of Utf8", ColumnType::TextMap),
+            },
+        ));
+    };
+    let (keys, values) = (text(maps.keys())?, text(maps.values())?);
+    let offsets = maps.value_offsets();
+    let value = |row: usize| {
+        let mut entries = offset(offsets[row])..offset(offsets[row + 1]);
+        let entry = entries.find(|entry| maps.is_valid(row) && keys.value(*entry) == name)?;
+        values.is_valid(entry).then(|| values.value(entry))
+    };
+    Ok((0..maps.len()).map(value).collect())
+}
+
+/// The by-field columns of a batch as maps from text to text: other programs write structs.
+pub(crate) fn text_maps(batch: &RecordBatch) -> Result<RecordBatch> {
+    let names = [system::PROVENANCE_BY_FIELD, system::DATA_VERSION_BY_FIELD];
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let members = column.as_struct_opt().filter(|_| names.contains(&field.name().as_str()));
+        let Some(members) = members else {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+            continue;
+        };
+        let keys: Vec<String> = members.fields().iter().map(|f| f.name().clone()).collect();
+        let mut texts = Vec::new();
+        for values in members.columns() {
+            let text = arrow::compute::cast(values, &DataType::Utf8)?;
+            texts.push(text.as_string::<i32>().clone());
+        }
+        let map = text_map_array(
+            &keys,
+            members.len(),
+            |row| members.is_valid(row),
+            |k, row| texts[k].is_valid(row).then(|| texts[k].value(row)),
+        );
+        fields.push(Arc::new(Field::new(field.name(), map.data_type().clone(), true)));
+        columns.push(map);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// A map per row, from the names whose value is there; NULL where a row has none.
+pub(crate) fn text_map_array<'a>(
+    names: &[String],
+    n_rows: usize,
+    has_map: impl Fn(usize) -> bool,
+    value: impl Fn(usize, usize) -> Option<&'a str>,
+) -> ArrayRef {
+    let mut keys = StringBuilder::new();
+    let mut values = StringBuilder::new();
+    let mut lengths = Vec::with_capacity(n_rows);
+    let mut valid = Vec::with_capacity(n_rows);
+    for row in 0..n_rows {
+        let mut length = 0;
+        if has_map(row) {
+            for (k, name) in names.iter().enumerate() {
+                if let Some(value) = value(k, row) {
+                    keys.append_value(name);
+                    values.append_value(value);
+                    length += 1;
+                }
+            }
+        }
+        lengths.push(length);
+        valid.push(has_map(row));
+    }
+    let DataType::Map(entry, _) = metaxy_sql::types::text_map() else {
+        unreachable!("a text map is a map")
+    };
+    let DataType::Struct(fields) = entry.data_type().clone() else {
+        unreachable!("the entries of a map are structs")
+    };
+    let entries =
+        StructArray::new(fields, vec![Arc::new(keys.finish()), Arc::new(values.finish())], None);
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Arc::new(MapArray::new(entry, offsets, entries, Some(NullBuffer::from(valid)), false))
 }
 
 fn offset(value: i32) -> usize {

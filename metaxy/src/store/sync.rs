@@ -2,6 +2,7 @@
 //!
 //! Samples are staged in the store and compared there (H17): what is stored never leaves it.
 
+use crate::data_version::DataVersion;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::increment::{AnyFeature, Counts, Outcome};
@@ -10,9 +11,10 @@ use crate::store::Store;
 use crate::store::backend::{
     BatchStream, FeatureContext, Layout, SampleSource, SyncOptions, WriteOptions, Written,
 };
-use crate::store::stage::{Stager, Types, layout};
+use crate::store::stage::{Stager, Types, WriteError, layout, write_error};
 use crate::store::writer::{check_versions, staged, typed_layout};
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::fmt;
@@ -21,13 +23,32 @@ use std::sync::Arc;
 
 /// The records of a root as they should be.
 #[derive(Debug)]
-pub struct Samples<F = AnyFeature>(Kind<F>);
+pub struct Samples<F = AnyFeature> {
+    kind: Kind<F>,
+    /// Columns that have another name in the feature, `(there, here)`.
+    renamed: Vec<(String, String)>,
+    /// Where the versions of fields come from, if not from a column of the field's name.
+    versions: Vec<(String, VersionFrom)>,
+}
 
 #[derive(Debug)]
 enum Kind<F> {
     Records(Vec<F>),
     Batches(Vec<RecordBatch>),
     File(PathBuf),
+    Table(String),
+}
+
+#[derive(Debug)]
+enum VersionFrom {
+    Column(String),
+    Constant,
+}
+
+impl<F> From<Kind<F>> for Samples<F> {
+    fn from(kind: Kind<F>) -> Self {
+        Self { kind, renamed: Vec::new(), versions: Vec::new() }
+    }
 }
 
 impl<F> Samples<F> {
@@ -35,25 +56,115 @@ impl<F> Samples<F> {
     ///
     /// It has the columns of the feature, and for each field a column of its name with the version.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::File(path.into()))
+        Kind::File(path.into()).into()
     }
+
+    /// The rows of a table or view of the same database that Metaxy does not know: `raw_videos`,
+    /// `schema.raw_videos`.
+    ///
+    /// It has the columns of the feature, and for each field a column of its name with the version;
+    /// [`rename`](Self::rename), [`version`](Self::version) and [`constant`](Self::constant) say where
+    /// it differs.
+    pub fn table(name: impl Into<String>) -> Self {
+        Kind::Table(name.into()).into()
+    }
+
+    /// The column `here` of the feature is called `there` in the samples.
+    #[must_use]
+    pub fn rename(mut self, there: impl Into<String>, here: impl Into<String>) -> Self {
+        self.renamed.push((there.into(), here.into()));
+        self
+    }
+
+    /// The version of a field is in a column that has another name than the field: a time of change,
+    /// a checksum.
+    #[must_use]
+    pub fn version(mut self, field: impl Into<String>, column: impl Into<String>) -> Self {
+        self.versions.push((field.into(), VersionFrom::Column(column.into())));
+        self
+    }
+
+    /// A field has no version that could change: it is there, as
+    /// [`DataVersion::constant`](crate::DataVersion::constant) says.
+    #[must_use]
+    pub fn constant(mut self, field: impl Into<String>) -> Self {
+        self.versions.push((field.into(), VersionFrom::Constant));
+        self
+    }
+}
+
+/// Batches of samples under the names of the feature.
+fn named(
+    feature: &FeatureContext,
+    renamed: &[(String, String)],
+    versions: &[(String, VersionFrom)],
+    batch: &RecordBatch,
+) -> Result<RecordBatch> {
+    if renamed.is_empty() && versions.is_empty() {
+        return Ok(batch.clone());
+    }
+    let fields = feature.field_names();
+    let declared = feature.definition().columns.as_ref();
+    let schema = batch.schema();
+    let find = |name: &String| {
+        batch.column_by_name(name).ok_or_else(|| {
+            let expected = schema.fields().iter().map(|field| field.name().clone()).collect();
+            let (unknown, missing) = (Vec::new(), vec![name.clone()]);
+            write_error(feature, WriteError::Columns { unknown, missing, expected })
+        })
+    };
+    for (there, _) in renamed {
+        find(there)?;
+    }
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for (field, from) in versions {
+        if !fields.contains(field) {
+            let (feature, field) = (feature.key().clone(), field.clone());
+            return Err(Error::UnknownField { feature, field, nearest: None });
+        }
+        let version: ArrayRef = match from {
+            VersionFrom::Column(column) => arrow::compute::cast(find(column)?, &DataType::Utf8)?,
+            VersionFrom::Constant => {
+                let constant = DataVersion::constant();
+                let text = constant.as_str().unwrap_or_default();
+                Arc::new(StringArray::from(vec![text; batch.num_rows()]))
+            }
+        };
+        columns.push((field.clone(), version));
+    }
+    for (field, array) in schema.fields().iter().zip(batch.columns()) {
+        let there = field.name();
+        let here = renamed.iter().find(|(name, _)| name == there).map_or(there, |(_, here)| here);
+        let is_version = |(_, from): &(String, VersionFrom)| matches!(from, VersionFrom::Column(c) if c == there);
+        let is_column = declared.is_none_or(|all| all.iter().any(|column| column.name == *here));
+        // A version of another name is no column, unless the feature has one of that name.
+        if versions.iter().any(is_version) && !is_column || columns.iter().any(|(c, _)| c == here) {
+            continue;
+        }
+        columns.push((here.clone(), Arc::clone(array)));
+    }
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns
+        .into_iter()
+        .map(|(name, array)| (Field::new(name, array.data_type().clone(), true), array))
+        .unzip();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
 impl<F: Feature> From<Vec<F>> for Samples<F> {
     fn from(records: Vec<F>) -> Self {
-        Self(Kind::Records(records))
+        Kind::Records(records).into()
     }
 }
 
 impl<F> From<Vec<RecordBatch>> for Samples<F> {
     fn from(batches: Vec<RecordBatch>) -> Self {
-        Self(Kind::Batches(batches))
+        Kind::Batches(batches).into()
     }
 }
 
 impl<F> From<RecordBatch> for Samples<F> {
     fn from(batch: RecordBatch) -> Self {
-        Self(Kind::Batches(vec![batch]))
+        Kind::Batches(vec![batch]).into()
     }
 }
 
@@ -163,10 +274,14 @@ impl<F> Sync<F> {
     /// Runs over rows that are not records of this program.
     async fn run_untyped(mut self) -> Result<SyncReport> {
         let feature = self.root()?;
-        let kind = std::mem::replace(&mut self.samples.0, Kind::Batches(Vec::new()));
+        let kind = std::mem::replace(&mut self.samples.kind, Kind::Batches(Vec::new()));
         let (mut batches, types): (BatchStream, Types) = match kind {
             Kind::File(path) => (
                 self.store.backend.read_samples(feature.clone(), SampleSource::File(path)).await?,
+                Types::Converted,
+            ),
+            Kind::Table(name) => (
+                self.store.backend.read_samples(feature.clone(), SampleSource::Table(name)).await?,
                 Types::Converted,
             ),
             Kind::Batches(batches) => {
@@ -174,8 +289,12 @@ impl<F> Sync<F> {
             }
             Kind::Records(_) => return Err(Error::internal("typed samples without a type")),
         };
+        let Samples { renamed, versions, .. } =
+            std::mem::replace(&mut self.samples, Kind::Batches(Vec::new()).into());
+        let of = feature.clone();
+        batches = batches.map(move |batch| named(&of, &renamed, &versions, &batch?)).boxed();
         let Some(first) = batches.next().await.transpose()? else {
-            let layout = layout(&feature, &arrow::datatypes::Schema::empty())?;
+            let layout = layout(&feature, &Schema::empty())?;
             return self.run(feature, layout, crate::increment::no_batches()).await;
         };
         let layout = layout(&feature, &first.schema())?;
@@ -193,14 +312,14 @@ impl<F> Sync<F> {
 
 impl<F: Feature> Sync<F> {
     async fn run_typed(mut self) -> Result<SyncReport> {
-        let records = match self.samples.0 {
+        let kind = std::mem::replace(&mut self.samples.kind, Kind::Batches(Vec::new()));
+        let records = match kind {
             Kind::Records(records) => records,
             other => {
-                self.samples = Samples(other);
+                self.samples.kind = other;
                 return self.run_untyped().await;
             }
         };
-        self.samples = Samples(Kind::Batches(Vec::new()));
         let feature = self.root()?;
         let layout = typed_layout::<F>(&feature)?;
         let mut rows = Vec::with_capacity(records.len());

@@ -218,3 +218,56 @@ async fn a_process_that_dies_leaves_what_it_had_committed() {
     write(&store, "a", &[more]).await.expect("good rows");
     assert_eq!(read(&store, "a").await.len(), 2);
 }
+
+/// Writers that replace all records at once, deletions that take all of them, and readers: nobody
+/// ever sees half of a commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_commit_is_ever_seen_torn() {
+    const N: u32 = 50;
+    let place = Place::new();
+    let features = metaxy_tests::flow::graph(&[
+        json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] }),
+        json!({ "key": "b", "id_columns": ["id"], "fields": ["x"], "deps": [{"feature": "a"}] }),
+    ]);
+    let store = place.open(&features).await.expect("a store");
+    let rows = |x: String| -> Vec<serde_json::Value> {
+        let row = |id| json!({ "id": id, "metaxy_provenance_by_field": {"x": x} });
+        (0..N).map(row).collect()
+    };
+    write(&store, "a", &rows("0".to_owned())).await.expect("good rows");
+    let writers = (0..3_u32).map(|task| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..8 {
+                write(&store, "a", &rows(format!("{task}-{n}"))).await.expect("good rows");
+                if n % 3 == task % 3 {
+                    let all = store.delete_where_of(&key("a"), "id >= 0");
+                    let all = all.await.expect("a deletion").records();
+                    assert!(all == 0 || all == u64::from(N), "{all} of {N} were there");
+                    store.undelete_where_of(&key("a"), "id >= 0").await.expect("an undeletion");
+                }
+                store.vacuum_of(&key("a")).keep(2).await.expect("a vacuum");
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let readers = (0..3).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..25 {
+                let seen = read(&store, "a").await;
+                assert!(seen.is_empty() || seen.len() == N as usize, "{} rows", seen.len());
+                let versions: std::collections::BTreeSet<String> =
+                    seen.iter().map(|row| row["metaxy_provenance_by_field"].to_string()).collect();
+                assert!(versions.len() <= 1, "rows of two commits: {versions:?}");
+                let of_b = counts(&store, "b").await;
+                assert!(of_b.new == 0 || of_b.new == u64::from(N), "{of_b}");
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    for task in writers.into_iter().chain(readers) {
+        task.await.expect("a task");
+    }
+    assert_eq!(read(&store, "a").await.len(), N as usize);
+}

@@ -2,14 +2,23 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "helpers take `json!(..)` as it comes")]
 
+mod buffering;
+mod children;
 mod concurrency;
 mod data_versions;
 mod definitions;
+mod deleting;
+mod failing;
 mod features;
 mod identifiers;
+mod importing;
 mod opening;
+mod options;
 mod reading;
+mod rebasing;
 mod refusals;
+mod several;
 mod syncing;
 mod typed;
 mod types;
+mod vacuuming;

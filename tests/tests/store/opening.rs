@@ -161,8 +161,13 @@ struct Holder {
 impl Holder {
     /// Starts it; what it says first.
     fn start(path: &Path) -> (Self, String) {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_hold"))
-            .arg(path)
+        Self::run(env!("CARGO_BIN_EXE_hold"), path)
+    }
+
+    /// Starts a program with an argument; what it says first.
+    fn run(program: &str, argument: impl AsRef<std::ffi::OsStr>) -> (Self, String) {
+        let mut process = Command::new(program)
+            .arg(argument)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -255,4 +260,124 @@ async fn a_file_can_be_opened_and_closed_by_many_at_once() {
     }
     let rows = place.query("SELECT count(*) AS n FROM example__video");
     assert_eq!(rows, [json!({ "n": 40 })]);
+}
+
+fn of_a() -> metaxy::FeatureGraph {
+    let a = json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] });
+    let b =
+        json!({ "key": "b", "id_columns": ["id"], "fields": ["x"], "deps": [{"feature": "a"}] });
+    metaxy_tests::flow::graph(&[a, b])
+}
+
+fn row(id: u32) -> Value {
+    json!({ "id": id, "metaxy_provenance_by_field": {"x": "1"} })
+}
+
+/// A file with the records 1 and 2 of `a`.
+async fn two_records() -> Place {
+    let place = Place::new();
+    let store = place.open(&of_a()).await.expect("a store");
+    write(&store, "a", &[row(1), row(2)]).await.expect("good rows");
+    place
+}
+
+#[tokio::test]
+async fn a_store_for_reading_reads_and_refuses_writes() {
+    let place = two_records().await;
+    let store = place.open(&of_a()).read_only(true).await.expect("a store");
+    assert_eq!(read(&store, "a").await.len(), 2);
+    assert_eq!(metaxy_tests::flow::counts(&store, "b").await.new, 2);
+    assert_eq!(metaxy_tests::flow::increment(&store, "b").await.len(), 2);
+    let samples = || metaxy_tests::batch::batch(&[row(1), row(3)]);
+    let dry = store.sync_of(&key("a"), samples()).dry_run(true).await.expect("counts");
+    assert_eq!((dry.counts.new, dry.counts.orphaned), (1, 1));
+
+    let (a, b) = (key("a"), key("b"));
+    let ids = [metaxy_tests::batch::batch(&[json!({ "id": 1 })])];
+    for refused in [
+        write(&store, "a", &[row(3)]).await.map(drop),
+        store.sync_of(&a, samples()).await.map(drop),
+        store.delete_of(&a, &ids).await.map(drop),
+        store.delete_where_of(&a, "id = 1").hard(true).await.map(drop),
+        store.delete_orphans_of(&b).await.map(drop),
+        store.undelete_of(&a, &ids).await.map(drop),
+        store.vacuum_of(&a).await.map(drop),
+        store.rebase_of(&b).await.map(drop),
+    ] {
+        let error = refused.expect_err("a refusal");
+        assert_eq!(
+            error.to_string(),
+            "the store was opened with `.read_only(true)`: nothing can be written to it"
+        );
+    }
+    drop(store);
+    let store = place.open(&of_a()).await.expect("a store");
+    assert_eq!(read(&store, "a").await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_not_there_cannot_be_read() {
+    let place = Place::new();
+    let error = place.open(&of_a()).read_only(true).await.expect_err("no file");
+    let path = place.path("meta.duckdb");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "there is no store in `{}` that could be read; open it without `.read_only(true)` first",
+            path.display()
+        )
+    );
+    assert!(!path.exists());
+    let error = Store::open("duckdb::memory:").graph(of_a()).read_only(true).await;
+    assert!(matches!(error, Err(Error::NoStore { place }) if place == "memory"));
+}
+
+#[tokio::test]
+async fn one_process_reads_beside_its_writer() {
+    let place = two_records().await;
+    let writes = place.open(&of_a()).await.expect("a store");
+    let reads = place.open(&of_a()).read_only(true).await.expect("it shares the database");
+    write(&writes, "a", &[row(3)]).await.expect("good rows");
+    assert_eq!(read(&reads, "a").await.len(), 3, "what is written is seen");
+    assert!(matches!(write(&reads, "a", &[row(4)]).await, Err(Error::ReadOnly)));
+    drop((writes, reads));
+
+    let reads = place.open(&of_a()).read_only(true).await.expect("a store");
+    let again = place.open(&of_a()).read_only(true).await.expect("another one");
+    let error = place.open(&of_a()).await.expect_err("a second opening");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "this process has the database `{}` open with `.read_only(true)`; drop that store \
+             before one is opened that writes, or open the one that writes first",
+            place.path("meta.duckdb").display()
+        )
+    );
+    drop((reads, again));
+    place.open(&of_a()).await.expect("nobody reads any more");
+}
+
+#[tokio::test]
+async fn any_number_of_processes_read() {
+    let place = two_records().await;
+    let look = || Holder::run(env!("CARGO_BIN_EXE_look"), place.url());
+    let store = place.open(&of_a()).read_only(true).await.expect("a store");
+    let others: Vec<_> = (0..3).map(|_| look()).collect();
+    for (_, said) in &others {
+        assert_eq!(said, "2");
+    }
+    assert_eq!(read(&store, "a").await.len(), 2, "all at the same time");
+    drop(store);
+    let error = place.open(&of_a()).await.expect_err("others read");
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    drop(others);
+
+    // And nobody reads while somebody writes.
+    let store = place.open(&of_a()).await.expect("nobody reads any more");
+    let (_other, said) = look();
+    assert!(said.contains("is in use by"), "{said}");
+    write(&store, "a", &[row(3)]).await.expect("good rows");
+    drop(store);
+    let (_other, said) = look();
+    assert_eq!(said, "3");
 }

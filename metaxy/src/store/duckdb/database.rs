@@ -3,10 +3,14 @@
 //! DuckDB keeps other processes from a file that is open, but not the same process: opened twice
 //! there, each of the two would overwrite what the other has written. So stores over one file share
 //! one database, from the first that opens it to the last connection that is closed.
+//!
+//! One that is opened for reading only leaves the file to all other processes that do the same. Within
+//! a process a store that only reads takes part in a database that may write, but not the other way
+//! round: that would take a second opening.
 
 use super::{database_error, hash};
-use crate::error::Result;
-use duckdb::{Config, Connection};
+use crate::error::{Error, Result};
+use duckdb::{AccessMode, Config, Connection};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -27,38 +31,59 @@ pub(super) struct Database {
     connection: Mutex<Option<Connection>>,
     /// Held by the write that is being appended.
     writing: Mutex<()>,
+    /// Whether nothing can be written through it.
+    read_only: bool,
     /// Where it is listed in [`OPEN`]; nowhere if it is in memory.
     file: Option<PathBuf>,
 }
 
 impl Database {
     /// Opens a file, or takes part in it if this process has it open.
-    pub(super) fn open(path: &str) -> Result<Arc<Self>> {
+    pub(super) fn open(path: &str, read_only: bool) -> Result<Arc<Self>> {
         if path == ":memory:" {
+            if read_only {
+                return Err(Error::NoStore { place: "memory".to_owned() });
+            }
             return Ok(Arc::new(Self::connected(
                 None,
-                Connection::open_in_memory_with_flags(config()?),
+                Connection::open_in_memory_with_flags(config(false)?),
+                false,
             )?));
         }
         let file = canonical(Path::new(path));
         let mut open = lock(&OPEN);
         while let Some(listed) = open.get(&file) {
             if let Some(database) = listed.upgrade() {
+                if database.read_only && !read_only {
+                    return Err(Error::OpenForReading { path: path.to_owned() });
+                }
                 return Ok(database);
             }
             // It is being closed, which writes to the file.
             open = CLOSED.wait(open).unwrap_or_else(PoisonError::into_inner);
         }
-        let connection = Connection::open_with_flags(path, config()?);
-        let database = Arc::new(Self::connected(Some(file.clone()), connection)?);
+        if read_only && !file.exists() {
+            return Err(Error::NoStore { place: path.to_owned() });
+        }
+        let connection = Connection::open_with_flags(path, config(read_only)?);
+        let database = Arc::new(Self::connected(Some(file.clone()), connection, read_only)?);
         open.insert(file, Arc::downgrade(&database));
         Ok(database)
     }
 
-    fn connected(file: Option<PathBuf>, connection: duckdb::Result<Connection>) -> Result<Self> {
+    fn connected(
+        file: Option<PathBuf>,
+        connection: duckdb::Result<Connection>,
+        read_only: bool,
+    ) -> Result<Self> {
         let connection = connection.map_err(database_error)?;
         hash::register(&connection).map_err(database_error)?;
-        Ok(Self { connection: Mutex::new(Some(connection)), writing: Mutex::new(()), file })
+        Ok(Self {
+            connection: Mutex::new(Some(connection)),
+            writing: Mutex::new(()),
+            read_only,
+            file,
+        })
     }
 
     /// A connection of one's own.
@@ -102,9 +127,11 @@ impl Deref for Link {
 }
 
 /// Nothing is ever fetched behind the user's back.
-fn config() -> Result<Config> {
+fn config(read_only: bool) -> Result<Config> {
+    let mode = if read_only { AccessMode::ReadOnly } else { AccessMode::Automatic };
     Config::default()
-        .with("autoload_known_extensions", "false")
+        .access_mode(mode)
+        .and_then(|config| config.with("autoload_known_extensions", "false"))
         .and_then(|config| config.with("autoinstall_known_extensions", "false"))
         .map_err(database_error)
 }

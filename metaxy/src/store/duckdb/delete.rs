@@ -338,15 +338,16 @@ pub(super) fn undelete(
         };
         let time = time_for(connection, &records)?;
         let stamp = planner.stamp(time, token(), options);
-        let mut rows = 0;
+        let mut written = Written::default();
         let columns = columns(&tables, &records.table);
         let plan = Undelete { records, columns, by, stamp };
-        rows += run_ast(connection, &lower::undelete(&plan)?)?;
+        written.rows = run_ast(connection, &lower::undelete(&plan)?)?;
         if let MeantBy::Parents(parents) = &plan.by {
             let of = SealCopy::Undelete(parents.clone());
-            rows += copy_seals(connection, &tables, &plan.records, of, &plan.stamp)?;
+            written.seals = copy_seals(connection, &tables, &plan.records, of, &plan.stamp)?;
         }
-        Ok(Written { rows, time: (rows > 0).then_some(time), ..Written::default() })
+        written.time = (written.rows + written.seals > 0).then_some(time);
+        Ok(written)
     })
 }
 

@@ -45,26 +45,28 @@ pub(super) fn rebase(
         };
         let time = time_for(connection, &records)?;
         let stamp = planner.stamp(time, token(), &WriteOptions::default());
-        let rows = if records.seals.is_some() {
-            copy_seals(connection, &tables, &records, SealCopy::Rebase(of), &stamp)?
+        let mut written = Written::default();
+        if records.seals.is_some() {
+            let of = SealCopy::Rebase(of);
+            written.seals = copy_seals(connection, &tables, &records, of, &stamp)?;
         } else {
             let columns = tables[&records.table].columns.keys().cloned().collect();
             let hash = feature.hash();
             let plan = Rebase { records, columns, of, stamp: stamp.clone(), hash };
-            run_ast(connection, &lower::rebase(&plan)?)?
-        };
-        if rows == 0 {
-            return Ok(Written::default());
+            written.rows = run_ast(connection, &lower::rebase(&plan)?)?;
+        }
+        if written == Written::default() {
+            return Ok(written);
         }
         ensure_system_table(shared, connection, system::DEFINITIONS, &lower::definitions())?;
         record_definition(connection, feature)?;
         ensure_system_table(shared, connection, system::REBASES, &lower::rebases())?;
         let names: Vec<&str> = options.accept.iter().map(|reason| reason.name()).collect();
         let accepted = serde_json::to_string(&names).expect("a list of texts is JSON");
-        let n_rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let n_rows = i64::try_from(written.rows + written.seals).unwrap_or(i64::MAX);
         let texts = [accepted.as_str(), &options.by, &options.reason];
         run_ast(connection, &lower::note_rebase(feature.key().as_str(), &stamp, n_rows, texts))?;
-        Ok(Written { rows, time: Some(time), ..Written::default() })
+        Ok(Written { time: Some(time), ..written })
     })?;
     Ok(if options.dry_run { Written { time: None, ..written } } else { written })
 }

@@ -21,7 +21,7 @@ use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::{ColumnDecl, Statement};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::plan::{AppendFrom, Stage, orphan};
+use metaxy_sql::plan::{AppendFrom, orphan};
 use metaxy_sql::{ColumnType, Dialect, Ident, lower, print, system};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -60,8 +60,7 @@ impl Session {
     ) -> Result<Self> {
         on_thread(move || {
             let connection = shared.database.connect()?;
-            let stage = stage(STAGE, &layout);
-            run_ast(&connection, &lower::stage(&stage))?;
+            run_ast(&connection, &lower::stage(&stage(STAGE, &layout)))?;
             if let Some(parents) = &layout.parents {
                 let ids: Vec<_> = parents.iter().map(|place| layout.ids[*place].ty).collect();
                 run_ast(&connection, &lower::seal_stage(SEALS, &ids, layout.fields.len()))?;

@@ -1,0 +1,82 @@
+//! Fallback stores: features whose records are in another store, which is only ever read.
+//!
+//! A feature is looked for here first, by its table, then in the fallbacks in order. It is read from
+//! the first store that has a table of it, and from no other: a single row here hides all rows
+//! there.
+
+use crate::error::{Error, Result};
+use crate::key::FeatureKey;
+use crate::store::backend::{Export, FeatureContext};
+use crate::store::{Settings, Store};
+use futures::future::BoxFuture;
+
+/// Refuses to take records of two stores for comparable that are not.
+pub(super) fn check_settings(here: Settings, there: Settings) -> Result<()> {
+    let all = [
+        ("hash_algorithm", here.hash_algorithm.to_string(), there.hash_algorithm.to_string()),
+        (
+            "hash_truncation_length",
+            here.hash_truncation_length.to_string(),
+            there.hash_truncation_length.to_string(),
+        ),
+    ];
+    match all.into_iter().find(|(_, here, there)| here != there) {
+        Some((setting, here, there)) => Err(Error::UnlikeStores { setting, here, there }),
+        None => Ok(()),
+    }
+}
+
+impl Store {
+    async fn has(&self, key: &FeatureKey) -> Result<bool> {
+        Ok(!self.backend.stored(vec![key.clone()]).await?.is_empty())
+    }
+
+    /// The store that a feature is read from: this one, or the first fallback that has it.
+    pub(super) fn holder<'a>(
+        &'a self,
+        key: &'a FeatureKey,
+    ) -> BoxFuture<'a, Result<Option<&'a Self>>> {
+        Box::pin(async move {
+            if self.has(key).await? {
+                return Ok(Some(self));
+            }
+            for fallback in self.fallbacks.iter() {
+                if let Some(holder) = fallback.holder(key).await? {
+                    return Ok(Some(holder));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// What a resolve has to know of features that are in fallback stores.
+    pub(super) async fn foreign(
+        &self,
+        feature: &FeatureContext,
+    ) -> Result<Vec<(FeatureKey, Export)>> {
+        if self.fallbacks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let graph = feature.graph();
+        let mut keys: Vec<FeatureKey> = Vec::new();
+        for upstream in graph.upstreams(feature.key()) {
+            // What blocks a record is looked up one step further.
+            let further = graph.upstreams(&upstream.spec.key);
+            for definition in [upstream].into_iter().chain(further) {
+                if !keys.contains(&definition.spec.key) {
+                    keys.push(definition.spec.key.clone());
+                }
+            }
+        }
+        let mut foreign = Vec::new();
+        for key in keys {
+            if let Some(holder) = self.holder(&key).await?
+                && !std::ptr::eq(holder, self)
+            {
+                let export = holder.backend.export(feature.of(&key)?).await?;
+                foreign.push((key, export));
+            }
+        }
+        Ok(foreign)
+    }
+}
