@@ -628,7 +628,16 @@ fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
 fn gives_all_ids(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
     let mut required = spec.clone();
     required.deps.retain(|dep| !dep.optional);
-    let given = ids(&required, definitions, 0);
+    let mut given = ids(&required, definitions, 0);
+    // What an optional upstream gives is not added here.
+    let mut optional = spec.clone();
+    optional.deps.retain(|dep| dep.optional && dep.lineage == Lineage::Identity);
+    let is_added = !ids(&optional, definitions, 0).iter().any(|id| id == CHILD);
+    let is_plain = |dep: &FeatureDep| !matches!(dep.lineage, Lineage::Expansion { .. });
+    required.deps.retain(is_plain);
+    let is_given = ids(&required, definitions, 0).iter().any(|id| id == CHILD);
+    given.retain(|id| id != CHILD || is_added || is_given);
+    required.deps = spec.deps.iter().filter(|dep| !dep.optional).cloned().collect();
     let is_group_on_ids = |dep: &FeatureDep| dep.lineage == Lineage::Aggregation { on: None };
     required.deps.is_empty()
         || required.deps.iter().any(is_group_on_ids)
