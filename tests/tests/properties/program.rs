@@ -370,7 +370,7 @@ impl Program {
                     let upstream = &definitions[(usize::from(dep.upstream) + n) % feature];
                     let dep = dep_on(upstream, dep);
                     definitions[feature].spec.deps.push(dep);
-                    Self::settled(definitions)
+                    Self::settled(definitions).filter(Self::gives_all_ids)
                 });
             }
             Edit::Kind { feature, dep, optional, filter } => {
@@ -406,10 +406,12 @@ impl Program {
         // A table keeps its ids.
         Self::settled(definitions)
             .filter(|after| after.definitions != self.definitions && ids(after) == ids(self))
-            .filter(|after| {
-                let mut specs = after.definitions.iter().map(|definition| &definition.spec);
-                specs.all(|spec| gives_all_ids(spec, &after.definitions))
-            })
+            .filter(Self::gives_all_ids)
+    }
+
+    fn gives_all_ids(&self) -> bool {
+        let mut specs = self.definitions.iter().map(|definition| &definition.spec);
+        specs.all(|spec| gives_all_ids(spec, &self.definitions))
     }
 
     /// The features in topological order.
