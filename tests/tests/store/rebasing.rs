@@ -1,10 +1,10 @@
 //! Records that are given today's definition without being computed again.
 
-use crate::deleting::{BORN, family, family_place};
+use crate::deleting::{children, family, family_place};
 use metaxy::store::Rebased;
 use metaxy::{Error, Reason, Store};
 use metaxy_tests::batch::{batch, collect, only};
-use metaxy_tests::flow::{compute, counts, graph, key, memory, read, write};
+use metaxy_tests::flow::{compute, counts, delete, graph, key, memory, read, write};
 use serde_json::{Value, json};
 
 fn root() -> Value {
@@ -150,26 +150,44 @@ async fn a_root_is_not_rebased() {
     assert_eq!(empty.delete_of(&key("b"), &batches).await.expect("nothing").records(), 0);
 }
 
-/// Of an expansion parents are rebased, by their seals; their children stay as they are.
+/// Of an expansion parents are rebased, by their seals, and with them the children that exist.
 #[tokio::test]
-async fn parents_are_rebased_by_their_seals() {
+async fn parents_are_rebased_with_their_children() {
     let (place, store) = family_place().await;
+    let one = [json!({ "id": "1", "part": 1 })];
+    assert_eq!(delete(&store, "child", &one).await, 1);
+    assert_eq!(delete(&store, "leaf", &one).await, 1);
+    let before = read(&store, "child").await;
     let mut features = family();
     features[1]["fields"] = json!([{ "key": "x", "code_version": "2" }]);
     let store = store.with_graph(graph(&features));
     let of_child = counts(&store, "child").await;
     assert_eq!((of_child.stale, of_child.unsealed), (3, 1), "{of_child}");
+    assert_eq!(read(&store, "child").await, Vec::<Value>::new());
+    assert_eq!(counts(&store, "leaf").await.blocked, 7);
+
     let rebase = store.rebase_of(&key("child")).accept(Reason::Code).by("ada").because("same");
-    let one = rebase.clone().only("id = '1'").await.expect("a rebase");
-    assert_eq!((one.seals, one.rows), (1, 0));
+    let first = rebase.clone().only("id = '1'").await.expect("a rebase");
+    assert_eq!((first.seals, first.rows), (1, 2), "what is deleted stays deleted");
+    assert_eq!(children(&store, "child").await, ["10", "12"]);
+    let dry = rebase.clone().dry_run(true).await.expect("a count");
+    assert_eq!((dry.seals, dry.rows, dry.time), (1, 5, None), "3 has no seal that could be copied");
     let written = rebase.clone().await.expect("a rebase");
-    assert_eq!((written.seals, written.rows), (1, 0), "3 has no seal that could be copied");
+    assert_eq!((written.seals, written.rows), (dry.seals, dry.rows));
+
     let of_child = counts(&store, "child").await;
-    assert_eq!((of_child.stale, of_child.unchanged, of_child.unchanged_older), (1, 2, 0));
-    let all = store.read_of(&key("child")).other_versions(true).batches().await.expect("rows");
-    assert_eq!(collect(all).await.len(), BORN.len());
+    assert!(of_child.is_up_to_date(), "{of_child}");
+    assert_eq!((of_child.unchanged, of_child.unchanged_older, of_child.unsealed), (3, 0, 1));
+    let stays = ["id", "part", "metaxy_try", "metaxy_created_at", "metaxy_data_version_by_field"];
+    let after = read(&store, "child").await;
+    assert_eq!(only(&after, &stays), only(&before, &stays));
+    let of_leaf = counts(&store, "leaf").await;
+    assert!(of_leaf.is_up_to_date(), "nothing has changed for it: {of_leaf}");
+    assert_eq!(of_leaf.unchanged, 7);
     let noted = store.rebases_of(&key("child")).await.expect("lines");
-    assert_eq!(noted.iter().map(|line| line.rows).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(noted.iter().map(|line| line.rows).collect::<Vec<_>>(), [3, 6]);
+    let again = rebase.clone().await.expect("nothing");
+    assert_eq!((again.seals, again.rows), (0, 0));
     drop((store, rebase));
     let seals = place.query("SELECT count(*) AS n FROM metaxy_system__seals__child");
     assert_eq!(seals, [json!({ "n": 6 })]);

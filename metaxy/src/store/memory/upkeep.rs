@@ -53,7 +53,9 @@ pub(super) fn rebase(
             continue;
         }
         let today = |row: &Row| {
-            let mut row = stamp.again(row);
+            // The run that computed it stays its run.
+            let run = row.materialization_id.clone();
+            let mut row = Row { materialization_id: run, ..stamp.again(row) };
             row.provenance = expected.provenance.clone();
             row.provenance_hash = hash_over(feature.hash(), &row.provenance, &fields);
             let data_version = fields.iter().filter_map(|field| {
@@ -66,35 +68,34 @@ pub(super) fn rebase(
             row.project_version = Some(feature.project_version().to_owned());
             row
         };
-        match parents.get(&record.ids) {
-            None => addition.rows.push(today(current.row)),
-            Some(parent) => match parent.seal {
-                Some(seal) => {
-                    let mut row = today(&seal.row);
-                    row.data_version.clear();
-                    row.data_version_hash = None;
-                    addition.seals.push(Seal { row, ..*seal });
-                }
-                // Without a seal it is the children that say what they were made from.
-                None => addition.rows.extend(parent.live().map(|(_, row)| today(row))),
-            },
-        }
+        let Some(parent) = parents.get(&record.ids) else {
+            addition.rows.push(today(current.row));
+            continue;
+        };
+        addition.rows.extend(parent.live().map(|(_, row)| today(row)));
+        addition.seals.extend(parent.seal.map(|seal| {
+            let mut row = today(&seal.row);
+            row.data_version.clear();
+            row.data_version_hash = None;
+            Seal { row, ..*seal }
+        }));
     }
-    let rows = (addition.rows.len() + addition.seals.len()) as u64;
-    if options.dry_run || rows == 0 {
-        return Ok(Written { rows, ..Written::default() });
+    let (rows, seals) = (addition.rows.len() as u64, addition.seals.len() as u64);
+    let written = Written { rows, seals, ..Written::default() };
+    if options.dry_run || written == Written::default() {
+        return Ok(written);
     }
     append(state, &view, table.columns.clone(), addition);
     state.rebases.push(Rebased {
         feature: view.key().clone(),
         feature_version: view.version().to_owned(),
-        rows,
+        rows: rows + seals,
         accepted: options.accept.clone(),
         by: options.by.clone(),
         reason: options.reason.clone(),
         time: stamp.time,
     });
-    Ok(Written { rows, time: Some(stamp.time), ..Written::default() })
+    Ok(Written { time: Some(stamp.time), ..written })
 }
 
 /// Keeps failures, all with one time.

@@ -10,6 +10,7 @@ use super::rule::Rule;
 use super::value::{Ids, Value};
 use crate::error::Result;
 use crate::increment::Counts;
+use crate::key::FeatureKey;
 use crate::spec::ColumnSpec;
 use crate::store::backend::{Layout, SyncOptions, WriteOptions, Written};
 use crate::store::hashing::write_token;
@@ -248,9 +249,7 @@ pub(super) fn commit(
     };
     let (n_rows, n_seals) = (rows.len() as u64, seals.len() as u64);
     append(state, view, columns, Addition { rows, seals });
-    if let Some(failures) = state.failures.get_mut(view.key()) {
-        failures.retain(|failure| !done.contains(&failure.ids));
-    }
+    clear_failures(state, view.key(), &done);
     Ok(Written { rows: n_rows, seals: n_seals, time: Some(stamp.time), ..Written::default() })
 }
 
@@ -298,6 +297,13 @@ pub(super) fn sync(
         table.rows.extend(tombstones);
     }
     Ok((counts, Written { rows: n_rows, deleted, time, ..Written::default() }))
+}
+
+/// Forgets the failures of records that are there now, or gone for good.
+pub(super) fn clear_failures(state: &mut State, key: &FeatureKey, of: &BTreeSet<Vec<String>>) {
+    if let Some(failures) = state.failures.get_mut(key) {
+        failures.retain(|failure| !of.contains(&failure.ids));
+    }
 }
 
 /// Ids as texts: what failures go by.
