@@ -45,6 +45,13 @@ pub enum Expr {
         /// The order of the rows: integers by value, texts by their bytes.
         order_by: Vec<Expr>,
     },
+    /// The values of a group as a list, NULL among them.
+    ListOf {
+        /// The value of a row.
+        value: Box<Expr>,
+        /// The order of the rows, as for texts.
+        order_by: Vec<Expr>,
+    },
     /// Whether a value is one of these; NULL if it is NULL.
     InList(Box<Expr>, Vec<Expr>),
 }

@@ -182,7 +182,8 @@ pub struct Input {
     pub asked: Option<Filter>,
     /// The fields that are read from it, as today's definition has them.
     pub reads: Vec<FieldDefinition>,
-    /// The columns that come along, by their names in the table; none from a group.
+    /// The columns that come along, by their names in the table; from a group, each as a list over
+    /// its members, in the order of their ids.
     pub columns: Vec<String>,
     /// What its own records are computed from, where that is simple: names what a blocked record
     /// waits for.
@@ -544,7 +545,7 @@ impl fmt::Display for Resolve {
                     writeln!(f, "{}", if input.optional { ", optional" } else { "" })?;
                     for (what, filter) in [("where", &input.filter), ("asked", &input.asked)] {
                         if let Some(filter) = filter {
-                            writeln!(f, "    {what} {filter:?}")?;
+                            writeln!(f, "    {what} {filter}")?;
                         }
                     }
                     for field in &input.reads {

@@ -216,7 +216,7 @@ impl Printer<'_> {
         if select.order_by.is_empty() && select.limit.is_none() {
             return self.select(select, depth);
         }
-        self.line(depth, "(");
+        self.line(depth, "(\n");
         self.select(select, depth + 1)?;
         self.line(depth, ")");
         Ok(())
@@ -367,6 +367,13 @@ impl Printer<'_> {
                 self.list(order_by, ", ", depth)?;
                 self.push(")");
             }
+            Expr::ListOf { value, order_by } => {
+                self.push("array_agg(");
+                self.expr(value, Binding::Any, depth)?;
+                self.push(" ORDER BY ");
+                self.list(order_by, ", ", depth)?;
+                self.push(")");
+            }
             Expr::InList(value, list) => {
                 self.expr(value, Binding::Sum, depth)?;
                 self.push(" IN (");
@@ -482,6 +489,7 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Case(..)
         | Expr::Cast(..)
         | Expr::Rank { .. }
-        | Expr::JoinTexts { .. } => Binding::Atom,
+        | Expr::JoinTexts { .. }
+        | Expr::ListOf { .. } => Binding::Atom,
     }
 }

@@ -342,6 +342,17 @@ impl Error {
         matches!(self, Self::Locked { .. })
     }
 
+    /// A selected column of a group's members that would be a list of lists.
+    pub(crate) fn no_list(feature: &FeatureKey, upstream: &FeatureKey, column: &str) -> Self {
+        Self::NotSupportedYet {
+            feature: feature.clone(),
+            what: format!(
+                "the column `{column}` of `{upstream}` in a group: it would be a list of lists or maps; \
+                 leave it out of `select`"
+            ),
+        }
+    }
+
     pub(crate) fn internal(what: impl Into<String>) -> Self {
         Self::Internal(what.into())
     }

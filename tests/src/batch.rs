@@ -153,6 +153,10 @@ fn cell(array: &ArrayRef, row: usize) -> Value {
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             json!(array.as_primitive::<TimestampMicrosecondType>().value(row))
         }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            (0..items.len()).map(|item| cell(&items, item)).collect()
+        }
         DataType::Map(_, _) => {
             let entries = array.as_map().value(row);
             let (keys, values) = (entries.column(0), entries.column(1));

@@ -4,7 +4,7 @@
 //! hazard, `golden_records.rs` asserts our answer to it as well.
 
 use metaxy::arrow::array::RecordBatch;
-use metaxy::{FeatureGraph, Store};
+use metaxy::prelude::*;
 use metaxy_tests::batch::{batch, collect, only, sorted};
 use metaxy_tests::flow::{
     compute, counts, delete, graph, increment, key, open, read, time_of_deletion, write,
@@ -31,6 +31,7 @@ on_every_engine! {
     h02_what_a_new_try_lacks_is_gone,
     h04_mixed_granularity_is_compared_on_all_ids,
     h08_a_group_is_one_record,
+    h08_the_members_of_a_group_come_as_lists,
     h09_groups_are_ordered_by_value_and_by_bytes,
     h14_an_upstream_without_a_table_is_empty,
     h16_filters_of_a_call_select_and_change_nothing,
@@ -266,6 +267,66 @@ async fn h08_a_group_is_one_record(engine: &str) {
             json!({"sensor": "b", "metaxy_status": "orphaned", "metaxy_cause": "gone"}),
         ]
     );
+}
+
+/// A reading of a sensor, and what is made of all readings.
+#[derive(Clone, Debug, Feature)]
+#[metaxy(key = "readings/one")]
+struct Reading {
+    #[metaxy(id)]
+    sensor: String,
+    #[metaxy(id)]
+    number: i64,
+    file: String,
+    #[metaxy(field)]
+    value: DataVersion,
+}
+
+#[derive(Clone, Debug, Feature)]
+#[metaxy(
+    key = "readings/all",
+    deps(Reading(lineage = aggregation(on(sensor)), select(number, file), rename(file = "files")))
+)]
+struct Sensor {
+    #[metaxy(id)]
+    sensor: String,
+    #[metaxy(field)]
+    value: DataVersion,
+}
+
+#[derive(Debug, Row)]
+struct Members {
+    sensor: String,
+    number: Vec<i64>,
+    files: Vec<String>,
+}
+
+async fn h08_the_members_of_a_group_come_as_lists(engine: &str) {
+    let store = open(engine, &FeatureGraph::of::<(Reading, Sensor)>().expect("a graph")).await;
+    let reading = |sensor: &str, number, file: &str| Reading {
+        sensor: sensor.to_owned(),
+        number,
+        file: file.to_owned(),
+        value: DataVersion::new("1"),
+    };
+    let readings = vec![
+        reading("a", 10, "ten"),
+        reading("a", 9, "nine"),
+        reading("b", 1, "one"),
+        reading("a", 1, "a one"),
+    ];
+    store.sync::<Reading>(readings).await.expect("a sync");
+    let increment = store.resolve_update::<Sensor>().await.expect("an increment");
+    let mut jobs = increment.jobs::<Members>();
+    let mut found = Vec::new();
+    while let Some(job) = jobs.try_next().await.expect("a job") {
+        let Members { sensor, number, files } = job.input();
+        found.push(format!("{sensor} {number:?} {files:?}"));
+        drop(job);
+    }
+    found.sort();
+    let expected = [r#"a [1, 9, 10] ["a one", "nine", "ten"]"#, r#"b [1] ["one"]"#];
+    assert_eq!(found, expected, "in the order of the ids");
 }
 
 async fn h09_groups_are_ordered_by_value_and_by_bytes(engine: &str) {

@@ -1,6 +1,7 @@
 //! Plans that stand for all others, as stores make them.
 
 mod changes;
+mod lineage;
 
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
@@ -408,5 +409,6 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
         statement("tombstone", lower::tombstone(&tombstone("@stage", None))?),
     ];
     all.extend(changes::cases()?);
+    all.extend(lineage::cases());
     Ok(all)
 }

@@ -297,9 +297,13 @@ impl Edge<'_> {
         matches!(self.dep.lineage, Lineage::Expansion { .. }) || self.join_columns().contains(&id)
     }
 
-    /// The columns that are known to come along, ids included. Of an aggregation only the group does.
+    /// The columns that are known to come along, ids included. Of an aggregation the group does, and
+    /// what is selected.
     fn brought(&self) -> Vec<&str> {
         let mut brought = self.join_columns();
+        if matches!(self.dep.lineage, Lineage::Aggregation { .. }) {
+            brought.extend(self.dep.select.iter().flatten().map(String::as_str));
+        }
         if !matches!(self.dep.lineage, Lineage::Aggregation { .. }) {
             brought.extend(self.upstream_ids());
             match (&self.dep.select, self.upstream_columns()) {

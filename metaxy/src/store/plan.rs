@@ -425,18 +425,18 @@ impl Planner<'_> {
 
     /// The columns of an upstream that come along, as `(name there, name here)`.
     ///
-    /// Of a group only the columns that name it do, and these are ids here.
+    /// Of a group, only those that are selected do, each as a list over the members.
     fn brought(&self, dep: &FeatureDep) -> Result<Vec<(String, String)>> {
-        if matches!(dep.lineage, Lineage::Aggregation { .. }) {
-            return Ok(Vec::new());
-        }
         let definition = self.feature.graph().expect(&dep.feature)?;
-        let ids = &definition.spec.id_columns;
         let table = self.tables.get(&dep.feature.table_name());
+        let joined: Vec<String> =
+            self.joined_on(dep)?.into_iter().map(|(there, _)| there).collect();
+        let is_grouped = matches!(dep.lineage, Lineage::Aggregation { .. });
         let columns: Vec<(String, String)> = match (&dep.select, &definition.columns) {
             (Some(selected), _) => {
                 selected.iter().map(|here| (dep.original(here).to_owned(), here.clone())).collect()
             }
+            (None, _) if is_grouped => Vec::new(),
             (None, Some(columns)) => columns
                 .iter()
                 .map(|column| (column.name.clone(), dep.renamed(&column.name).to_owned()))
@@ -448,7 +448,10 @@ impl Planner<'_> {
                 .collect(),
         };
         let columns: Vec<_> =
-            columns.into_iter().filter(|(there, _)| !ids.contains(there)).collect();
+            columns.into_iter().filter(|(there, _)| !joined.contains(there)).collect();
+        if is_grouped {
+            self.check_lists(dep, &columns)?;
+        }
         if let Some(table) = table {
             let missing: Vec<String> = columns
                 .iter()
@@ -466,6 +469,18 @@ impl Planner<'_> {
         Ok(columns)
     }
 
+    /// Refuses lists of what is itself a list or a map.
+    fn check_lists(&self, dep: &FeatureDep, columns: &[(String, String)]) -> Result<()> {
+        let types = self.columns_of(&dep.feature)?;
+        for (there, _) in columns {
+            let ty = types.iter().find(|column| column.name == *there).and_then(|column| column.ty);
+            if ty.is_some_and(|ty| !matches!(ty, ColumnType::Scalar(_))) {
+                return Err(Error::no_list(self.feature.key(), &dep.feature, there));
+            }
+        }
+        Ok(())
+    }
+
     /// The resolve of a feature with upstreams.
     pub(crate) fn resolve(&self, options: &ResolveOptions) -> Result<ResolvePlan> {
         let key = self.feature.key();
@@ -481,7 +496,10 @@ impl Planner<'_> {
                     return Err(Error::ColumnTwice { feature: key.clone(), column: here.clone() });
                 }
                 brought_names.push(here.clone());
-                places.insert(here.clone(), OrderBy::Brought(i, n));
+                // Lists are in no order that all engines share.
+                if !matches!(dep.lineage, Lineage::Aggregation { .. }) {
+                    places.insert(here.clone(), OrderBy::Brought(i, n));
+                }
             }
             let of_call =
                 options.filters.iter().filter(|(of, _)| *of == dep.feature).map(|(_, text)| text);

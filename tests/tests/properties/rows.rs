@@ -101,6 +101,12 @@ fn value(array: &ArrayRef, row: usize) -> Value {
     match array.data_type() {
         _ if array.is_null(row) => Value::Null,
         DataType::Int64 => Value::Int(array.as_primitive::<Int64Type>().value(row)),
+        // What the members of a group bring, in order.
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            let items: Vec<Value> = (0..items.len()).map(|item| value(&items, item)).collect();
+            Value::Text(format!("{items:?}"))
+        }
         _ => Value::Text(array.as_string::<i32>().value(row).to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Lowering, as_code, code};
 use crate::ast::build::{
-    and, bool, call, case, coalesce, col, from, int, is_null, is_set, name, not, null, or, text,
+    and, bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, null, or, text,
 };
 use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
@@ -11,7 +11,7 @@ use crate::lower::{
     by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_latest, is_live, part,
     same, seals, versions_that_agree,
 };
-use crate::plan::{Expected, Field, Input, Records, block};
+use crate::plan::{Class, Expected, Field, Input, Records, block};
 use crate::system;
 
 impl Lowering<'_> {
@@ -87,6 +87,7 @@ impl Lowering<'_> {
             let order = ids_of(records, "u").into_iter().enumerate();
             rows = rows
                 .columns(order.map(|(j, own)| (own, format!("order{j}"))))
+                .column(Expr::RowAddress(name("u")), "row")
                 .column(outdated, "outdated");
             // A row without a group is in none.
             let has_group = and(input.on.iter().map(|(own, _)| is_set(col("u", own))));
@@ -109,14 +110,9 @@ impl Lowering<'_> {
             value: Box::new(col("m", format!("v{m}"))),
             order_by: order.clone(),
         };
-        let any =
-            |condition| not(crate::ast::build::eq(call(Function::CountIf, [condition]), int(0)));
-        let lacks = (0..input.reads.len()).map(|m| {
-            crate::ast::build::eq(
-                call(Function::CountIf, [is_set(col("m", format!("v{m}")))]),
-                int(0),
-            )
-        });
+        let any = |condition| not(eq(call(Function::CountIf, [condition]), int(0)));
+        let lacks = (0..input.reads.len())
+            .map(|m| eq(call(Function::CountIf, [is_set(col("m", format!("v{m}")))]), int(0)));
         let block = block_of(input, any(col("m", "outdated")), or(lacks));
         let mut select = Select::default()
             .columns(input.on.iter().map(|(_, k)| (col("m", id(*k)), id(*k))))
@@ -132,6 +128,29 @@ impl Lowering<'_> {
             select = select.column(any(col("m", "asked")), "asked");
         }
         select
+    }
+
+    /// What the members of groups bring to the records that are answered: a list for each column.
+    pub(super) fn members(&self, i: usize, input: &Input, records: &Records) -> Select {
+        let order = |alias| (0..records.ids.len()).map(move |j| col(alias, format!("order{j}")));
+        let keys = || input.on.iter().map(|(_, k)| (col("m", id(*k)), id(*k)));
+        let answered = [Class::Blocked, Class::New, Class::Stale]
+            .map(|wanted| eq(col("r", "class"), super::class(wanted)));
+        let of_record = same(input.on.iter().map(|(_, k)| (col("m", id(*k)), col("r", id(*k)))));
+        let of_row = eq(Expr::RowAddress(name("u")), col("m", "row"));
+        let source = from_part(&format!("rows{i}"), "m")
+            .join(JoinKind::Inner, part("classified").as_str(), "r", and([or(answered), of_record]))
+            .join(JoinKind::Inner, &records.table, "u", of_row);
+        let list = |column: &String| Expr::ListOf {
+            value: Box::new(col("u", column)),
+            order_by: order("m").collect(),
+        };
+        let lists = input.columns.iter().enumerate();
+        Select::default()
+            .columns(keys())
+            .columns(lists.map(|(n, column)| (list(column), format!("s{n}"))))
+            .from(source)
+            .group_by(keys().map(|(key, _)| key))
     }
 
     /// The join of all inputs on the ids that they share: required ones first, then the optional

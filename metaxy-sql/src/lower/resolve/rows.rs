@@ -56,20 +56,32 @@ impl Lowering<'_> {
                 continue;
             };
             let alias = format!("u{i}");
-            source = if input.grouped {
-                // The values of a group are needed again to tell why a record is stale.
-                if !self.looks_at_values() {
-                    continue;
+            if input.grouped {
+                // Each record belongs to a group of its own, or to none.
+                if !input.columns.is_empty() {
+                    let members = format!("members{i}");
+                    with.push((part(&members), self.members(i, input, records)));
+                    let of_record = input.on.iter();
+                    let of_record =
+                        of_record.map(|(_, k)| (col("r", id(*k)), col(&members, id(*k))));
+                    let on = same(of_record);
+                    source = source.join(JoinKind::Left, part(&members).as_str(), &members, on);
+                    brought
+                        .extend((0..input.columns.len()).map(|n| col(&members, format!("s{n}"))));
                 }
-                let is_stale = eq(col("r", "class"), class(Class::Stale));
-                let same_group =
-                    same(input.on.iter().map(|(_, k)| (col("r", id(*k)), col(&alias, id(*k)))));
-                let on = and([is_stale, same_group]);
-                source.join(JoinKind::Left, part(&format!("in{i}")).as_str(), &alias, on)
-            } else {
-                let at = eq(Expr::RowAddress(name(&alias)), col("r", format!("row{i}")));
-                source.join(JoinKind::Left, &records.table, &alias, at)
-            };
+                // The values of a group are needed again to tell why a record is stale.
+                if self.looks_at_values() {
+                    let is_stale = eq(col("r", "class"), class(Class::Stale));
+                    let same_group =
+                        same(input.on.iter().map(|(_, k)| (col("r", id(*k)), col(&alias, id(*k)))));
+                    let on = and([is_stale, same_group]);
+                    let groups = part(&format!("in{i}"));
+                    source = source.join(JoinKind::Left, groups.as_str(), &alias, on);
+                }
+                continue;
+            }
+            let at = eq(Expr::RowAddress(name(&alias)), col("r", format!("row{i}")));
+            source = source.join(JoinKind::Left, &records.table, &alias, at);
             brought.extend(input.columns.iter().map(|column| col(&alias, column)));
         }
         let (orphan, source) = self.orphan(with, source);

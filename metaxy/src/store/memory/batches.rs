@@ -5,12 +5,13 @@ use super::compare::{Answer, Cause, Class, Record};
 use super::expected::Need;
 use super::hash::hash_over;
 use super::rows::{ByField, ColumnTypes, Row, Seal, View};
-use super::value::{Columns, Ids, Value, array_of, kept_as, values_of};
+use super::value::{Columns, Ids, Value, array_of, kept_as, list_of, values_of};
 use crate::error::{Error, Result};
 use crate::increment::{
     CAUSE, CHILDREN, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION, TRY,
 };
 use crate::key::FeatureKey;
+use crate::spec::Lineage;
 use crate::store::backend::{Layout, ResolveOptions};
 use crate::store::stage::{WriteError, write_error};
 use arrow::array::{
@@ -136,15 +137,28 @@ impl View<'_> {
         sortable.push(STATUS.to_owned());
         for (i, dep) in self.deps().iter().enumerate() {
             let types = self.of(&dep.feature)?.columns();
+            let is_group = matches!(dep.lineage, Lineage::Aggregation { .. });
             for (there, here) in self.brought_columns(dep)? {
+                let ty = types.get(&there).copied().flatten();
                 let value = |record: &&Record<'_>| {
                     let given = record.expected.as_ref().and_then(|e| e.inputs.get(i)?.as_ref());
-                    let row = given.and_then(|given| given.members.first());
-                    row.map_or(Value::Null, |row| row.value(&there))
+                    let Some(given) = given else { return Ok(Value::Null) };
+                    let mut values = given.members.iter().map(|row| row.value(&there));
+                    match is_group {
+                        true => list_of(&values.collect::<Vec<_>>(), ty),
+                        false => Ok(values.next().unwrap_or(Value::Null)),
+                    }
                 };
-                let ty = types.get(&there).copied().flatten();
-                batch.values(&here, records.iter().map(value), ty)?;
-                sortable.push(here);
+                let values = records.iter().map(value).collect::<Result<Vec<_>>>()?;
+                let ty = match ty {
+                    Some(ColumnType::Scalar(item)) if is_group => Some(ColumnType::List(item)),
+                    ty => ty,
+                };
+                batch.values(&here, values.into_iter(), ty)?;
+                // Lists are in no order that all engines share.
+                if !is_group {
+                    sortable.push(here);
+                }
             }
         }
 

@@ -11,6 +11,7 @@ use super::value::{Columns, Ids, Value};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::spec::{FeatureDep, FieldSpec, Lineage};
+use metaxy_sql::ColumnType;
 use metaxy_sql::filter::Filter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -112,6 +113,16 @@ impl<'a> View<'a> {
                 }
             }
             let brought = self.brought_columns(dep)?;
+            let types = upstream.columns();
+            let is_list = |there: &String| match types.get(there).copied().flatten() {
+                Some(ty) => !matches!(ty, ColumnType::Scalar(_)),
+                None => false,
+            };
+            if matches!(dep.lineage, Lineage::Aggregation { .. })
+                && let Some((there, _)) = brought.iter().find(|(there, _)| is_list(there))
+            {
+                return Err(Error::no_list(self.key(), &dep.feature, there));
+            }
             upstream.check_columns(brought.iter().map(|(there, _)| there))?;
             for (_, here) in brought {
                 if names.contains(&here) {
@@ -123,22 +134,25 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// The columns of an upstream that come along, as `(name there, name here)`. Of a group none does.
+    /// The columns of an upstream that come along, as `(name there, name here)`. Of a group only those
+    /// that are selected do, each as a list over the members.
     pub(super) fn brought_columns(&self, dep: &FeatureDep) -> Result<Vec<(String, String)>> {
-        if matches!(dep.lineage, Lineage::Aggregation { .. }) {
-            return Ok(Vec::new());
-        }
         let upstream = self.of(&dep.feature)?;
-        let is_no_id = |there: &String| !upstream.ids().contains(there);
+        let is_group = matches!(dep.lineage, Lineage::Aggregation { .. });
         let columns: Vec<String> = match &dep.select {
             Some(selected) => selected.iter().map(|here| dep.original(here).to_owned()).collect(),
+            None if is_group => Vec::new(),
             None => upstream.columns().into_keys().collect(),
+        };
+        let joined: Vec<String> = match is_group {
+            true => self.join_columns(dep)?.iter().map(|on| dep.original(on).to_owned()).collect(),
+            false => upstream.ids().to_vec(),
         };
         let named = |there: String| {
             let here = dep.renamed(&there).to_owned();
             (there, here)
         };
-        Ok(columns.into_iter().filter(is_no_id).map(named).collect())
+        Ok(columns.into_iter().filter(|there| !joined.contains(there)).map(named).collect())
     }
 
     /// The fields of an upstream that this feature is computed from, by their keys there.

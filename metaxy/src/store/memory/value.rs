@@ -5,10 +5,11 @@
 use crate::error::Result;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array,
-    NullArray, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
+    ListArray, NullArray, StringArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast, cast_with_options, concat};
-use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Int64Type, UInt64Type};
 use arrow::datatypes::{TimeUnit, TimestampMicrosecondType};
 use metaxy_sql::{ColumnType, ScalarType, filter};
 use std::cmp::Ordering;
@@ -215,6 +216,14 @@ pub(super) fn array_of<'a>(
         }
         _ => Ok(array),
     }
+}
+
+/// A list of values, NULL among them, of the type that is asked for or of the first that is not NULL.
+pub(super) fn list_of(values: &[Value], ty: Option<ColumnType>) -> Result<Value> {
+    let items = array_of(values, ty)?;
+    let item = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+    let list = ListArray::try_new(item, OffsetBuffer::from_lengths([items.len()]), items, None)?;
+    Ok(Value::Whole(Arc::new(list)))
 }
 
 /// A value as a column of this type keeps it: a UUID has one way of being written. Nothing if the text
