@@ -146,17 +146,34 @@ impl View<'_> {
 
     /// Refuses records that are staged more than once.
     pub(super) fn check_duplicates(&self, staged: &[Staged], names: &[String]) -> Result<()> {
+        match Self::repeated(staged, names) {
+            None => Ok(()),
+            Some((id, count)) => {
+                Err(write_error(&self.feature, WriteError::DuplicateId { id, count }))
+            }
+        }
+    }
+
+    /// Refuses parents that are sealed more than once.
+    fn check_sealed_once(&self, seals: &[Staged]) -> Result<()> {
+        match Self::repeated(seals, &self.record_names()) {
+            None => Ok(()),
+            Some((id, count)) => {
+                Err(write_error(&self.feature, WriteError::SealedTwice { id, count }))
+            }
+        }
+    }
+
+    /// One id that is staged more than once, and how often.
+    fn repeated(staged: &[Staged], names: &[String]) -> Option<(String, u64)> {
         let mut counts: BTreeMap<Ids, u64> = BTreeMap::new();
         for row in staged {
             let id = |name: &String| row.values.get(name).cloned().unwrap_or(Value::Null);
             *counts.entry(names.iter().map(id).collect()).or_default() += 1;
         }
-        let Some((ids, count)) = counts.into_iter().find(|(_, count)| *count > 1) else {
-            return Ok(());
-        };
+        let (ids, count) = counts.into_iter().find(|(_, count)| *count > 1)?;
         let pairs = names.iter().zip(&ids).map(|(name, id)| format!("{name} = {}", id.text()));
-        let id = pairs.collect::<Vec<_>>().join(", ");
-        Err(write_error(&self.feature, WriteError::DuplicateId { id, count }))
+        Some((pairs.collect::<Vec<_>>().join(", "), count))
     }
 
     /// The columns of the table with those of a write; refused if one has another type there.
@@ -223,15 +240,15 @@ pub(super) fn commit(
     state: &mut State,
     view: &View<'_>,
     layout: &Layout,
-    staged: (Vec<Staged>, Vec<Staged>),
+    staged: (&[Staged], &[Staged]),
     options: &WriteOptions,
     commit: u64,
 ) -> Result<Written> {
     let (rows, seals) = staged;
     let specs: Vec<ColumnSpec> = layout.ids.iter().chain(&layout.columns).cloned().collect();
     view.check_ids()?;
-    view.check_duplicates(&rows, view.ids())?;
-    view.check_duplicates(&seals, &view.record_names())?;
+    view.check_duplicates(rows, view.ids())?;
+    view.check_sealed_once(seals)?;
     let columns = view.columns_with(&specs)?;
     let is_empty = rows.is_empty() && seals.is_empty();
     let stamp = Stamp::new(view.table(), options, commit);
@@ -240,8 +257,8 @@ pub(super) fn commit(
         append(state, view, columns, Addition::default());
         return Ok(Written { repeated: !is_empty, ..Written::default() });
     };
-    let rows = view.written(rows, &stamp);
-    let seals = view.sealed(seals, &stamp);
+    let rows = view.written(rows.to_vec(), &stamp);
+    let seals = view.sealed(seals.to_vec(), &stamp);
     let names = view.record_names();
     let done: BTreeSet<Vec<String>> = match view.feature.is_expansion() {
         true => seals.iter().map(|seal| texts(&seal.row.get(&names))).collect(),
