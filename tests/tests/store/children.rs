@@ -17,6 +17,7 @@ on_every_engine! {
     children_of_another_time_are_gone,
     commit_every_never_splits_a_parent,
     a_job_of_an_expansion_is_about_the_parent,
+    failures_go_with_a_parent_that_is_removed,
     a_parent_is_sealed_once_in_a_commit,
     batches_of_children_exist_with_their_seal,
     a_seal_that_promises_more_is_pending,
@@ -172,6 +173,27 @@ async fn a_job_of_an_expansion_is_about_the_parent(engine: &str) {
         "cannot write `children/face`: the record id = 1, face = 7 belongs to the parent id = 1, but \
          the job is about id = 2"
     );
+}
+
+/// It is parents that fail, and they are forgotten with their children.
+async fn failures_go_with_a_parent_that_is_removed(engine: &str) {
+    let store = store(engine, &[1, 2]).await;
+    expand(&store, |_| 2).await;
+    store.sync(vec![video(1, "2"), video(2, "2")]).await.expect("a sync");
+    let mut out = store.writer::<Face>();
+    for job in jobs(&store).await {
+        out.push(job.failed("no")).await.expect("a failure");
+    }
+    out.commit().await.expect("a commit");
+    let failed = async || -> Vec<String> {
+        let failures = store.failures::<Face>().await.expect("failures");
+        failures.into_iter().flat_map(|failure| failure.ids).collect()
+    };
+    store.delete(&[face(1, 0)]).hard(true).await.expect("a deletion");
+    assert_eq!(failed().await, ["1", "2"], "its parent still has another child");
+    let parent = [batch(&[json!({ "id": 1 })])];
+    store.delete_of(&key(FACE), &parent).hard(true).await.expect("a deletion");
+    assert_eq!(failed().await, ["2"]);
 }
 
 async fn a_parent_is_sealed_once_in_a_commit(engine: &str) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 on_every_engine! {
     failures_are_kept_until_the_record_is_written,
+    failures_go_with_a_record_that_is_removed,
     what_failed_is_left_out_or_tried_again,
     batches_of_failures,
     a_write_with_a_token_is_done_once,
@@ -58,6 +59,27 @@ async fn failures_are_kept_until_the_record_is_written(engine: &str) {
     let failures = store.failures::<Crop>().await.expect("failures");
     assert!(failures.iter().all(|failure| failure.ids == ["a"]), "{failures:?}");
     assert_eq!(failures.len(), 2);
+}
+
+/// Of a record that is removed with all of its rows nothing is known any more.
+async fn failures_go_with_a_record_that_is_removed(engine: &str) {
+    let store = open(engine).await;
+    let videos = |version: &str| ["a", "b", "c"].map(|id| video(id, version, "1")).to_vec();
+    store.sync(videos("1")).await.expect("a sync");
+    compute_crops(&store).await;
+    store.sync(videos("2")).await.expect("a sync");
+    fail_all(&store, "no").await;
+    let failed = async || -> Vec<String> {
+        let failures = store.failures::<Crop>().await.expect("failures");
+        failures.into_iter().flat_map(|failure| failure.ids).collect()
+    };
+    store.delete(&[crop("a")]).await.expect("a deletion");
+    assert_eq!(failed().await, ["a", "b", "c"], "it can come back");
+    let hard = store.delete(&[crop("b"), crop("never")]).hard(true);
+    store.delete(&[crop("b")]).hard(true).dry_run(true).await.expect("a count");
+    assert_eq!(failed().await.len(), 3);
+    hard.await.expect("a deletion");
+    assert_eq!(failed().await, ["a", "c"]);
 }
 
 async fn what_failed_is_left_out_or_tried_again(engine: &str) {

@@ -250,13 +250,14 @@ pub(super) fn commit(
     view.check_duplicates(rows, view.ids())?;
     view.check_sealed_once(seals)?;
     let columns = view.columns_with(&specs)?;
-    let is_empty = rows.is_empty() && seals.is_empty();
-    let stamp = Stamp::new(view.table(), options, commit);
-    let Some(stamp) = stamp.filter(|_| !is_empty) else {
+    let Some(stamp) = Stamp::new(view.table(), options, commit) else {
+        return Ok(Written { repeated: true, ..Written::default() });
+    };
+    if rows.is_empty() && seals.is_empty() {
         // The table is there from now on, with or without rows.
         append(state, view, columns, Addition::default());
-        return Ok(Written { repeated: !is_empty, ..Written::default() });
-    };
+        return Ok(Written::default());
+    }
     let rows = view.written(rows.to_vec(), &stamp);
     let seals = view.sealed(seals.to_vec(), &stamp);
     let names = view.record_names();
@@ -297,6 +298,10 @@ pub(super) fn sync(
     let wanted = is_of(|class| matches!(class, Class::New | Class::Stale(_)));
     let orphans = is_of(|class| matches!(class, Class::Orphaned(_)));
     let orphans = orphans.into_values().flatten().filter(|_| options.delete_orphans);
+    if counts.to_compute() == 0 && (counts.orphaned == 0 || !options.delete_orphans) {
+        append(state, view, columns, Addition::default());
+        return Ok((counts, Written::default()));
+    }
     let Some(stamp) = Stamp::new(view.table(), &options.write, 0) else {
         return Ok((counts, Written { repeated: true, ..Written::default() }));
     };
