@@ -9,22 +9,11 @@ use metaxy_tests::batch::{batch, collect, only, sorted};
 use metaxy_tests::flow::{
     compute, counts, delete, graph, increment, key, open, read, time_of_deletion, write,
 };
+use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// The same on the engine that says what is right, and on every engine that has to follow it.
-macro_rules! on_every_engine {
-    ($($hazard:ident),* $(,)?) => {
-        mod in_memory {
-            $(#[tokio::test] async fn $hazard() { super::$hazard("memory:").await; })*
-        }
-        mod on_duckdb {
-            $(#[tokio::test] async fn $hazard() { super::$hazard("duckdb::memory:").await; })*
-        }
-    };
-}
 
 on_every_engine! {
     h01_a_try_that_was_not_finished_is_not_done,

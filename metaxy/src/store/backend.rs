@@ -368,7 +368,8 @@ pub struct RebaseOptions {
     /// Besides records whose provenance is what it would be today: stale ones all of whose stale
     /// fields have these reasons alone. Their data versions stay.
     pub accept: Vec<Reason>,
-    /// Of those, only records whose stored row fulfils this filter.
+    /// Of those, only records whose stored row fulfils this filter; of an expansion, the seal of the
+    /// parent, or the latest row of one that is implied.
     pub filter: Option<String>,
     /// Who accepts it.
     pub by: String,
@@ -386,7 +387,7 @@ pub struct Rebased {
     pub feature: FeatureKey,
     /// The version that the records have since.
     pub feature_version: String,
-    /// How many rows, or seals of an expansion, were appended.
+    /// How many rows, and seals of an expansion, were appended.
     pub rows: u64,
     /// The reasons that were accepted; none if only provenances that are equal were rebased.
     pub accepted: Vec<Reason>,
