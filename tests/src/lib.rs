@@ -3,6 +3,8 @@
 #[cfg(feature = "duckdb")]
 pub mod batch;
 #[cfg(feature = "duckdb")]
+mod engines;
+#[cfg(feature = "duckdb")]
 pub mod flow;
 pub mod golden;
 #[cfg(feature = "duckdb")]

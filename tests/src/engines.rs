@@ -1,0 +1,15 @@
+//! One test on every engine.
+
+/// The same tests, functions that take the URL of a store, on the engine that says what is right and
+/// on every engine that has to follow it.
+#[macro_export]
+macro_rules! on_every_engine {
+    ($($test:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test] async fn $test() { super::$test("memory:").await; })*
+        }
+        mod on_duckdb {
+            $(#[tokio::test] async fn $test() { super::$test("duckdb::memory:").await; })*
+        }
+    };
+}
