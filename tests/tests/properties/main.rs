@@ -80,19 +80,16 @@ fn every_rule_is_noticed() {
     notice(&Rule::ALL[..N_PLAIN], 60, false);
 }
 
-/// The others, but for those that take calls or rows of other programs, which are in `memory` case by
-/// case.
+/// The others, but for those that take calls, rows of other programs or rare coincidences, which are
+/// in `memory` case by case.
 #[test]
 fn every_rule_of_lineages_is_noticed() {
     let rules = [
         Rule::SealsDecide,
-        Rule::SealsBeforeLatest,
-        Rule::PendingIsNotThere,
         Rule::GroupValuesInOrder,
         Rule::OneRowPerGroup,
         Rule::OptionalAbsentIsEmpty,
         Rule::OptionalRowsOutdateToo,
-        Rule::GroupMembersOutdateToo,
         Rule::FiltersBeforeJoin,
         Rule::ExcludedIsNotMissing,
         Rule::HardDeletesLeaveATrace,
