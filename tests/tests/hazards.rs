@@ -21,6 +21,7 @@ on_every_engine! {
     h04_mixed_granularity_is_compared_on_all_ids,
     h08_a_group_is_one_record,
     h08_the_members_of_a_group_come_as_lists,
+    h08_records_that_share_a_group_bring_its_members_once,
     h09_groups_are_ordered_by_value_and_by_bytes,
     h14_an_upstream_without_a_table_is_empty,
     h16_filters_of_a_call_select_and_change_nothing,
@@ -316,6 +317,31 @@ async fn h08_the_members_of_a_group_come_as_lists(engine: &str) {
     found.sort();
     let expected = [r#"a [1, 9, 10] ["a one", "nine", "ten"]"#, r#"b [1] ["one"]"#];
     assert_eq!(found, expected, "in the order of the ids");
+}
+
+async fn h08_records_that_share_a_group_bring_its_members_once(engine: &str) {
+    let features = [
+        json!({ "key": "reading", "id_columns": ["sensor", "n"], "fields": ["v"] }),
+        json!({ "key": "ratio", "id_columns": ["sensor", "n"], "fields": ["v"], "deps": [
+            {"feature": "reading", "rename": {"name": "own name"}},
+            {"feature": "copy", "lineage": {"type": "aggregation", "on": ["sensor"]}, "select": ["name"]},
+        ]}),
+        json!({ "key": "copy", "id_columns": ["sensor", "n"], "fields": ["v"] }),
+    ];
+    let store = open(engine, &graph(&features)).await;
+    for feature in ["reading", "copy"] {
+        let row = |n: i64| {
+            json!({ "sensor": "a", "n": n, "name": format!("of {n}"),
+                "metaxy_provenance_by_field": {"v": "1"} })
+        };
+        let rows = [row(2), row(1)];
+        store.sync_of(&key(feature), batch(&rows)).await.expect("a sync");
+    }
+    let rows = increment(&store, "ratio").await;
+    assert_eq!(
+        only(&rows, &["n", "name"]),
+        [json!({"n": 1, "name": ["of 1", "of 2"]}), json!({"n": 2, "name": ["of 1", "of 2"]})]
+    );
 }
 
 async fn h09_groups_are_ordered_by_value_and_by_bytes(engine: &str) {
