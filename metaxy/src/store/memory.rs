@@ -155,10 +155,12 @@ impl Backend for Memory {
             }
             let question = |view: &View<'_>| {
                 let answer = view.resolve(&options)?;
-                let batches = match options.rows {
-                    true => stream(view.increment(&answer, &options)?),
-                    false => no_batches(),
-                };
+                let mut batches = no_batches();
+                // Who asks for numbers alone is told as well of a column that is not there.
+                if options.rows || !options.order_by.is_empty() {
+                    let increment = stream(view.increment(&answer, &options)?);
+                    batches = if options.rows { increment } else { batches };
+                }
                 Ok(Resolved { counts: answer.counts, batches })
             };
             if elsewhere.is_empty() {

@@ -11,6 +11,7 @@ use crate::spec::{ColumnSpec, FeatureDep, FeatureSpec, FieldSpec, Lineage};
 use crate::store::backend::{
     Failed, FeatureContext, Layout, ReadOptions, ResolveOptions, WriteOptions,
 };
+use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
@@ -121,8 +122,9 @@ fn struct_members(ty: &str) -> Option<Vec<String>> {
 /// A resolve, and what its answer's columns mean.
 pub(crate) struct ResolvePlan {
     pub(crate) plan: Resolve,
-    /// The columns that come along, in order, by their names in the feature.
-    pub(crate) brought: Vec<String>,
+    /// The columns that come along, in order, by their names in the feature. Where the upstream has no
+    /// table the statement gives NULL of no type; then this is the type that it would have.
+    pub(crate) brought: Vec<(String, Option<DataType>)>,
     /// The upstreams, in order.
     pub(crate) inputs: Vec<FeatureKey>,
 }
@@ -469,6 +471,22 @@ impl Planner<'_> {
         Ok(columns)
     }
 
+    /// The type of a column that comes along, if its upstream has no table; NULL if nobody knows it.
+    fn type_without_table(&self, dep: &FeatureDep, there: &str) -> Result<Option<DataType>> {
+        if self.tables.contains_key(&dep.feature.table_name()) {
+            return Ok(None);
+        }
+        let types = self.columns_of(&dep.feature)?;
+        let ty = types.iter().find(|column| column.name == there).and_then(|column| column.ty);
+        let ty = match (ty, &dep.lineage) {
+            (Some(ColumnType::Scalar(item)), Lineage::Aggregation { .. }) => {
+                Some(ColumnType::List(item))
+            }
+            (ty, _) => ty,
+        };
+        Ok(Some(ty.map_or(DataType::Null, ColumnType::to_arrow)))
+    }
+
     /// Refuses lists of what is itself a list or a map.
     fn check_lists(&self, dep: &FeatureDep, columns: &[(String, String)]) -> Result<()> {
         let types = self.columns_of(&dep.feature)?;
@@ -487,15 +505,15 @@ impl Planner<'_> {
         let spec = self.spec();
         let ids = self.record_ids();
         let mut inputs = Vec::new();
-        let mut brought_names: Vec<String> = Vec::new();
+        let mut brought: Vec<(String, Option<DataType>)> = Vec::new();
         let mut places = HashMap::new();
         for (i, dep) in spec.deps.iter().enumerate() {
             let columns = self.brought(dep)?;
-            for (n, (_, here)) in columns.iter().enumerate() {
-                if brought_names.contains(here) || spec.id_columns.contains(here) {
+            for (n, (there, here)) in columns.iter().enumerate() {
+                if brought.iter().any(|(name, _)| name == here) || spec.id_columns.contains(here) {
                     return Err(Error::ColumnTwice { feature: key.clone(), column: here.clone() });
                 }
-                brought_names.push(here.clone());
+                brought.push((here.clone(), self.type_without_table(dep, there)?));
                 // Lists are in no order that all engines share.
                 if !matches!(dep.lineage, Lineage::Aggregation { .. }) {
                     places.insert(here.clone(), OrderBy::Brought(i, n));
@@ -534,7 +552,7 @@ impl Planner<'_> {
             call: self.call(options, &places)?,
         };
         let inputs = spec.deps.iter().map(|dep| dep.feature.clone()).collect();
-        Ok(ResolvePlan { plan, brought: brought_names, inputs })
+        Ok(ResolvePlan { plan, brought, inputs })
     }
 
     /// The fields, and what each is computed from.

@@ -13,6 +13,7 @@ use crate::store::plan::ResolvePlan;
 use crate::store::stage::text_map_array;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, StringArray,
+    new_null_array,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema};
@@ -115,8 +116,12 @@ impl Answer<'_> {
         }
         let status: StringArray = classes.iter().map(|class| class.map(status)).collect();
         push(STATUS, Arc::new(status));
-        for (j, name) in plan.brought.iter().enumerate() {
-            push(name, Arc::clone(self.column(&format!("s{j}"))?));
+        for (j, (name, absent)) in plan.brought.iter().enumerate() {
+            let column = match absent {
+                Some(ty) => new_null_array(ty, n_rows),
+                None => Arc::clone(self.column(&format!("s{j}"))?),
+            };
+            push(name, column);
         }
 
         let provenance =

@@ -117,6 +117,15 @@ async fn of_two_workers_the_later_one_decides() {
     expand(&world, &second, &[1], Some(1)).await;
     expand(&world, &first, &[7, 8], Some(2)).await;
     assert_eq!(frames(&world).await, [json!([1, 7]), json!([1, 8])]);
+    // A child that comes late, of a try that is not in force, takes the place of none.
+    expand(&world, &second, &[7], None).await;
+    assert_eq!(frames(&world).await, [json!([1, 7]), json!([1, 8])]);
+    let wrong = world.memory.clone().without(metaxy::store::memory::Rule::SealsBeforeLatest);
+    let wrong = World {
+        store: Store::with_backend(Arc::new(wrong.clone()), graph(features())),
+        memory: wrong,
+    };
+    assert_eq!(frames(&wrong).await, [json!([1, 8])]);
 }
 
 #[tokio::test]

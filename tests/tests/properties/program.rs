@@ -370,7 +370,7 @@ impl Program {
                     let upstream = &definitions[(usize::from(dep.upstream) + n) % feature];
                     let dep = dep_on(upstream, dep);
                     definitions[feature].spec.deps.push(dep);
-                    Self::settled(definitions)
+                    Self::settled(definitions).filter(Self::gives_all_ids)
                 });
             }
             Edit::Kind { feature, dep, optional, filter } => {
@@ -406,10 +406,12 @@ impl Program {
         // A table keeps its ids.
         Self::settled(definitions)
             .filter(|after| after.definitions != self.definitions && ids(after) == ids(self))
-            .filter(|after| {
-                let mut specs = after.definitions.iter().map(|definition| &definition.spec);
-                specs.all(|spec| gives_all_ids(spec, &after.definitions))
-            })
+            .filter(Self::gives_all_ids)
+    }
+
+    fn gives_all_ids(&self) -> bool {
+        let mut specs = self.definitions.iter().map(|definition| &definition.spec);
+        specs.all(|spec| gives_all_ids(spec, &self.definitions))
     }
 
     /// The features in topological order.
@@ -628,7 +630,16 @@ fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
 fn gives_all_ids(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
     let mut required = spec.clone();
     required.deps.retain(|dep| !dep.optional);
-    let given = ids(&required, definitions, 0);
+    let mut given = ids(&required, definitions, 0);
+    // What an optional upstream gives is not added here.
+    let mut optional = spec.clone();
+    optional.deps.retain(|dep| dep.optional && dep.lineage == Lineage::Identity);
+    let is_added = !ids(&optional, definitions, 0).iter().any(|id| id == CHILD);
+    let is_plain = |dep: &FeatureDep| !matches!(dep.lineage, Lineage::Expansion { .. });
+    required.deps.retain(is_plain);
+    let is_given = ids(&required, definitions, 0).iter().any(|id| id == CHILD);
+    given.retain(|id| id != CHILD || is_added || is_given);
+    required.deps = spec.deps.iter().filter(|dep| !dep.optional).cloned().collect();
     let is_group_on_ids = |dep: &FeatureDep| dep.lineage == Lineage::Aggregation { on: None };
     required.deps.is_empty()
         || required.deps.iter().any(is_group_on_ids)
