@@ -356,7 +356,8 @@ async fn seals_of_a_feature_without_types_come_after_rows(engine: &str) {
     let mut out = store.batch_writer(&key("b"));
     let seal = json!({ "id": "v", "metaxy_provenance_by_field": { "x": "1" }, "metaxy_try": 5,
                        "metaxy_children": 0 });
-    let error = out.seal(&batch(&[seal.clone()])).await.expect_err("a refusal").to_string();
+    let error =
+        out.seal(&batch(std::slice::from_ref(&seal))).await.expect_err("a refusal").to_string();
     assert!(error.contains("nothing says which types the columns `n` have"), "{error}");
     let row =
         json!({ "id": "v", "n": 1, "metaxy_provenance_by_field": { "x": "1" }, "metaxy_try": 5 });
