@@ -20,7 +20,7 @@ pub struct Copy {
     features: Option<Vec<FeatureKey>>,
 }
 
-/// What a [`Copy`] did to a feature.
+/// What a [`Copy`](struct@Copy) did to a feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
