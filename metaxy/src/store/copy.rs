@@ -1,4 +1,4 @@
-//! [`Copy`]: the records of features from one store into another, as they are.
+//! [`Copy`](struct@Copy): the records of features from one store into another, as they are.
 
 use crate::error::Result;
 use crate::feature::FeatureSet;
@@ -20,7 +20,7 @@ pub struct Copy {
     features: Option<Vec<FeatureKey>>,
 }
 
-/// What a [`Copy`] did to a feature.
+/// What a [`Copy`](struct@Copy) did to a feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
