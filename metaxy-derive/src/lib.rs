@@ -72,13 +72,13 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// | option | meaning |
 /// |---|---|
-/// | `optional` | A record exists without a row of this upstream. |
+/// | `optional` | A record exists without a row of this upstream; its columns are NULL then. If all upstreams are optional, a row of any of them gives a record. |
 /// | `select(path)` | Only these of its columns come along; ids always do. Named as upstream, whatever `rename` makes of them. |
 /// | `rename(path = "source")` | The column `path` is called `source` here. |
 /// | `filter = "duration > 3"` | Only rows for which this holds, in the names of here and the language of `metaxy::filter`. May be repeated: all have to hold. |
 /// | `lineage = identity` | One record here for each record there; the default. Every id of the upstream is then an id here. |
-/// | `lineage = aggregation(on(video_id))` | One record here for each group of records there. The columns are ids here; `aggregation` alone groups by all ids. |
-/// | `lineage = expansion(on(video_id))` | Any number of records here for each record there, which these ids name. |
+/// | `lineage = aggregation(on(video_id))` | One record here for each group of records there. The columns are ids here, and any columns there; `aggregation` alone groups by all ids. Of the members only columns in `select` come along, each as a list in the order of their ids. |
+/// | `lineage = expansion(on(video_id))` | Any number of records here for each record there, which these ids name: all ids that it has. The feature has at least one id more. |
 /// | `fields = by_name` | A field without `deps` depends on the upstream's field of the same key, or on all if there is none; the default. |
 /// | `fields = by_suffix` | The same, and `audio` matches `en/audio`. |
 /// | `fields = all`, `fields = none` | It depends on all of the upstream's fields, or on none. |

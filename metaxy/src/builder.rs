@@ -369,7 +369,8 @@ impl DepBuilder {
         self
     }
 
-    /// The columns that come along, by their names upstream; ids always do.
+    /// The columns that come along, by their names upstream; ids always do. Of a group, each is a list over
+    /// its members, in the order of their ids.
     pub fn select<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.select = Some(texts(columns));
         self
@@ -388,7 +389,8 @@ impl DepBuilder {
         self
     }
 
-    /// One record here for each group of records there that agree in these columns.
+    /// One record here for each group of records there that agree in these columns. Of the members only
+    /// what is [selected](Self::select) comes along.
     pub fn aggregation<C: Into<String>>(mut self, on: impl IntoIterator<Item = C>) -> Self {
         self.lineage = Lineage::Aggregation { on: Some(texts(on)) };
         self
@@ -400,7 +402,7 @@ impl DepBuilder {
         self
     }
 
-    /// Any number of records here for each record there, which these columns name.
+    /// Any number of records here for each record there, which these columns name: all its ids.
     pub fn expansion<C: Into<String>>(mut self, on: impl IntoIterator<Item = C>) -> Self {
         self.lineage = Lineage::Expansion { on: texts(on), id_generation_pattern: None };
         self

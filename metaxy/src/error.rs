@@ -65,7 +65,7 @@ pub enum Error {
         /// What is wrong with the rows.
         reason: WriteError,
     },
-    /// A declaration whose meaning is not built yet. Nothing was computed with another meaning.
+    /// A declaration or a call whose meaning is not built yet. Nothing was computed with another meaning.
     #[error("not supported yet: {what} (feature `{feature}`)")]
     NotSupportedYet {
         /// The feature.

@@ -92,6 +92,11 @@
 //! - [`FeatureGraph`] is the graph of features, with its versions.
 //! - [`Store`] is a graph over a database: [`sync`](Store::sync),
 //!   [`resolve_update`](Store::resolve_update), [`writer`](Store::writer), [`read`](Store::read).
+//! - [`Store::update`] is a resolve with options: filters, shards, an order, a limit, failures.
+//! - [`Store::delete`], [`Store::delete_orphans`], [`Store::undelete`], [`Store::vacuum`] and
+//!   [`Store::rebase`] are for what is no longer wanted, or no longer as it was.
+//! - [`Job::done`], [`Job::children`] and [`Job::failed`] are what becomes of a record to compute.
+//! - [`store::memory`] is a store without a database, for unit tests.
 //! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
 //! - [`blocking`] is all of it without `async`.
@@ -100,7 +105,7 @@
 //!
 //! | feature | what |
 //! |---|---|
-//! | `duckdb` (default) | the embedded store; links a `libduckdb` |
+//! | `duckdb` (default) | the embedded store; links a `libduckdb`. Without it there is `memory:` |
 //! | `bundled` | compiles DuckDB from source instead |
 //! | `chrono`, `uuid`, `json` | column types of these crates |
 //! | `cli` | the binary `metaxy` |

@@ -181,7 +181,7 @@ impl Store {
     /// A writer that many small producers share: it commits by number of rows or by time.
     ///
     /// ```no_run
-    /// # use metaxy::prelude::*;
+    /// # use metaxy::{FeatureKey, prelude::*};
     /// # async fn f(store: &Store, batch: metaxy::arrow::array::RecordBatch) -> metaxy::Result<()> {
     /// let key = FeatureKey::new("example/video")?;
     /// let writer = store.buffered_writer(&key).rows(10_000).await?;

@@ -1,4 +1,4 @@
-//! [`Copy`]: the records of features from one store into another, as they are.
+//! [`Copy`](struct@Copy): the records of features from one store into another, as they are.
 
 use crate::error::Result;
 use crate::feature::FeatureSet;
