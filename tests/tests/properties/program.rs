@@ -248,16 +248,16 @@ pub(crate) fn edits(has_lineages: bool) -> BoxedStrategy<Edit> {
         5 => (feature.clone(), dep(has_lineages)).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
         2 => (feature.clone(), nth.clone())
             .prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
+        1 => (feature.clone(), nth.clone()).prop_map(|(feature, field)| Edit::Rename { feature, field }),
     ];
     if !has_lineages {
         return plain.boxed();
     }
     prop_oneof![
         5 => plain,
-        2 => (feature.clone(), nth.clone(), any::<bool>(), 0..6_u8).prop_map(
+        2 => (feature, nth, any::<bool>(), 0..6_u8).prop_map(
             |(feature, dep, optional, filter)| Edit::Kind { feature, dep, optional, filter }
         ),
-        1 => (feature, nth).prop_map(|(feature, field)| Edit::Rename { feature, field }),
     ]
     .boxed()
 }
@@ -287,7 +287,7 @@ impl Program {
             }
             spec.id_columns = ids(&spec, &definitions, sketch.ids);
             let all = [&definitions[..], &[definition(index, spec.clone())]].concat();
-            if FeatureGraph::build(all).is_err() || !gives_all_ids(&spec, &definitions) {
+            if FeatureGraph::build(all).is_err() {
                 // The lineages do not go together: one record for each it is then.
                 for dep in &mut spec.deps {
                     (dep.lineage, dep.optional) = (Lineage::Identity, false);
@@ -408,7 +408,7 @@ impl Program {
             .filter(|after| after.definitions != self.definitions && ids(after) == ids(self))
             .filter(|after| {
                 let mut specs = after.definitions.iter().map(|definition| &definition.spec);
-                specs.all(|spec| gives_all_ids(spec, &after.definitions))
+                specs.all(|spec| adds_children_alone(spec, &after.definitions))
             })
     }
 
@@ -623,24 +623,13 @@ fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
     }
 }
 
-/// Whether the required upstreams give all ids: one that an expansion could add, but that an optional
-/// upstream gives, is one that a record may lack.
-fn gives_all_ids(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
-    let mut required = spec.clone();
-    required.deps.retain(|dep| !dep.optional);
-    let mut given = ids(&required, definitions, 0);
-    // What an optional upstream gives is not added here.
-    let mut optional = spec.clone();
-    optional.deps.retain(|dep| dep.optional && dep.lineage == Lineage::Identity);
-    let is_added = !ids(&optional, definitions, 0).iter().any(|id| id == CHILD);
-    let is_plain = |dep: &FeatureDep| !matches!(dep.lineage, Lineage::Expansion { .. });
-    required.deps.retain(is_plain);
-    let is_given = ids(&required, definitions, 0).iter().any(|id| id == CHILD);
-    given.retain(|id| id != CHILD || is_added || is_given);
-    required.deps = spec.deps.iter().filter(|dep| !dep.optional).cloned().collect();
+/// Whether no id but the one of children is added: where an upstream goes, an expansion would add
+/// what it gave.
+fn adds_children_alone(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
     let is_group_on_ids = |dep: &FeatureDep| dep.lineage == Lineage::Aggregation { on: None };
-    required.deps.is_empty()
-        || required.deps.iter().any(is_group_on_ids)
+    let given = ids(spec, definitions, 0);
+    spec.deps.is_empty()
+        || spec.deps.iter().any(is_group_on_ids)
         || spec.id_columns.iter().all(|id| given.contains(id))
 }
 
