@@ -436,6 +436,60 @@ impl Program {
         names
     }
 
+    /// An upstream of a feature, and a condition over the columns that it has there.
+    pub(crate) fn upstream_condition(
+        &self,
+        key: &FeatureKey,
+        (dep, sketch): (u8, u8),
+    ) -> Option<(FeatureKey, String)> {
+        let dep = nth(&self.spec(key).deps, dep);
+        let filter = filter_of(sketch, self.graph.get(&dep.feature)?, dep)?.pop()?;
+        Some((dep.feature.clone(), filter))
+    }
+
+    /// A condition over an id that all upstreams of a feature have.
+    pub(crate) fn common_condition(&self, key: &FeatureKey) -> Option<String> {
+        let deps = &self.spec(key).deps;
+        let has = |dep: &FeatureDep, id: &String| {
+            self.spec(&dep.feature).id_columns.iter().any(|there| dep.renamed(there) == id)
+        };
+        let mut ids = self.spec(key).id_columns.iter();
+        let id = ids.find(|id| deps.iter().all(|dep| has(dep, id)))?;
+        condition(4, id, id)
+    }
+
+    /// A condition over the stored records of a feature; of an expansion, over parents.
+    pub(crate) fn stored_condition(&self, key: &FeatureKey, sketch: u8) -> Option<String> {
+        if sketch == 6 {
+            return Some("metaxy_provenance IS NOT NULL AND metaxy_deleted_at IS NULL".to_owned());
+        }
+        let names = self.record_names(key);
+        let id = names.first()?;
+        let own = &self.columns(key).last()?.name;
+        condition(if self.is_expansion(key) && sketch > 0 { 4 } else { sketch }, own, id)
+    }
+
+    /// A column of the increments of a feature.
+    pub(crate) fn order_column(&self, key: &FeatureKey, n: u8) -> String {
+        let mut columns = self.record_names(key);
+        for dep in &self.spec(key).deps {
+            let upstream = self.columns(&dep.feature).last().expect("a column");
+            let own = dep.renamed(&upstream.name);
+            let comes = dep.select.as_ref().is_none_or(|select| select.iter().any(|c| c == own));
+            if comes && !matches!(dep.lineage, Lineage::Aggregation { .. }) {
+                columns.insert(0, own.to_owned());
+            }
+        }
+        nth(&columns, n).clone()
+    }
+
+    /// Whether a feature, or one that is computed from it, is grouped by what may change.
+    pub(crate) fn is_grouped(&self, key: &FeatureKey) -> bool {
+        let downstream = self.graph.all_downstreams(key);
+        let mut deps = downstream.iter().flat_map(|definition| &definition.spec.deps);
+        deps.any(|dep| matches!(dep.lineage, Lineage::Aggregation { .. }))
+    }
+
     /// Whether one upstream record gives any number of records.
     pub(crate) fn is_expansion(&self, key: &FeatureKey) -> bool {
         let deps = &self.spec(key).deps;
@@ -592,18 +646,23 @@ fn dep_on(upstream: &FeatureDefinition, sketch: &DepSketch) -> FeatureDep {
 /// A filter over the column or the first id of an upstream.
 fn filter_of(sketch: u8, upstream: &FeatureDefinition, dep: &FeatureDep) -> Option<Vec<String>> {
     let columns = upstream.columns.as_deref().expect("columns are declared");
-    let own = dep.renamed(&columns.last().expect("a column").name).to_owned();
-    let id = dep.renamed(&upstream.spec.id_columns[0]).to_owned();
+    let own = dep.renamed(&columns.last().expect("a column").name);
+    let id = dep.renamed(&upstream.spec.id_columns[0]);
+    condition(sketch, own, id).map(|condition| vec![condition])
+}
+
+/// A condition over a column of numbers, or over an id.
+fn condition(sketch: u8, column: &str, id: &str) -> Option<String> {
     let is_number = id.starts_with('i') || id.starts_with("value of");
-    Some(vec![match sketch {
-        1 => format!("\"{own}\" < 3"),
-        2 => format!("\"{own}\" <> 1"),
-        3 => format!("\"{own}\" IN (0, 2) OR \"{own}\" IS NULL"),
+    Some(match sketch {
+        1 => format!("\"{column}\" < 3"),
+        2 => format!("\"{column}\" <> 1"),
+        3 => format!("\"{column}\" IN (0, 2) OR \"{column}\" IS NULL"),
         4 if is_number => format!("\"{id}\" > 1"),
         4 => format!("\"{id}\" LIKE 'p%'"),
-        5 => format!("NOT \"{own}\" = 2"),
+        5 => format!("NOT \"{column}\" = 2"),
         _ => return None,
-    }])
+    })
 }
 
 fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
