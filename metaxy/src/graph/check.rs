@@ -292,9 +292,14 @@ impl Edge<'_> {
         }
     }
 
-    /// Whether the upstream decides the id of a record, or lets the feature add it.
-    fn gives(&self, id: &str) -> bool {
-        matches!(self.dep.lineage, Lineage::Expansion { .. }) || self.join_columns().contains(&id)
+    /// Whether the upstream decides the id of a record.
+    fn decides(&self, id: &str) -> bool {
+        self.join_columns().contains(&id)
+    }
+
+    /// Whether the feature may add ids that no upstream decides.
+    fn adds_ids(&self) -> bool {
+        matches!(self.dep.lineage, Lineage::Expansion { .. })
     }
 
     /// The columns that are known to come along, ids included. Of an aggregation the group does, and
@@ -447,13 +452,16 @@ fn ids_are_given(definition: &FeatureDefinition, edges: &[Edge<'_>], errors: &mu
     }
     let all_optional = edges.iter().all(|edge| edge.dep.optional);
     for id in &definition.spec.id_columns {
+        // What an upstream decides, the feature does not add, even where the upstream has no record.
+        let is_added = !edges.iter().any(|edge| edge.decides(id));
+        let gives = |edge: &Edge<'_>| edge.decides(id) || is_added && edge.adds_ids();
         if all_optional {
-            for edge in edges.iter().filter(|edge| !edge.gives(id)) {
+            for edge in edges.iter().filter(|edge| !gives(edge)) {
                 let (feature, upstream) = edge.sites();
                 let column = id.clone();
                 errors.push(GraphError::IdNotGivenByOptional { feature, upstream, column });
             }
-        } else if !edges.iter().any(|edge| !edge.dep.optional && edge.gives(id)) {
+        } else if !edges.iter().any(|edge| !edge.dep.optional && gives(edge)) {
             let feature = FeatureSite::of(definition);
             errors.push(GraphError::IdNotGiven { feature, column: id.clone() });
         }

@@ -390,6 +390,21 @@ fn ids_that_nobody_gives() {
             "no required upstream gives the id column `frame` of `frame` (here); drop the column, rename one of an upstream's ids to it, or declare an expansion",
         ],
     );
+    // Nor does an expansion add what an optional one decides: its record may not be there.
+    let frames = || DepBuilder::new("vid").expansion(["vid"]);
+    check(
+        [video(), scene(), frame(frames()).dep(DepBuilder::new("scene").optional())],
+        &[
+            "no required upstream gives the id column `frame` of `frame` (here); drop the column, rename one of an upstream's ids to it, or declare an expansion",
+        ],
+    );
+    check(
+        [video(), scene(), frame(frames().optional()).dep(DepBuilder::new("scene").optional())],
+        &[
+            "all upstreams of `frame` (here) are optional, so each has to give every id column, but `vid` (here) does not give `frame`; make an upstream required, or rename a column to it",
+        ],
+    );
+    check([video(), scene(), frame(frames()).dep("scene")], &[]);
     // Each can be the only one.
     check(
         [

@@ -58,6 +58,31 @@ pub(crate) enum Action {
     Rebase { feature: u8, accepts_code: bool },
     /// A worker dies over an expansion: before it seals, or with only some of the children.
     Crash { feature: u8, jobs: Jobs, seals: bool },
+    /// An increment is resolved with options, and perhaps written.
+    Call { feature: u8, call: Call, writes: bool },
+    /// An increment is resolved, and these of its jobs fail.
+    Fail { feature: u8, jobs: Jobs },
+    /// Another program, of which nothing is recorded, has written rows of these jobs.
+    Foreign { feature: u8, jobs: Jobs, samples: Samples },
+    /// Superseded rows are removed.
+    Vacuum { feature: u8, keep: u64 },
+}
+
+/// The options of a resolve. Filters are numbers, 0 for none.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// An upstream, and a filter over its columns.
+    pub(crate) on_upstream: (u8, u8),
+    pub(crate) on_all: bool,
+    pub(crate) on_stored: u8,
+    pub(crate) stale_if: u8,
+    pub(crate) skip_comparison: bool,
+    pub(crate) shard: Option<(u64, u64)>,
+    /// A column, and whether the largest comes first.
+    pub(crate) order_by: Option<(u8, bool)>,
+    pub(crate) limit: Option<u64>,
+    /// 0: failures are like all others, 1: left out, others: tried again so often but for once.
+    pub(crate) failed: u8,
 }
 
 /// Per record of a root: none if it is not there, else its versions, shared by its even and by its
@@ -87,6 +112,34 @@ fn samples() -> impl Strategy<Value = Samples> {
 
 fn jobs() -> impl Strategy<Value = Jobs> {
     prop_oneof![2 => Just(Jobs::All), 1 => any::<u8>().prop_map(Jobs::Some)]
+}
+
+fn calls() -> impl Strategy<Value = Call> {
+    let filters = (
+        (0..3_u8, prop_oneof![Just(0_u8), 1..6_u8]),
+        prop::bool::weighted(0.15),
+        prop_oneof![2 => Just(0_u8), 1 => 1..7_u8],
+        prop_oneof![2 => Just(0_u8), 1 => 1..7_u8],
+        prop::bool::weighted(0.2),
+    );
+    let shard = prop::option::weighted(0.2, (0..2_u64, Just(2_u64)));
+    let order_by = prop::option::of((0..6_u8, any::<bool>()));
+    (filters, shard, order_by, prop::option::weighted(0.4, 0..4_u64), 0..4_u8).prop_map(
+        |(filters, shard, order_by, limit, failed)| {
+            let (on_upstream, on_all, on_stored, stale_if, skip_comparison) = filters;
+            Call {
+                on_upstream,
+                on_all,
+                on_stored,
+                stale_if,
+                skip_comparison,
+                shard,
+                order_by,
+                limit,
+                failed,
+            }
+        },
+    )
 }
 
 fn actions(has_lineages: bool) -> BoxedStrategy<Action> {
@@ -124,8 +177,14 @@ fn actions(has_lineages: bool) -> BoxedStrategy<Action> {
             .prop_map(|(feature, records)| Action::Undelete { feature, records }),
         1 => (feature.clone(), any::<bool>())
             .prop_map(|(feature, accepts_code)| Action::Rebase { feature, accepts_code }),
-        2 => (feature, jobs(), any::<bool>())
+        2 => (feature.clone(), jobs(), any::<bool>())
             .prop_map(|(feature, jobs, seals)| Action::Crash { feature, jobs, seals }),
+        4 => (feature.clone(), calls(), prop::bool::weighted(0.3))
+            .prop_map(|(feature, call, writes)| Action::Call { feature, call, writes }),
+        2 => (feature.clone(), jobs()).prop_map(|(feature, jobs)| Action::Fail { feature, jobs }),
+        1 => (feature.clone(), jobs(), samples())
+            .prop_map(|(feature, jobs, samples)| Action::Foreign { feature, jobs, samples }),
+        1 => (feature, 1..3_u64).prop_map(|(feature, keep)| Action::Vacuum { feature, keep }),
     ]
     .boxed()
 }

@@ -5,6 +5,8 @@
 //! record that is there, what it was really computed from, without any hash or version in between.
 //! Where both stores should be wrong in the same way, this one tells.
 
+mod others;
+
 use super::history::{Action, History, Jobs, Samples as Sketch};
 use super::program::{CHILD, CONTENT_FIELD, Program};
 use super::rows::{
@@ -12,6 +14,7 @@ use super::rows::{
 };
 use metaxy::arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use metaxy::arrow::compute::{filter_record_batch, take_record_batch};
+use metaxy::increment::{AnyFeature, Increment};
 use metaxy::spec::FieldSpec;
 use metaxy::store::memory::{Memory, Rule};
 use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Reason, Store};
@@ -322,6 +325,22 @@ impl Machine {
                 Ok(())
             }
             Action::WorkThrough => self.work_through(by).await,
+            Action::Call { feature, call, writes } => {
+                let feature = self.programs[by].key(*feature);
+                self.call(by, &feature, call, *writes).await
+            }
+            Action::Fail { feature, jobs } => {
+                let feature = self.programs[by].key(*feature);
+                self.fail(by, &feature, jobs).await
+            }
+            Action::Foreign { feature, jobs, samples } => {
+                let feature = self.programs[by].key(*feature);
+                self.foreign(by, &feature, jobs, samples).await
+            }
+            Action::Vacuum { feature, keep } => {
+                let feature = self.programs[by].key(*feature);
+                self.vacuum(by, &feature, *keep).await
+            }
         }
     }
 
@@ -560,12 +579,25 @@ impl Machine {
         overrides: bool,
         crash: Crash,
     ) -> Result<Finished> {
+        let store = self.store.with_graph(self.programs[by].graph.clone());
+        let increment = store.resolve_update_of(feature).await.map_err(text)?;
+        self.compute_from(by, feature, increment, jobs, overrides, crash).await
+    }
+
+    /// Does some of the jobs of an increment.
+    async fn compute_from(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        increment: Increment<AnyFeature>,
+        jobs: &Jobs,
+        overrides: bool,
+        crash: Crash,
+    ) -> Result<Finished> {
         let program = Arc::clone(&self.programs[by]);
         let id_names = &program.record_names(feature);
         let is_expansion = program.is_expansion(feature);
         let mut seals = Vec::new();
-        let store = self.store.with_graph(program.graph.clone());
-        let increment = store.resolve_update_of(feature).await.map_err(text)?;
         let counts = increment.counts();
         let own = self.own_column(by, feature);
         let (mut batches, mut rows, mut made_of) = (Vec::new(), Vec::new(), Vec::new());

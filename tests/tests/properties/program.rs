@@ -248,16 +248,16 @@ pub(crate) fn edits(has_lineages: bool) -> BoxedStrategy<Edit> {
         5 => (feature.clone(), dep(has_lineages)).prop_map(|(feature, dep)| Edit::AddUpstream { feature, dep }),
         2 => (feature.clone(), nth.clone())
             .prop_map(|(feature, dep)| Edit::RemoveUpstream { feature, dep }),
+        1 => (feature.clone(), nth.clone()).prop_map(|(feature, field)| Edit::Rename { feature, field }),
     ];
     if !has_lineages {
         return plain.boxed();
     }
     prop_oneof![
         5 => plain,
-        2 => (feature.clone(), nth.clone(), any::<bool>(), 0..6_u8).prop_map(
+        2 => (feature, nth, any::<bool>(), 0..6_u8).prop_map(
             |(feature, dep, optional, filter)| Edit::Kind { feature, dep, optional, filter }
         ),
-        1 => (feature, nth).prop_map(|(feature, field)| Edit::Rename { feature, field }),
     ]
     .boxed()
 }
@@ -287,7 +287,7 @@ impl Program {
             }
             spec.id_columns = ids(&spec, &definitions, sketch.ids);
             let all = [&definitions[..], &[definition(index, spec.clone())]].concat();
-            if FeatureGraph::build(all).is_err() || !gives_all_ids(&spec, &definitions) {
+            if FeatureGraph::build(all).is_err() {
                 // The lineages do not go together: one record for each it is then.
                 for dep in &mut spec.deps {
                     (dep.lineage, dep.optional) = (Lineage::Identity, false);
@@ -370,7 +370,7 @@ impl Program {
                     let upstream = &definitions[(usize::from(dep.upstream) + n) % feature];
                     let dep = dep_on(upstream, dep);
                     definitions[feature].spec.deps.push(dep);
-                    Self::settled(definitions).filter(Self::gives_all_ids)
+                    Self::settled(definitions).filter(Self::adds_children_alone)
                 });
             }
             Edit::Kind { feature, dep, optional, filter } => {
@@ -406,12 +406,12 @@ impl Program {
         // A table keeps its ids.
         Self::settled(definitions)
             .filter(|after| after.definitions != self.definitions && ids(after) == ids(self))
-            .filter(Self::gives_all_ids)
+            .filter(Self::adds_children_alone)
     }
 
-    fn gives_all_ids(&self) -> bool {
+    fn adds_children_alone(&self) -> bool {
         let mut specs = self.definitions.iter().map(|definition| &definition.spec);
-        specs.all(|spec| gives_all_ids(spec, &self.definitions))
+        specs.all(|spec| adds_children_alone(spec, &self.definitions))
     }
 
     /// The features in topological order.
@@ -436,6 +436,60 @@ impl Program {
         let mut names = self.spec(key).id_columns.clone();
         names.retain(|name| !self.is_expansion(key) || name != CHILD);
         names
+    }
+
+    /// An upstream of a feature, and a condition over the columns that it has there.
+    pub(crate) fn upstream_condition(
+        &self,
+        key: &FeatureKey,
+        (dep, sketch): (u8, u8),
+    ) -> Option<(FeatureKey, String)> {
+        let dep = nth(&self.spec(key).deps, dep);
+        let filter = filter_of(sketch, self.graph.get(&dep.feature)?, dep)?.pop()?;
+        Some((dep.feature.clone(), filter))
+    }
+
+    /// A condition over an id that all upstreams of a feature have.
+    pub(crate) fn common_condition(&self, key: &FeatureKey) -> Option<String> {
+        let deps = &self.spec(key).deps;
+        let has = |dep: &FeatureDep, id: &String| {
+            self.spec(&dep.feature).id_columns.iter().any(|there| dep.renamed(there) == id)
+        };
+        let mut ids = self.spec(key).id_columns.iter();
+        let id = ids.find(|id| deps.iter().all(|dep| has(dep, id)))?;
+        condition(4, id, id)
+    }
+
+    /// A condition over the stored records of a feature; of an expansion, over parents.
+    pub(crate) fn stored_condition(&self, key: &FeatureKey, sketch: u8) -> Option<String> {
+        if sketch == 6 {
+            return Some("metaxy_provenance IS NOT NULL AND metaxy_deleted_at IS NULL".to_owned());
+        }
+        let names = self.record_names(key);
+        let id = names.first()?;
+        let own = &self.columns(key).last()?.name;
+        condition(if self.is_expansion(key) && sketch > 0 { 4 } else { sketch }, own, id)
+    }
+
+    /// A column of the increments of a feature.
+    pub(crate) fn order_column(&self, key: &FeatureKey, n: u8) -> String {
+        let mut columns = self.record_names(key);
+        for dep in &self.spec(key).deps {
+            let upstream = self.columns(&dep.feature).last().expect("a column");
+            let own = dep.renamed(&upstream.name);
+            let comes = dep.select.as_ref().is_none_or(|select| select.iter().any(|c| c == own));
+            if comes && !matches!(dep.lineage, Lineage::Aggregation { .. }) {
+                columns.insert(0, own.to_owned());
+            }
+        }
+        nth(&columns, n).clone()
+    }
+
+    /// Whether a feature, or one that is computed from it, is grouped by what may change.
+    pub(crate) fn is_grouped(&self, key: &FeatureKey) -> bool {
+        let downstream = self.graph.all_downstreams(key);
+        let mut deps = downstream.iter().flat_map(|definition| &definition.spec.deps);
+        deps.any(|dep| matches!(dep.lineage, Lineage::Aggregation { .. }))
     }
 
     /// Whether one upstream record gives any number of records.
@@ -594,18 +648,23 @@ fn dep_on(upstream: &FeatureDefinition, sketch: &DepSketch) -> FeatureDep {
 /// A filter over the column or the first id of an upstream.
 fn filter_of(sketch: u8, upstream: &FeatureDefinition, dep: &FeatureDep) -> Option<Vec<String>> {
     let columns = upstream.columns.as_deref().expect("columns are declared");
-    let own = dep.renamed(&columns.last().expect("a column").name).to_owned();
-    let id = dep.renamed(&upstream.spec.id_columns[0]).to_owned();
+    let own = dep.renamed(&columns.last().expect("a column").name);
+    let id = dep.renamed(&upstream.spec.id_columns[0]);
+    condition(sketch, own, id).map(|condition| vec![condition])
+}
+
+/// A condition over a column of numbers, or over an id.
+fn condition(sketch: u8, column: &str, id: &str) -> Option<String> {
     let is_number = id.starts_with('i') || id.starts_with("value of");
-    Some(vec![match sketch {
-        1 => format!("\"{own}\" < 3"),
-        2 => format!("\"{own}\" <> 1"),
-        3 => format!("\"{own}\" IN (0, 2) OR \"{own}\" IS NULL"),
+    Some(match sketch {
+        1 => format!("\"{column}\" < 3"),
+        2 => format!("\"{column}\" <> 1"),
+        3 => format!("\"{column}\" IN (0, 2) OR \"{column}\" IS NULL"),
         4 if is_number => format!("\"{id}\" > 1"),
         4 => format!("\"{id}\" LIKE 'p%'"),
-        5 => format!("NOT \"{own}\" = 2"),
+        5 => format!("NOT \"{column}\" = 2"),
         _ => return None,
-    }])
+    })
 }
 
 fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
@@ -625,24 +684,13 @@ fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {
     }
 }
 
-/// Whether the required upstreams give all ids: one that an expansion could add, but that an optional
-/// upstream gives, is one that a record may lack.
-fn gives_all_ids(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
-    let mut required = spec.clone();
-    required.deps.retain(|dep| !dep.optional);
-    let mut given = ids(&required, definitions, 0);
-    // What an optional upstream gives is not added here.
-    let mut optional = spec.clone();
-    optional.deps.retain(|dep| dep.optional && dep.lineage == Lineage::Identity);
-    let is_added = !ids(&optional, definitions, 0).iter().any(|id| id == CHILD);
-    let is_plain = |dep: &FeatureDep| !matches!(dep.lineage, Lineage::Expansion { .. });
-    required.deps.retain(is_plain);
-    let is_given = ids(&required, definitions, 0).iter().any(|id| id == CHILD);
-    given.retain(|id| id != CHILD || is_added || is_given);
-    required.deps = spec.deps.iter().filter(|dep| !dep.optional).cloned().collect();
+/// Whether no id but the one of children is added: where an upstream goes, an expansion would add
+/// what it gave.
+fn adds_children_alone(spec: &FeatureSpec, definitions: &[FeatureDefinition]) -> bool {
     let is_group_on_ids = |dep: &FeatureDep| dep.lineage == Lineage::Aggregation { on: None };
-    required.deps.is_empty()
-        || required.deps.iter().any(is_group_on_ids)
+    let given = ids(spec, definitions, 0);
+    spec.deps.is_empty()
+        || spec.deps.iter().any(is_group_on_ids)
         || spec.id_columns.iter().all(|id| given.contains(id))
 }
 

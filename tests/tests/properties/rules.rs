@@ -4,13 +4,9 @@
 //! Rules that take calls, rows of other programs or rare coincidences are missed by the cases of
 //! `tests/memory`.
 
-#[path = "properties/history.rs"]
 mod history;
-#[path = "properties/machine.rs"]
 mod machine;
-#[path = "properties/program.rs"]
 mod program;
-#[path = "properties/rows.rs"]
 mod rows;
 
 use history::{histories, known};
