@@ -43,7 +43,7 @@ fn hold(percent: u32, begins_full: bool, has_lineages: bool) {
 
 #[test]
 fn new_stores_do_what_memory_does() {
-    hold(60, false, false);
+    hold(45, false, false);
 }
 
 /// These take the longest: everything was computed once before they begin.
@@ -56,7 +56,7 @@ fn full_stores_do_what_memory_does() {
 /// account knows plain upstreams only; stores are compared.
 #[test]
 fn new_stores_of_all_lineages_do_what_memory_does() {
-    hold(32, false, true);
+    hold(47, false, true);
 }
 
 #[test]
