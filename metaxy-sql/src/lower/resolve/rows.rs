@@ -39,15 +39,13 @@ impl Lowering<'_> {
             let at = eq(Expr::RowAddress(name("t")), col("r", "row"));
             source = source.join(JoinKind::Left, &records.table, "t", at);
         }
-        if target.is_some() {
-            if self.plan.definitions.is_some() {
-                source = source.join(
-                    JoinKind::Left,
-                    part("own").as_str(),
-                    "own",
-                    eq(col("own", "version"), col("r", "version")),
-                );
-            }
+        if target.is_some() && self.plan.definitions.is_some() {
+            source = source.join(
+                JoinKind::Left,
+                part("own").as_str(),
+                "own",
+                eq(col("own", "version"), col("r", "version")),
+            );
         }
         let mut brought = Vec::new();
         for (i, input) in self.inputs().iter().enumerate() {
