@@ -13,7 +13,7 @@ mod seals;
 mod write;
 
 pub use change::{
-    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebases, rebases_of,
+    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebased, rebases, rebases_of,
     remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
     vacuum,
 };

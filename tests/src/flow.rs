@@ -106,6 +106,16 @@ pub async fn delete(store: &Store, feature: &str, ids: &[Value]) -> u64 {
     store.delete_of(&key(feature), &[batch::batch(ids)]).await.expect("a deletion").records()
 }
 
+/// The number of rows and seals that are stored of a feature, of all times: those that a copy has.
+///
+/// # Panics
+/// If the store fails.
+pub async fn stored(store: &Store, feature: &str) -> u64 {
+    let copy = open("memory:", store.graph()).await;
+    let copied = store.copy_to(&copy).features([key(feature)]).await.expect("a copy");
+    copied.iter().map(|copied| copied.rows).sum()
+}
+
 /// The time of the latest deletion that a mark of the feature tells of.
 ///
 /// # Panics

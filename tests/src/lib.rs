@@ -11,3 +11,13 @@ pub mod golden;
 pub mod nasty;
 #[cfg(feature = "duckdb")]
 pub mod place;
+
+/// Runs what is asynchronous in a test that is not.
+///
+/// # Panics
+/// If the system gives none.
+#[cfg(feature = "duckdb")]
+#[must_use]
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}

@@ -9,22 +9,11 @@ use metaxy_tests::batch::{batch, collect, only, sorted};
 use metaxy_tests::flow::{
     compute, counts, delete, graph, increment, key, open, read, time_of_deletion, write,
 };
+use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// The same on the engine that says what is right, and on every engine that has to follow it.
-macro_rules! on_every_engine {
-    ($($hazard:ident),* $(,)?) => {
-        mod in_memory {
-            $(#[tokio::test] async fn $hazard() { super::$hazard("memory:").await; })*
-        }
-        mod on_duckdb {
-            $(#[tokio::test] async fn $hazard() { super::$hazard("duckdb::memory:").await; })*
-        }
-    };
-}
 
 on_every_engine! {
     h01_a_try_that_was_not_finished_is_not_done,
@@ -32,6 +21,7 @@ on_every_engine! {
     h04_mixed_granularity_is_compared_on_all_ids,
     h08_a_group_is_one_record,
     h08_the_members_of_a_group_come_as_lists,
+    h08_records_that_share_a_group_bring_its_members_once,
     h09_groups_are_ordered_by_value_and_by_bytes,
     h14_an_upstream_without_a_table_is_empty,
     h16_filters_of_a_call_select_and_change_nothing,
@@ -327,6 +317,31 @@ async fn h08_the_members_of_a_group_come_as_lists(engine: &str) {
     found.sort();
     let expected = [r#"a [1, 9, 10] ["a one", "nine", "ten"]"#, r#"b [1] ["one"]"#];
     assert_eq!(found, expected, "in the order of the ids");
+}
+
+async fn h08_records_that_share_a_group_bring_its_members_once(engine: &str) {
+    let features = [
+        json!({ "key": "reading", "id_columns": ["sensor", "n"], "fields": ["v"] }),
+        json!({ "key": "ratio", "id_columns": ["sensor", "n"], "fields": ["v"], "deps": [
+            {"feature": "reading", "rename": {"name": "own name"}},
+            {"feature": "copy", "lineage": {"type": "aggregation", "on": ["sensor"]}, "select": ["name"]},
+        ]}),
+        json!({ "key": "copy", "id_columns": ["sensor", "n"], "fields": ["v"] }),
+    ];
+    let store = open(engine, &graph(&features)).await;
+    for feature in ["reading", "copy"] {
+        let row = |n: i64| {
+            json!({ "sensor": "a", "n": n, "name": format!("of {n}"),
+                "metaxy_provenance_by_field": {"v": "1"} })
+        };
+        let rows = [row(2), row(1)];
+        store.sync_of(&key(feature), batch(&rows)).await.expect("a sync");
+    }
+    let rows = increment(&store, "ratio").await;
+    assert_eq!(
+        only(&rows, &["n", "name"]),
+        [json!({"n": 1, "name": ["of 1", "of 2"]}), json!({"n": 2, "name": ["of 1", "of 2"]})]
+    );
 }
 
 async fn h09_groups_are_ordered_by_value_and_by_bytes(engine: &str) {

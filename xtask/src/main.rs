@@ -33,6 +33,8 @@ enum Command {
     Setup,
     /// Runs every test of the workspace: unit, integration, documentation and compile-fail tests
     Test,
+    /// Shows that the random histories notice when a rule of the engine in memory is left out
+    Rules,
     /// Checks the form: rustfmt, clippy and rustdoc with warnings as errors, over all feature sets
     Check,
     /// Accepts today's output as the expected one: compile-fail texts and snapshots
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup => setup::run(),
         Command::Test => test::run(),
+        Command::Rules => test::rules(),
         Command::Check => check::run(),
         Command::Bless => bless::run(),
         Command::Demo { args } => demo::run(&args),

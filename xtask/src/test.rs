@@ -26,6 +26,12 @@ pub(crate) fn run() -> Result {
     Ok(())
 }
 
+/// The test of the property tests.
+pub(crate) fn rules() -> Result {
+    setup::run()?;
+    sh::run(&mut cargo(["test", "-p", "metaxy-tests", "--test", "property_rules"]))
+}
+
 /// The whole workspace, with every feature but `bundled`.
 pub(crate) fn everything() -> Result<Command> {
     Ok(cargo(["test", "--workspace", "--features", &all_but_bundled()?]))

@@ -7,8 +7,8 @@
 use super::seals::{self, IMPLIED, parent, parents};
 use super::write::{TEXT, TIMESTAMP, optional_text, timestamp};
 use super::{
-    from_part, has_ids, hash_of_values, id, ids_of, is_latest, is_live, order_of, part, same,
-    time_of,
+    by_field, from_part, has_ids, hash_of_values, id, ids_of, is_latest, is_live, order_of, part,
+    same, time_of,
 };
 use crate::ast::build::{
     and, binary, call, coalesce, col, eq, from, int, is_set, name, not, null, or, text,
@@ -150,11 +150,10 @@ pub fn seal_copies(plan: &SealCopies) -> Result<Option<Statement>> {
             ]);
             source = source.join(JoinKind::Inner, part("lost").as_str(), "n", on);
         }
-        SealCopy::Rebase(rebased) => {
+        SealCopy::Rebase(rebased, _) => {
             let ids = (0..seals.parents.len()).map(|i| col("r", id(i)));
             let on = same(own("s").into_iter().zip(ids));
-            source = source.join(JoinKind::Inner, &rebased.increment, "r", on);
-            conditions.push(is_rebased(rebased, "s"));
+            source = source.join(JoinKind::Inner, rebased, "r", on);
         }
     }
     let value = |column: &str| match (column, &plan.of) {
@@ -164,9 +163,9 @@ pub fn seal_copies(plan: &SealCopies) -> Result<Option<Statement>> {
         (system::CHILDREN, SealCopy::Without(_)) => {
             binary(col("s", column), BinaryOp::Sub, col("n", "n"))
         }
-        (system::PROVENANCE_BY_FIELD, SealCopy::Rebase(rebased)) => map_of(&provenances(rebased)),
-        (system::PROVENANCE, SealCopy::Rebase(_)) => col("r", "provenance"),
-        (other, SealCopy::Rebase(_)) => rebased_value(other, "s", &plan.stamp),
+        (system::PROVENANCE_BY_FIELD, SealCopy::Rebase(_, fields)) => map_of(&provenances(fields)),
+        (system::PROVENANCE, SealCopy::Rebase(..)) => col("r", "provenance"),
+        (other, SealCopy::Rebase(..)) => rebased_value(other, "s", &plan.stamp),
         (other, _) => stamped(other, "s", &plan.stamp),
     };
     insert(table, &plan.columns, value, with, source, conditions).map(Some)
@@ -287,34 +286,75 @@ pub fn undelete(plan: &Undelete) -> Result<Statement> {
     insert(&records.table, &plan.columns, value, with, from(&records.table, "u"), conditions)
 }
 
+/// Those records of an increment that are given today's definition: `id0..`, the provenance `p0..` of
+/// each field and `provenance`, the hash over them. Kept in a table of the connection, they say what
+/// to append.
+#[must_use]
+pub fn rebased(plan: &Rebased) -> Query {
+    let records = &plan.records;
+    let n_ids = records.seals.as_ref().map_or(records.ids.len(), |seals| seals.parents.len());
+    let ids = || (0..n_ids).map(|i| col("r", id(i)));
+    // The rows `u` of these records.
+    let select = |rows: crate::ast::From, conditions: Vec<Expr>| {
+        let provenances = (0..plan.n_fields).map(|k| format!("p{k}"));
+        let names = provenances.chain(["provenance".to_owned()]);
+        Select::default()
+            .columns(ids().enumerate().map(|(i, own)| (own, id(i))))
+            .columns(names.map(|column| (col("r", &column), column)))
+            .from(rows)
+            .filter(and(conditions.into_iter().chain([is_rebased(plan, "u")])))
+    };
+    let Some(seals) = &records.seals else {
+        let on = same(ids_of(records, "u").into_iter().zip(ids()));
+        let rows = from(&records.table, "u").join(JoinKind::Inner, &plan.increment, "r", on);
+        let conditions = vec![is_latest(records, "u", None), is_live("u")];
+        return Query { with: Vec::new(), union_all: vec![select(rows, conditions)] };
+    };
+    let of_table = |table: &str, is_kind: Expr| {
+        let address = Expr::RowAddress(name("u"));
+        let in_force = seals::in_force_part(records);
+        let on = same(seal_ids(records, "s").into_iter().zip(ids()));
+        let rows = from(table, "u")
+            .join(JoinKind::Inner, in_force.as_str(), "s", eq(col("s", "row"), address))
+            .join(JoinKind::Inner, &plan.increment, "r", on);
+        select(rows, vec![is_kind])
+    };
+    let is_implied = || eq(col("s", "try"), int(IMPLIED));
+    let mut union_all = vec![of_table(&records.table, is_implied())];
+    union_all.extend(seals.table.as_ref().map(|table| of_table(table, not(is_implied()))));
+    Query { with: latest_seals(records), union_all }
+}
+
 /// Appends rows of records again, with today's definition.
 ///
 /// # Errors
 /// When a name cannot be an identifier.
 pub fn rebase(plan: &Rebase) -> Result<Statement> {
     let records = &plan.records;
-    let on =
-        same(ids_of(records, "u").into_iter().enumerate().map(|(i, own)| (own, col("r", id(i)))));
-    let source = from(&records.table, "u").join(JoinKind::Inner, &plan.of.increment, "r", on);
-    let data_versions: Vec<(String, Expr)> = plan
-        .of
-        .fields
-        .iter()
-        .enumerate()
-        .map(|(k, field)| {
-            let stored = coalesce([col("r", format!("d{k}")), col("r", format!("p{k}"))]);
-            (field.clone(), stored)
-        })
-        .collect();
+    // Children are made of what their parent is made of.
+    let ids = match &records.seals {
+        Some(_) => parent_ids(records, "u"),
+        None => ids_of(records, "u"),
+    };
+    let on = same(ids.into_iter().enumerate().map(|(i, own)| (own, col("r", id(i)))));
+    let source = from(&records.table, "u").join(JoinKind::Inner, &plan.rebased, "r", on);
+    let data_version = |(k, field): (usize, &String)| {
+        let stored = col("u", system::DATA_VERSION_BY_FIELD);
+        let stored = by_field(&records.data_version, stored, field);
+        (field.clone(), coalesce([stored, col("r", format!("p{k}"))]))
+    };
+    let data_versions: Vec<(String, Expr)> =
+        plan.fields.iter().enumerate().map(data_version).collect();
     let value = |column: &str| match column {
-        system::PROVENANCE_BY_FIELD => map_of(&provenances(&plan.of)),
+        system::PROVENANCE_BY_FIELD => map_of(&provenances(&plan.fields)),
         system::PROVENANCE => col("r", "provenance"),
         system::DATA_VERSION_BY_FIELD => map_of(&data_versions),
         system::DATA_VERSION => hash_of_values(plan.hash, data_versions.clone()),
         other => rebased_value(other, "u", &plan.stamp),
     };
-    let conditions = vec![is_rebased(&plan.of, "u"), is_latest(records, "u", None), is_live("u")];
-    insert(&records.table, &plan.columns, value, Vec::new(), source, conditions)
+    let with = seals::in_force(records, &[], None);
+    let conditions = vec![is_latest(records, "u", None), is_live("u")];
+    insert(&records.table, &plan.columns, value, with, source, conditions)
 }
 
 /// That a record of an increment is given today's definition: it is unchanged, or all of its stale
@@ -327,7 +367,7 @@ fn is_rebased(of: &Rebased, alias: &str) -> Expr {
     let class = |class: Class| eq(col("r", "class"), int(class as i64));
     let mut any = vec![class(Class::Unchanged)];
     if of.accepted != 0 {
-        let accepted = (0..of.fields.len()).map(is_accepted);
+        let accepted = (0..of.n_fields).map(is_accepted);
         any.push(and([class(Class::Stale)].into_iter().chain(accepted)));
     }
     let any = or(any);
@@ -337,9 +377,9 @@ fn is_rebased(of: &Rebased, alias: &str) -> Expr {
     }
 }
 
-fn provenances(of: &Rebased) -> Vec<(String, Expr)> {
+fn provenances(fields: &[String]) -> Vec<(String, Expr)> {
     let field = |(k, field): (usize, &String)| (field.clone(), col("r", format!("p{k}")));
-    of.fields.iter().enumerate().map(field).collect()
+    fields.iter().enumerate().map(field).collect()
 }
 
 fn map_of(entries: &[(String, Expr)]) -> Expr {

@@ -63,8 +63,8 @@ pub enum SealCopy {
     Undelete(String),
     /// To take away the children whose ids are in this table, all of whose rows are to be removed.
     Without(String),
-    /// To give parents today's definition.
-    Rebase(Rebased),
+    /// To give parents today's definition: those in this table of [`Rebased`] ones, with these fields.
+    Rebase(String, Vec<String>),
 }
 
 /// Deleted records to bring back: their rows as they were, appended again.
@@ -94,26 +94,31 @@ pub struct Vacuum {
 /// Which records of an increment are given today's definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rebased {
+    /// The table of the records, or of the children of the parents that they are.
+    pub records: Records,
     /// The table that holds the increment, with unchanged records that another definition wrote.
     pub increment: String,
-    /// The fields, by their keys in the by-field columns, in the order of the increment's.
-    pub fields: Vec<String>,
+    /// How many fields there are.
+    pub n_fields: usize,
     /// Stale records as well all of whose stale fields have no other than these reasons: a sum of
     /// the bits of [`super::reason`].
     pub accepted: i8,
-    /// Only records whose row, or seal, fulfils this.
+    /// Only records whose row fulfils this; of a parent, its seal, or the latest row of an implied
+    /// one.
     pub filter: Option<Filter>,
 }
 
-/// Records to append again with today's definition.
+/// Records to append again with today's definition: of parents, their children.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rebase {
     /// The table.
     pub records: Records,
     /// All of its columns, by name.
     pub columns: Vec<String>,
-    /// Which records.
-    pub of: Rebased,
+    /// The table of those that are [`Rebased`].
+    pub rebased: String,
+    /// The fields, by their keys in the by-field columns, in the order of the increment's.
+    pub fields: Vec<String>,
     /// What the rows carry.
     pub stamp: Stamp,
     /// How texts are hashed.

@@ -64,11 +64,14 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
     let ids = || MeantBy::Ids("@meant".to_owned());
     let parents = || MeantBy::Parents("@parents".to_owned());
     let vacuum = |records| Vacuum { records, keep: 2, before: Some(1_700_000_000_000_000) };
-    let rebased = || Rebased {
-        increment: "@older".to_owned(),
-        fields: vec!["audio".to_owned(), "frames".to_owned()],
-        accepted: reason::CODE | reason::ADDED,
-        filter: None,
+    let fields = || vec!["audio".to_owned(), "frames".to_owned()];
+    let rebased = |records, filter| {
+        let (increment, accepted) = ("@older".to_owned(), reason::CODE | reason::ADDED);
+        lower::rebased(&Rebased { records, increment, n_fields: 2, accepted, filter })
+    };
+    let rebase = |records, columns, rebased: &str| {
+        let (rebased, fields) = (rebased.to_owned(), fields());
+        lower::rebase(&Rebase { records, columns, rebased, fields, stamp: stamp(), hash: HASH })
     };
     Ok(vec![
         case(
@@ -121,13 +124,14 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
             statements
         }),
         case("rebase", {
-            let of = Rebased { filter: Some(path_is("x")), ..rebased() };
-            let (records, columns) = (video(), columns_of_video());
-            let plan = Rebase { records, columns, of, stamp: stamp(), hash: HASH };
+            let of_face = columns(&["video_id", "face", "path"], &system::COLUMNS);
             vec![
                 keep("@older", increment(2))?,
-                lower::rebase(&plan)?,
-                seals(SealCopy::Rebase(rebased()))?,
+                keep("@rebased", rebased(video(), Some(path_is("x"))))?,
+                rebase(video(), columns_of_video(), "@rebased")?,
+                keep("@rebased parents", rebased(face(), None))?,
+                rebase(face(), of_face, "@rebased parents")?,
+                seals(SealCopy::Rebase("@rebased parents".to_owned(), fields()))?,
                 keep(
                     "@orphans",
                     lower::orphans(&Orphans {

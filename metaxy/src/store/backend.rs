@@ -2,7 +2,68 @@
 //!
 //! Requests name a feature within its graph and say what is wanted; how that becomes SQL, or
 //! anything else, is the engine's affair. Answers are Arrow batches in the layouts that are
-//! described here, the same for every engine.
+//! described here, the same for every engine. [`Memory`](super::memory::Memory) is the shortest
+//! engine, and where a text leaves a doubt, its answer is the right one.
+//!
+//! # What is stored
+//!
+//! A feature has a table, by [`FeatureKey::table_name`], with its ids, its columns and the columns of
+//! [`metaxy_sql::system::COLUMNS`]. Rows are only ever appended, but by hard deletions and vacuums.
+//!
+//! - *Order*: rows of one record are ordered by their time (that of deletion, else of update), then
+//!   marks after others, then by write token. The last of them is *the* row of the record; a mark of
+//!   deletion, a *tombstone*, is a row like any other. **First the latest row, then any test of it**: a
+//!   row that a filter, a version or a tombstone hides never makes an older one visible.
+//! - Rows that lack an id are no records.
+//! - *Outdated*: a row is outdated for who reads some fields of it, if the definition that wrote it
+//!   ([`system::DEFINITIONS`](metaxy_sql::system::DEFINITIONS)) gave one of these another code version
+//!   or other parents than today's, or is not recorded. The first row under a definition records it.
+//! - Tables may come from the Python implementation: without [`WRITE_TOKEN`] and [`TRY`] columns, and
+//!   with per-field versions in a STRUCT. They are read as they are, and may be refused for writing.
+//!
+//! [`WRITE_TOKEN`]: metaxy_sql::system::WRITE_TOKEN
+//! [`TRY`]: metaxy_sql::system::TRY
+//!
+//! # Expansions
+//!
+//! One upstream record, the *parent*, gives any number of records of an expansion
+//! ([`FeatureContext::is_expansion`]). Its table has a column [`TRY`], and there is a table of *seals*,
+//! [`metaxy_sql::system::seals`]: rows about parents, with a try and the number of its children. Seals
+//! have the order of rows, and tombstones.
+//!
+//! - Rows without a try, which other programs write, *imply* a seal of their parent: as late as the
+//!   latest of them, of all of them, and a tombstone if all of their children are deleted.
+//! - The latest seal of a parent, whatever it is, is *in force*. It is *pending* if it is no tombstone
+//!   and fewer children than it says have a row of that try.
+//! - The children of a parent are the latest rows, per child, of the try of the seal in force: none if
+//!   that is a tombstone or pending. For readers, downstream, deletions and kept data versions no
+//!   other children exist; their times do not matter.
+//! - In everything that compares, the record of an expansion is the parent.
+//!
+//! # Changes
+//!
+//! Each call that changes something does so whole or not at all, also when its future is dropped, and
+//! sees all changes that have returned before. All that one call appends to a table carries one time,
+//! which is the clock's but later than anything in the table, and one write token: random, not
+//! negative. With `dry_run` a call answers what it would do and changes nothing.
+//!
+//! Tables that are missing are made only if the store may; else they are an error
+//! ([`Error::NoTable`], [`Error::TableLacksColumns`], [`Error::NoSystemTable`]). A table that was written
+//! with other id columns is refused by all calls ([`Error::OtherIds`]); so is a filter that cannot be
+//! read, or names no column ([`Error::Filter`]).
+//!
+//! [`Error::NoTable`]: crate::Error::NoTable
+//! [`Error::TableLacksColumns`]: crate::Error::TableLacksColumns
+//! [`Error::NoSystemTable`]: crate::Error::NoSystemTable
+//! [`Error::OtherIds`]: crate::Error::OtherIds
+//! [`Error::Filter`]: crate::Error::Filter
+//!
+//! # What the store does before
+//!
+//! It checks that a feature is of the kind that a call needs (a root is synced and never resolved), what
+//! staged rows hold (no NULL in an id, known columns of the right types, versions for all fields), that
+//! somebody signs a rebase, and that two stores hash alike. An engine checks what only its tables can
+//! tell.
 
 use crate::error::Result;
 use crate::graph::FeatureGraph;
@@ -368,7 +429,8 @@ pub struct RebaseOptions {
     /// Besides records whose provenance is what it would be today: stale ones all of whose stale
     /// fields have these reasons alone. Their data versions stay.
     pub accept: Vec<Reason>,
-    /// Of those, only records whose stored row fulfils this filter.
+    /// Of those, only records whose stored row fulfils this filter; of an expansion, the seal of the
+    /// parent, or the latest row of one that is implied.
     pub filter: Option<String>,
     /// Who accepts it.
     pub by: String,
@@ -386,7 +448,7 @@ pub struct Rebased {
     pub feature: FeatureKey,
     /// The version that the records have since.
     pub feature_version: String,
-    /// How many rows, or seals of an expansion, were appended.
+    /// How many rows, and seals of an expansion, were appended.
     pub rows: u64,
     /// The reasons that were accepted; none if only provenances that are equal were rebased.
     pub accepted: Vec<Reason>,
@@ -447,15 +509,30 @@ impl fmt::Debug for Export {
 
 /// An engine that keeps records.
 ///
-/// It is given everything that it needs with each request and keeps no graph of its own.
+/// It is given everything that it needs with each request and keeps no graph of its own: programs with
+/// different definitions share its tables. See the [module](self) for what all methods rely on.
 pub trait Backend: fmt::Debug + Send + Sync {
-    /// The settings that the store was created with.
+    /// The settings that the store was created with: all versions in it are hashes of this kind.
     fn settings(&self) -> Settings;
 
-    /// Classifies the records of a feature that has upstreams, in one pass.
+    /// Classifies the records of a feature that has upstreams, in one pass and over one snapshot.
     ///
-    /// `foreign` are upstreams whose records are in other stores, with those records: they take the
-    /// place of tables that are not here.
+    /// What should be there is made of the records that the upstreams have: `rename`, filters, lineage
+    /// and joins as the definition says. Each record that should be there or is gets the first class
+    /// that fits:
+    /// - *orphaned*: it is there and should not be;
+    /// - *blocked* or, if it is not there, *waiting*: what it would be made of is outdated, or a
+    ///   required upstream has no data version for it;
+    /// - *new*: it is not there;
+    /// - *stale*: a field is missing, or was made of something else than it would be today;
+    /// - *unchanged*.
+    ///
+    /// The answer has orphaned, blocked, new and stale records in the layout of [`crate::increment`];
+    /// of an expansion these are parents, each with a try of its own, random and not negative. An
+    /// upstream without a table is empty, and so is the feature itself.
+    ///
+    /// `foreign` are upstreams, and upstreams of these, whose records are in other stores, with those
+    /// records and definitions: they take the place of tables that are not here.
     fn resolve(
         &self,
         feature: FeatureContext,
@@ -463,20 +540,23 @@ pub trait Backend: fmt::Debug + Send + Sync {
         foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>>;
 
-    /// Those of some features that have a table here.
-    fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
-        drop((features,));
-        unbuilt("stored")
-    }
+    /// Those of some features that have a table here, in the same order. A table without rows counts: it
+    /// hides what a fallback has.
+    fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>>;
 
-    /// The rows of a feature: ids, columns and system columns, by their names.
+    /// The rows of a feature, in any order: ids, columns and system columns, by their names; of an
+    /// expansion the try as well, so that a child that is amended stays in it.
+    ///
+    /// Filters, versions and tombstones are tests of the latest row of a record. With `as_of` rows and
+    /// seals of later times do not exist. With `history` every row is tested by itself, and seals decide
+    /// nothing. It is an error if there is no table.
     fn read(
         &self,
         feature: FeatureContext,
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>>;
 
-    /// Begins a write.
+    /// Begins a write: nothing is there before its first commit, not even a table.
     fn write(
         &self,
         feature: FeatureContext,
@@ -485,7 +565,11 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<Box<dyn WriteSession>>>;
 
     /// Compares samples, in the layout of a write, with the records of a root and appends what
-    /// differs.
+    /// differs: new records, and stale ones, of which a field has another provenance, another data
+    /// version where one is given, or another code version. Records that complete samples lack are
+    /// orphaned, their input is gone; a tombstone is appended for each if that is asked for.
+    ///
+    /// It gives the counts from before, and what it did. Samples with one id twice are refused.
     fn sync(
         &self,
         feature: FeatureContext,
@@ -495,7 +579,17 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<(Counts, Written)>>;
 
     /// Deletes records, and on request what is computed from them; one line per feature, the first
-    /// of them the feature's own. Records that are not there are left alone.
+    /// of them the feature's own, the others only if something was deleted there. Records that are not
+    /// there are left alone. All features are changed in one transaction.
+    ///
+    /// - Soft: a tombstone for each record, a copy of its row that keeps its try. Of parents a tombstone of
+    ///   the seal; where that is implied, of each child.
+    /// - Hard: all rows of the records, of all times and tries; of parents their seals too, and the children
+    ///   of former tries. Of single children the seal in force is appended again with fewer children.
+    ///   For each record that had rows the MD5 of its ids is kept
+    ///   ([`system::REMOVED`](metaxy_sql::system::REMOVED)), and its failures are forgotten.
+    /// - With `cascade`, features downstream follow, each after all that it is computed from: the records that
+    ///   are orphaned then and were not before, their input gone or excluded.
     fn delete(
         &self,
         feature: FeatureContext,
@@ -504,74 +598,72 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<Deleted>>>;
 
     /// Brings back deleted records as they were; those that are not deleted are left alone.
+    ///
+    /// For each record that is meant and whose latest row is a tombstone, that row is appended again
+    /// without the mark; a filter is one over tombstones. Of parents it is their seal, where that is a
+    /// tombstone, or all deleted children of an implied one. Orphans are not deleted: none of them is
+    /// brought back.
     fn undelete(
         &self,
         feature: FeatureContext,
         which: Delete,
         options: WriteOptions,
-    ) -> BoxFuture<'_, Result<Written>> {
-        drop((feature, which, options));
-        unbuilt("undelete")
-    }
+    ) -> BoxFuture<'_, Result<Written>>;
 
-    /// Removes superseded rows; gives their number.
-    fn vacuum(
-        &self,
-        feature: FeatureContext,
-        options: VacuumOptions,
-    ) -> BoxFuture<'_, Result<u64>> {
-        drop((feature, options));
-        unbuilt("vacuum")
-    }
+    /// Removes superseded rows; gives their number. Nothing that is read or resolved changes, but for
+    /// times past.
+    ///
+    /// Of an expansion it is seals that are superseded, and counted with the rows of tries that no seal
+    /// names any more. An implied seal goes with its rows.
+    fn vacuum(&self, feature: FeatureContext, options: VacuumOptions)
+    -> BoxFuture<'_, Result<u64>>;
 
-    /// Gives rows of former definitions today's, where the output is the same.
+    /// Gives rows of former definitions today's, where the output is the same: unchanged records that
+    /// another version wrote, and stale ones that are accepted.
+    ///
+    /// Their rows are appended again with today's versions, today's expected provenance for today's
+    /// fields, and the data versions that they have (where none: the provenance); all else is as it was,
+    /// the time of creation and the run too. Of an expansion it is the existing children, in the try that
+    /// they have, and the seal, unless it is implied. The definition is recorded as by a write, and a
+    /// rebase that appended something is noted.
     fn rebase(
         &self,
         feature: FeatureContext,
         options: RebaseOptions,
-    ) -> BoxFuture<'_, Result<Written>> {
-        drop((feature, options));
-        unbuilt("rebase")
-    }
+    ) -> BoxFuture<'_, Result<Written>>;
 
     /// What is noted of the rebases of a feature, the latest last.
-    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
-        drop((feature,));
-        unbuilt("rebases")
-    }
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>>;
 
-    /// Keeps failures. A later write of the record clears them.
+    /// Keeps failures, all with the time of now. A later write of the record, or of the seal of the parent,
+    /// clears them, and so does a hard deletion.
     fn fail(
         &self,
         feature: FeatureContext,
         failures: Vec<Failure>,
         options: WriteOptions,
-    ) -> BoxFuture<'_, Result<()>> {
-        drop((feature, failures, options));
-        unbuilt("fail")
-    }
+    ) -> BoxFuture<'_, Result<()>>;
 
-    /// The failures that were not cleared, the latest last.
-    fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
-        drop((feature,));
-        unbuilt("failures")
-    }
+    /// The failures that were not cleared, the latest last; none if there is nowhere to keep them.
+    fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>>;
 
-    /// Everything that is stored of a feature.
-    fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {
-        drop((feature,));
-        unbuilt("export")
-    }
+    /// Everything that is stored of a feature: rows and seals of all times as they are. It is an error
+    /// if there is no table; one without rows has one batch without rows, which tells its columns.
+    ///
+    /// Every child that an exported seal promises is among the rows.
+    fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>>;
 
-    /// Appends the rows of another store as they are, but for those that are here already; gives the
-    /// number of rows and seals that were appended.
-    fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
-        drop((feature, from));
-        unbuilt("import")
-    }
+    /// Appends the rows and seals of another store as they are, with their times and tokens, and records
+    /// the definitions that wrote them; gives the number of rows and seals that were appended.
+    ///
+    /// What is here already is left out: a row, or a seal, with the same ids, times of update and
+    /// deletion, write token, feature version and try. Definitions with other id columns are refused.
+    /// Failures, removed records and notes of rebases stay where they are.
+    fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>>;
 
     /// The rows of a file, or of a table or view that is not ours, with samples of a root, with the
-    /// columns that it has: texts and versions as they are written there.
+    /// columns that it has: texts and versions as they are written there. An engine that cannot read
+    /// such a thing says so.
     fn read_samples(
         &self,
         feature: FeatureContext,
@@ -597,17 +689,18 @@ pub trait WriteSession: Send {
     /// Takes seals, of an expansion: the ids of parents `id0..` in the order of
     /// [`FeatureContext::parent_ids`], `try` and `children` (Int64), and per field the provenance
     /// `p0..`.
-    fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>> {
-        drop(parents);
-        unbuilt("seal")
-    }
+    fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>>;
 
-    /// Appends all staged rows at once, with one time, and begins anew.
+    /// Appends all staged rows and seals at once, with one time and token, and begins anew; what is
+    /// refused stays staged, and nothing of it is there.
+    ///
+    /// The table is made if it is missing, with a column for each of the layout. A record that is staged
+    /// twice is refused, and so is a parent that is sealed twice. A field has the data version that is
+    /// given; without one, that of the record that is there, if its provenance is the same (and in a root
+    /// its definition not outdated); else its provenance. The failures of the records, of an expansion
+    /// those of the parents that are sealed, are forgotten.
+    ///
+    /// If the write is named ([`WriteOptions::token`]), the number of its n-th commit is made of the name
+    /// and n, and a commit whose number is in the table writes nothing.
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>>;
-}
-
-/// Until every engine has it.
-fn unbuilt<'a, T: Send + 'a>(what: &'static str) -> BoxFuture<'a, Result<T>> {
-    use futures::FutureExt;
-    async move { Err(crate::error::Error::internal(format!("`{what}` is not built"))) }.boxed()
 }

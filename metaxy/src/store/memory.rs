@@ -368,14 +368,20 @@ impl WriteSession for Session {
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>> {
-        let staged = (std::mem::take(&mut self.rows), std::mem::take(&mut self.seals));
+        let staged = (&*self.rows, &*self.seals);
         let (layout, options, commit) = (&self.layout, &self.options, self.commits);
-        self.commits += 1;
-        known(self.store.change(|state| {
+        let written = self.store.change(|state| {
             let before = state.clone();
             let (feature, without) = (self.feature.clone(), self.store.without);
             let view = View { state: &before, feature, without };
             writes::commit(state, &view, layout, staged, options, commit)
-        }))
+        });
+        // What is refused stays staged.
+        if written.is_ok() {
+            self.rows.clear();
+            self.seals.clear();
+            self.commits += 1;
+        }
+        known(written)
     }
 }

@@ -8,8 +8,9 @@ use crate::store::Store;
 use crate::store::backend::{RebaseOptions, Rebased, Written};
 use futures::future::BoxFuture;
 
-/// A rebase that has not begun; `.await` it. It gives the rows, or of an expansion the seals, that were
-/// appended.
+/// A rebase that has not begun; `.await` it. It gives the number of rows that were appended; of an
+/// expansion these are the children of the parents that are rebased, and their seals are counted as
+/// well.
 ///
 /// By itself it takes only records whose provenance is what it would be today: nothing is claimed
 /// that the store does not know. Everything beyond that is accepted by somebody, for a reason, and

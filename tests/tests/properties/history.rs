@@ -135,7 +135,7 @@ fn steps(has_lineages: bool) -> impl Strategy<Value = Step> {
         .prop_map(|(by, action)| Step { by, action })
 }
 
-/// Histories of up to twelve steps after the first run.
+/// Histories of up to seven steps after the first run.
 pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<Value = History> {
     let hash_algorithm = prop_oneof![
         6 => Just(HashAlgorithm::XxHash64),
@@ -145,7 +145,7 @@ pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<
         1 => Just(HashAlgorithm::Sha256),
     ];
     let first = if begins_full { samples().prop_map(Some).boxed() } else { Just(None).boxed() };
-    (hash_algorithm, sketches(has_lineages), first, vec(steps(has_lineages), 2..=12)).prop_map(
+    (hash_algorithm, sketches(has_lineages), first, vec(steps(has_lineages), 1..=7)).prop_map(
         move |(hash_algorithm, features, first, steps)| History {
             hash_algorithm,
             features,

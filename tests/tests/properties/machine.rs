@@ -756,9 +756,10 @@ impl Machine {
         }
         self.note(by, format_args!("undelete {ids:?} of {feature}"));
         let batch = self.id_batch(by, feature, &ids);
-        let undelete = async |store: Store| -> Result<u64> {
+        let undelete = async |store: Store| -> Result<(u64, u64)> {
             let written = store.undelete_of(feature, std::slice::from_ref(&batch)).await;
-            Ok(written.map_err(text)?.rows)
+            let written = written.map_err(text)?;
+            Ok((written.rows, written.seals))
         };
         let rows = undelete(self.store.with_graph(self.programs[by].graph.clone())).await?;
         let expected = self.tell(by, undelete).await?;
@@ -771,12 +772,13 @@ impl Machine {
             return Ok(());
         }
         self.note(by, format_args!("rebase {feature}, accept code: {accepts_code}"));
-        let rebase = async |store: Store| -> Result<u64> {
+        let rebase = async |store: Store| -> Result<(u64, u64)> {
             let mut rebase = store.rebase_of(feature).by("me").because("it is the same");
             if accepts_code {
                 rebase = rebase.accept(Reason::Code);
             }
-            Ok(rebase.await.map_err(text)?.rows)
+            let written = rebase.await.map_err(text)?;
+            Ok((written.rows, written.seals))
         };
         let rows = rebase(self.store.with_graph(self.programs[by].graph.clone())).await?;
         let expected = self.tell(by, rebase).await?;

@@ -1,12 +1,22 @@
 //! Records that could not be computed, and writes that are done again.
 
-use crate::features::{Crop, Source, Video, compute_crops, crop, graph, memory, video};
+use crate::features::{Crop, Source, Video, compute_crops, crop, graph, open, video};
 use futures::TryStreamExt;
 use metaxy::prelude::*;
 use metaxy::store::{Failed, Failure};
-use metaxy_tests::flow::{key, read};
+use metaxy_tests::flow::{key, read, stored};
+use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
 use std::time::Duration;
+
+on_every_engine! {
+    failures_are_kept_until_the_record_is_written,
+    failures_go_with_a_record_that_is_removed,
+    what_failed_is_left_out_or_tried_again,
+    batches_of_failures,
+    a_write_with_a_token_is_done_once,
+    a_sync_with_a_token_is_done_once,
+}
 
 const CROP: &str = "example/crop";
 
@@ -26,9 +36,8 @@ async fn fail_all(store: &Store, why: &str) -> metaxy::store::Committed {
     out.commit().await.expect("a commit")
 }
 
-#[tokio::test]
-async fn failures_are_kept_until_the_record_is_written() {
-    let store = memory().await;
+async fn failures_are_kept_until_the_record_is_written(engine: &str) {
+    let store = open(engine).await;
     store.sync(vec![video("a", "1", "1"), video("b", "1", "1")]).await.expect("a sync");
     assert_eq!(store.failures::<Crop>().await.expect("failures"), Vec::<Failure>::new());
     // There is nothing else to commit.
@@ -52,9 +61,29 @@ async fn failures_are_kept_until_the_record_is_written() {
     assert_eq!(failures.len(), 2);
 }
 
-#[tokio::test]
-async fn what_failed_is_left_out_or_tried_again() {
-    let store = memory().await;
+/// Of a record that is removed with all of its rows nothing is known any more.
+async fn failures_go_with_a_record_that_is_removed(engine: &str) {
+    let store = open(engine).await;
+    let videos = |version: &str| ["a", "b", "c"].map(|id| video(id, version, "1")).to_vec();
+    store.sync(videos("1")).await.expect("a sync");
+    compute_crops(&store).await;
+    store.sync(videos("2")).await.expect("a sync");
+    fail_all(&store, "no").await;
+    let failed = async || -> Vec<String> {
+        let failures = store.failures::<Crop>().await.expect("failures");
+        failures.into_iter().flat_map(|failure| failure.ids).collect()
+    };
+    store.delete(&[crop("a")]).await.expect("a deletion");
+    assert_eq!(failed().await, ["a", "b", "c"], "it can come back");
+    let hard = store.delete(&[crop("b"), crop("never")]).hard(true);
+    store.delete(&[crop("b")]).hard(true).dry_run(true).await.expect("a count");
+    assert_eq!(failed().await.len(), 3);
+    hard.await.expect("a deletion");
+    assert_eq!(failed().await, ["a", "c"]);
+}
+
+async fn what_failed_is_left_out_or_tried_again(engine: &str) {
+    let store = open(engine).await;
     store.sync(vec![video("a", "1", "1")]).await.expect("a sync");
     fail_all(&store, "no").await;
     let new = |failed| {
@@ -75,9 +104,8 @@ async fn what_failed_is_left_out_or_tried_again() {
     assert_eq!(new(Failed::LeaveOut).await, 1);
 }
 
-#[tokio::test]
-async fn batches_of_failures() {
-    let store = memory().await;
+async fn batches_of_failures(engine: &str) {
+    let store = open(engine).await;
     store.sync(vec![video("a", "1", "1"), video("b", "1", "1")]).await.expect("a sync");
     let increment = store.resolve_update_of(&key(CROP)).await.expect("an increment");
     let mut batches: Vec<_> = increment.to_compute().try_collect().await.expect("batches");
@@ -96,10 +124,8 @@ async fn batches_of_failures() {
     assert_eq!(left_out.new, 0, "its provenance is that of the increment");
 }
 
-#[tokio::test]
-async fn a_write_with_a_token_is_done_once() {
-    let place = Place::new();
-    let store = place.open(&graph()).await.expect("a store");
+async fn a_write_with_a_token_is_done_once(engine: &str) {
+    let store = open(engine).await;
     store.sync(vec![video("a", "1", "1"), video("b", "1", "1")]).await.expect("a sync");
     for round in 0..2 {
         let mut out = store.writer::<Crop>().commit_every(1).token("job 12");
@@ -121,9 +147,7 @@ async fn a_write_with_a_token_is_done_once() {
         other.push(job.done(record).expect("the record")).await.expect("the record");
     }
     assert_eq!(other.commit().await.expect("a commit").rows, 2);
-    drop((other, store));
-    let n = place.query("SELECT count(*)::INTEGER AS n FROM example__crop");
-    assert_eq!(n[0]["n"], 4);
+    assert_eq!(stored(&store, CROP).await, 4);
 }
 
 /// Jobs of all crops, also of those that are there.
@@ -132,9 +156,8 @@ async fn all_jobs(store: &Store) -> Vec<metaxy::Job<Crop, Source>> {
     update.await.expect("an increment").jobs::<Source>().try_collect().await.expect("jobs")
 }
 
-#[tokio::test]
-async fn a_sync_with_a_token_is_done_once() {
-    let store = memory().await;
+async fn a_sync_with_a_token_is_done_once(engine: &str) {
+    let store = open(engine).await;
     let sync = |version: &'static str| {
         let sync = store.sync(vec![video("a", version, "1")]).token("import 1");
         async move { sync.await.expect("a sync") }

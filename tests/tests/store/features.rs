@@ -51,6 +51,10 @@ pub(crate) async fn memory() -> Store {
     metaxy_tests::flow::memory(&graph()).await
 }
 
+pub(crate) async fn open(engine: &str) -> Store {
+    metaxy_tests::flow::open(engine, &graph()).await
+}
+
 /// A video with these versions of sound and frames.
 pub(crate) fn video(id: &str, audio: &str, frames: &str) -> Video {
     Video {

@@ -10,6 +10,7 @@ mod definitions;
 mod deleting;
 mod failing;
 mod features;
+mod foreign;
 mod identifiers;
 mod importing;
 mod opening;

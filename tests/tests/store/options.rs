@@ -1,26 +1,34 @@
 //! Resolves with options: which records are answered, in which order.
 
-use crate::features::{Crop, Source, Video, compute_crops, graph, memory, video};
+use crate::features::{Crop, Source, Video, compute_crops, graph, open, video};
 use futures::TryStreamExt;
 use metaxy::prelude::*;
 use metaxy::{Increment, Reason};
 use metaxy_tests::flow::{counts, key};
+use metaxy_tests::on_every_engine;
+
+on_every_engine! {
+    order_and_limit,
+    shards_are_all_records_once,
+    filters_select_and_tell_of_no_orphans,
+    records_can_be_declared_stale,
+    reads_with_a_filter,
+}
 
 async fn ids(increment: Increment<Crop>) -> Vec<String> {
     let jobs: Vec<_> = increment.jobs::<Source>().try_collect().await.expect("jobs");
     jobs.iter().map(|job| job.input().video_id.clone()).collect()
 }
 
-async fn four() -> Store {
-    let store = memory().await;
+async fn four(engine: &str) -> Store {
+    let store = open(engine).await;
     let videos = ["a", "b", "c", "d"].map(|id| video(id, "1", "1"));
     store.sync(videos.to_vec()).await.expect("a sync");
     store
 }
 
-#[tokio::test]
-async fn order_and_limit() {
-    let store = four().await;
+async fn order_and_limit(engine: &str) {
+    let store = four(engine).await;
     let update = store.update::<Crop>().order_by_desc("path").limit(3);
     let increment = update.await.expect("an increment");
     assert_eq!(increment.counts().new, 4, "counts are those of all");
@@ -29,9 +37,8 @@ async fn order_and_limit() {
     assert_eq!(ids(increment).await, ["a", "b", "c", "d"]);
 }
 
-#[tokio::test]
-async fn shards_are_all_records_once() {
-    let store = four().await;
+async fn shards_are_all_records_once(engine: &str) {
+    let store = four(engine).await;
     let mut all = Vec::new();
     for index in 0..3 {
         all.extend(ids(store.update::<Crop>().shard(index, 3).await.expect("a shard")).await);
@@ -48,9 +55,8 @@ async fn shards_are_all_records_once() {
     }
 }
 
-#[tokio::test]
-async fn filters_select_and_tell_of_no_orphans() {
-    let store = four().await;
+async fn filters_select_and_tell_of_no_orphans(engine: &str) {
+    let store = four(engine).await;
     compute_crops(&store).await;
     store
         .sync(vec![video("a", "2", "1"), video("b", "2", "1")])
@@ -72,9 +78,8 @@ async fn filters_select_and_tell_of_no_orphans() {
     assert!(error.to_string().contains("no_such"), "{error}");
 }
 
-#[tokio::test]
-async fn records_can_be_declared_stale() {
-    let store = four().await;
+async fn records_can_be_declared_stale(engine: &str) {
+    let store = four(engine).await;
     compute_crops(&store).await;
     let increment = store.update::<Crop>().stale_if("video_id = 'c'").await.expect("an increment");
     assert_eq!((increment.counts().stale, increment.counts().unchanged), (1, 3));
@@ -84,9 +89,8 @@ async fn records_can_be_declared_stale() {
     assert_eq!(all.stale, 4);
 }
 
-#[tokio::test]
-async fn reads_with_a_filter() {
-    let store = four().await;
+async fn reads_with_a_filter(engine: &str) {
+    let store = four(engine).await;
     let rows = store.read::<Video>().filter("video_id > 'b'").filter("path NOT LIKE '%d.mp4'");
     let rows = rows.rows().await.expect("rows");
     assert_eq!(rows.iter().map(|row| row.video_id.as_str()).collect::<Vec<_>>(), ["c"]);

@@ -1,11 +1,19 @@
 //! Records that are given today's definition without being computed again.
 
-use crate::deleting::{BORN, family, family_place};
+use crate::deleting::{children, family, family_on};
 use metaxy::store::Rebased;
 use metaxy::{Error, Reason, Store};
 use metaxy_tests::batch::{batch, collect, only};
-use metaxy_tests::flow::{compute, counts, graph, key, memory, read, write};
+use metaxy_tests::flow::{compute, counts, delete, graph, key, open, read, stored, write};
+use metaxy_tests::on_every_engine;
 use serde_json::{Value, json};
+
+on_every_engine! {
+    unchanged_records_get_the_version_of_today,
+    a_code_version_is_accepted_by_somebody,
+    a_root_is_not_rebased,
+    parents_are_rebased_with_their_children,
+}
 
 fn root() -> Value {
     json!({ "key": "a", "id_columns": ["id"], "fields": ["x", "y"] })
@@ -32,8 +40,8 @@ fn row(id: &str, x: &str) -> Value {
     json!({ "id": id, "metaxy_provenance_by_field": { "x": x, "y": "1" } })
 }
 
-async fn computed() -> Store {
-    let store = memory(&with(&[("x", "1"), ("y", "1")])).await;
+async fn computed(engine: &str) -> Store {
+    let store = open(engine, &with(&[("x", "1"), ("y", "1")])).await;
     write(&store, "a", &[row("1", "1"), row("2", "2"), row("3", "3")]).await.expect("good rows");
     compute(&store, "b").await;
     compute(&store, "c").await;
@@ -46,9 +54,8 @@ async fn with_other_versions(store: &Store) -> Vec<Value> {
 }
 
 /// A field that goes away changes nothing of the others: they are unchanged, under another version.
-#[tokio::test]
-async fn unchanged_records_get_the_version_of_today() {
-    let store = computed().await;
+async fn unchanged_records_get_the_version_of_today(engine: &str) {
+    let store = computed(engine).await;
     let before = with_other_versions(&store).await;
     let store = store.with_graph(with(&[("x", "1")]));
     let of_b = counts(&store, "b").await;
@@ -85,9 +92,8 @@ async fn unchanged_records_get_the_version_of_today() {
     assert_eq!((noted[0].rows, Some(noted[0].time)), (3, written.time));
 }
 
-#[tokio::test]
-async fn a_code_version_is_accepted_by_somebody() {
-    let store = computed().await;
+async fn a_code_version_is_accepted_by_somebody(engine: &str) {
+    let store = computed(engine).await;
     // Another data version than the provenance: it has to stay.
     let mut own = with_other_versions(&store).await;
     own.retain(|row| row["id"] == "1");
@@ -139,38 +145,52 @@ async fn a_code_version_is_accepted_by_somebody() {
     assert!(counts(&store, "c").await.is_up_to_date(), "the data version has stayed");
 }
 
-#[tokio::test]
-async fn a_root_is_not_rebased() {
-    let store = computed().await;
+async fn a_root_is_not_rebased(engine: &str) {
+    let store = computed(engine).await;
     let error = store.rebase_of(&key("a")).await.expect_err("a root");
     assert!(matches!(error, Error::WrongKind { .. }), "{error}");
-    let empty = memory(&with(&[("x", "1")])).await;
+    let empty = open(engine, &with(&[("x", "1")])).await;
     assert_eq!(empty.rebase_of(&key("b")).await.expect("nothing").rows, 0);
     let batches = [batch(&[json!({ "id": "1" })])];
     assert_eq!(empty.delete_of(&key("b"), &batches).await.expect("nothing").records(), 0);
 }
 
-/// Of an expansion parents are rebased, by their seals; their children stay as they are.
-#[tokio::test]
-async fn parents_are_rebased_by_their_seals() {
-    let (place, store) = family_place().await;
+/// Of an expansion parents are rebased, by their seals, and with them the children that exist.
+async fn parents_are_rebased_with_their_children(engine: &str) {
+    let store = family_on(engine).await;
+    let one = [json!({ "id": "1", "part": 1 })];
+    assert_eq!(delete(&store, "child", &one).await, 1);
+    assert_eq!(delete(&store, "leaf", &one).await, 1);
+    let before = read(&store, "child").await;
     let mut features = family();
     features[1]["fields"] = json!([{ "key": "x", "code_version": "2" }]);
     let store = store.with_graph(graph(&features));
     let of_child = counts(&store, "child").await;
     assert_eq!((of_child.stale, of_child.unsealed), (3, 1), "{of_child}");
+    assert_eq!(read(&store, "child").await, Vec::<Value>::new());
+    assert_eq!(counts(&store, "leaf").await.blocked, 7);
+
     let rebase = store.rebase_of(&key("child")).accept(Reason::Code).by("ada").because("same");
-    let one = rebase.clone().only("id = '1'").await.expect("a rebase");
-    assert_eq!((one.seals, one.rows), (1, 0));
+    let first = rebase.clone().only("id = '1'").await.expect("a rebase");
+    assert_eq!((first.seals, first.rows), (1, 2), "what is deleted stays deleted");
+    assert_eq!(children(&store, "child").await, ["10", "12"]);
+    let dry = rebase.clone().dry_run(true).await.expect("a count");
+    assert_eq!((dry.seals, dry.rows, dry.time), (1, 5, None), "3 has no seal that could be copied");
     let written = rebase.clone().await.expect("a rebase");
-    assert_eq!((written.seals, written.rows), (1, 0), "3 has no seal that could be copied");
+    assert_eq!((written.seals, written.rows), (dry.seals, dry.rows));
+
     let of_child = counts(&store, "child").await;
-    assert_eq!((of_child.stale, of_child.unchanged, of_child.unchanged_older), (1, 2, 0));
-    let all = store.read_of(&key("child")).other_versions(true).batches().await.expect("rows");
-    assert_eq!(collect(all).await.len(), BORN.len());
+    assert!(of_child.is_up_to_date(), "{of_child}");
+    assert_eq!((of_child.unchanged, of_child.unchanged_older, of_child.unsealed), (3, 0, 1));
+    let stays = ["id", "part", "metaxy_try", "metaxy_created_at", "metaxy_data_version_by_field"];
+    let after = read(&store, "child").await;
+    assert_eq!(only(&after, &stays), only(&before, &stays));
+    let of_leaf = counts(&store, "leaf").await;
+    assert!(of_leaf.is_up_to_date(), "nothing has changed for it: {of_leaf}");
+    assert_eq!(of_leaf.unchanged, 7);
     let noted = store.rebases_of(&key("child")).await.expect("lines");
-    assert_eq!(noted.iter().map(|line| line.rows).collect::<Vec<_>>(), [1, 1]);
-    drop((store, rebase));
-    let seals = place.query("SELECT count(*) AS n FROM metaxy_system__seals__child");
-    assert_eq!(seals, [json!({ "n": 6 })]);
+    assert_eq!(noted.iter().map(|line| line.rows).collect::<Vec<_>>(), [3, 6]);
+    let again = rebase.clone().await.expect("nothing");
+    assert_eq!((again.seals, again.rows), (0, 0));
+    assert_eq!(stored(&store, "child").await, 12 + 1 + 4 + 3 + 6, "nothing was removed");
 }

@@ -124,7 +124,7 @@ impl Lowering<'_> {
         let is_blocked = || eq(col("r", "class"), class(Class::Blocked));
         let mut blocks = Vec::new();
         for (i, input) in self.inputs().iter().enumerate() {
-            if !has_expected {
+            if !has_expected || input.records.is_none() {
                 blocks.push(as_code(null()));
                 continue;
             }
@@ -195,10 +195,10 @@ impl Lowering<'_> {
 }
 
 /// The target's id that an id of an input's records equals.
+///
+/// An input that is looked at like this is joined on all its ids, in their order.
 fn place_of(input: &Input, of: usize) -> usize {
-    let own = &input.records.as_ref().expect("a record that blocks is in a table").ids[of];
-    let on = input.on.iter().find(|(column, _)| column == own);
-    on.map_or(0, |(_, k)| *k)
+    input.on.get(of).map_or(0, |(_, k)| *k)
 }
 
 /// What a row of a child tells: the record is there, or it is not though its parent's seal is, or the

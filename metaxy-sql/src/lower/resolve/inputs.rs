@@ -136,11 +136,17 @@ impl Lowering<'_> {
         let keys = || input.on.iter().map(|(_, k)| (col("m", id(*k)), id(*k)));
         let answered = [Class::Blocked, Class::New, Class::Stale]
             .map(|wanted| eq(col("r", "class"), super::class(wanted)));
-        let of_record = same(input.on.iter().map(|(_, k)| (col("m", id(*k)), col("r", id(*k)))));
+        // Several records may belong to one group.
+        let wanted = Select {
+            distinct: true,
+            ..Select::default()
+                .columns(input.on.iter().map(|(_, k)| (col("r", id(*k)), id(*k))))
+                .from(from_part("classified", "r"))
+                .filter(or(answered))
+        };
         let of_row = eq(Expr::RowAddress(name("u")), col("m", "row"));
-        let source = from_part(&format!("rows{i}"), "m")
-            .join(JoinKind::Inner, part("classified").as_str(), "r", and([or(answered), of_record]))
-            .join(JoinKind::Inner, &records.table, "u", of_row);
+        let source = from_part(&format!("rows{i}"), "m");
+        let source = source.join(JoinKind::Inner, &records.table, "u", of_row);
         let list = |column: &String| Expr::ListOf {
             value: Box::new(col("u", column)),
             order_by: order("m").collect(),
@@ -150,6 +156,7 @@ impl Lowering<'_> {
             .columns(keys())
             .columns(lists.map(|(n, column)| (list(column), format!("s{n}"))))
             .from(source)
+            .filter(Expr::In(keys().map(|(key, _)| key).collect(), Box::new(wanted)))
             .group_by(keys().map(|(key, _)| key))
     }
 

@@ -40,12 +40,8 @@ impl Lowering<'_> {
             source = source.join(JoinKind::Left, &records.table, "t", at);
         }
         if target.is_some() && self.plan.definitions.is_some() {
-            source = source.join(
-                JoinKind::Left,
-                part("own").as_str(),
-                "own",
-                eq(col("own", "version"), col("r", "version")),
-            );
+            let of_version = eq(col("own", "version"), col("r", "version"));
+            source = source.join(JoinKind::Left, part("own").as_str(), "own", of_version);
         }
         let mut brought = Vec::new();
         for (i, input) in self.inputs().iter().enumerate() {
@@ -55,7 +51,6 @@ impl Lowering<'_> {
             };
             let alias = format!("u{i}");
             if input.grouped {
-                // Each record belongs to a group of its own, or to none.
                 if !input.columns.is_empty() {
                     let members = format!("members{i}");
                     with.push((part(&members), self.members(i, input, records)));

@@ -5,7 +5,9 @@
 
 use super::database::Link;
 use super::session::{add_columns, append_to, ensure_tables, transaction};
-use super::{DuckDb, Shared, id_columns_text, on_thread, run, run_ast, tables, texts};
+use super::{
+    DuckDb, Shared, database_error, id_columns_text, in_utc, on_thread, run, run_ast, tables, texts,
+};
 use crate::error::{Error, Result};
 use crate::increment::no_batches;
 use crate::key::FeatureKey;
@@ -13,6 +15,7 @@ use crate::spec::ColumnSpec;
 use crate::store::backend::{BatchStream, Export, FeatureContext, Layout};
 use crate::store::plan::{TableInfo, Tables};
 use crate::store::stage::{WriteError, text_maps, write_error};
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use duckdb::Connection;
 use futures::StreamExt;
@@ -69,10 +72,26 @@ pub(super) async fn export(store: &DuckDb, feature: &FeatureContext) -> Result<E
     Ok(Export { definitions, rows, seals })
 }
 
-/// All rows of a table.
+/// All rows of a table; without any, one batch that tells its columns.
 async fn whole(store: &DuckDb, table: String) -> Result<BatchStream> {
     let sql = format!("SELECT * FROM {}", DuckDbDialect.quote_ident(&Ident::new(table)?)?);
-    store.batches(move |_| Ok(sql)).await
+    let text = sql.clone();
+    let mut batches = store.batches(move |_| Ok(text)).await?;
+    let first = match batches.next().await.transpose()? {
+        Some(first) => first,
+        None => {
+            let shared = Arc::clone(&store.shared);
+            on_thread(move || no_rows(&*shared.database.connect()?, &sql)).await?
+        }
+    };
+    Ok(futures::stream::iter([Ok(first)]).chain(batches).boxed())
+}
+
+/// A batch with the columns of a statement.
+fn no_rows(connection: &Connection, sql: &str) -> Result<RecordBatch> {
+    let mut statement = connection.prepare(sql).map_err(database_error)?;
+    let schema = statement.stream_arrow([]).map_err(database_error)?.get_schema();
+    in_utc(&RecordBatch::new_empty(schema))
 }
 
 /// What is recorded of the definitions of a feature.

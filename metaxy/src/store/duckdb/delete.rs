@@ -4,6 +4,7 @@
 //! removes it. The ids that a caller names are in [`STAGE`], those of the records that are meant in
 //! [`MEANT`], and if parents of an expansion are meant, theirs in [`PARENTS`].
 
+use super::failures::clear as clear_failures;
 use super::session::{INCREMENT, STAGE, append_to, make_increment, next_time, token, transaction};
 use super::{Shared, rows, run, run_ast, tables_of};
 use crate::error::{Error, Result};
@@ -68,7 +69,7 @@ pub(super) fn unless_dry<T>(
 }
 
 /// Makes a temporary table anew.
-fn keep(connection: &Connection, table: &str, query: Query) -> Result<()> {
+pub(super) fn keep(connection: &Connection, table: &str, query: Query) -> Result<()> {
     let table = Ident::new(table)?;
     run_ast(connection, &Statement::DropTemporary { table: table.clone() })?;
     run_ast(connection, &Statement::CreateTemporaryAs { table, query })?;
@@ -248,7 +249,7 @@ impl Deletion<'_> {
             keep(connection, MEANT, lower::meant(&meant))?;
         }
         if self.options.hard {
-            deleted.rows_removed = self.remove(&tables, &meant, &stamp)?;
+            deleted.rows_removed = self.remove(feature.key(), &tables, &meant, &stamp)?;
         } else {
             if let MeantBy::Parents(parents) = &meant.by {
                 let of = SealCopy::Tombstone(parents.clone());
@@ -270,7 +271,13 @@ impl Deletion<'_> {
     }
 
     /// Removes every row of the records that are meant, and says so in a table of its own.
-    fn remove(&self, tables: &Tables, meant: &Meant, stamp: &Stamp) -> Result<u64> {
+    fn remove(
+        &self,
+        key: &FeatureKey,
+        tables: &Tables,
+        meant: &Meant,
+        stamp: &Stamp,
+    ) -> Result<u64> {
         let connection = self.connection;
         let records = &meant.records;
         let mut removed = 0;
@@ -281,13 +288,19 @@ impl Deletion<'_> {
                 let of = SealCopy::Without(MEANT.to_owned());
                 copy_seals(connection, tables, records, of, stamp)?;
             }
+            if records.seals.is_none() {
+                clear_failures(connection, tables, key, MEANT, records.ids.len())?;
+            }
             run_ast(connection, &lower::note_removed(records, MEANT, stamp))?;
             removed = run_ast(connection, &lower::remove_rows(records, MEANT)?)?;
         }
-        if let MeantBy::Parents(parents) = &meant.by
-            && let Some(statement) = lower::remove_seals(records, parents)?
-        {
-            run_ast(connection, &statement)?;
+        if let MeantBy::Parents(parents) = &meant.by {
+            // Of an expansion it is parents that fail.
+            let n_ids = records.seals.as_ref().map_or(0, |seals| seals.parents.len());
+            clear_failures(connection, tables, key, parents, n_ids)?;
+            if let Some(statement) = lower::remove_seals(records, parents)? {
+                run_ast(connection, &statement)?;
+            }
         }
         Ok(removed)
     }

@@ -5,6 +5,7 @@ use super::{Shared, database_error, rows, run_ast, tables};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::store::backend::{Failure, FeatureContext, WriteOptions};
+use crate::store::plan::Tables;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Int64Type, Schema};
 use duckdb::Connection;
@@ -61,6 +62,20 @@ pub(super) fn add(
         appender.append_record_batch(batch).map_err(database_error)?;
         appender.flush().map_err(database_error)
     })
+}
+
+/// Removes the failures of the records whose ids, so many, are in a table of the connection.
+pub(super) fn clear(
+    connection: &Connection,
+    tables: &Tables,
+    key: &FeatureKey,
+    ids: &str,
+    n_ids: usize,
+) -> Result<()> {
+    if tables.contains_key(system::FAILURES) && !of(connection, key, Some(1))?.is_empty() {
+        run_ast(connection, &lower::clear_failures(key.as_str(), ids, n_ids))?;
+    }
+    Ok(())
 }
 
 /// The failures of a feature, the latest last; at most so many.

@@ -1,7 +1,7 @@
 //! Rebases: rows of former definitions are appended again under today's, where their output is the
 //! same.
 
-use super::delete::{copy_seals, ensure_system_table, time_for, unless_dry};
+use super::delete::{copy_seals, ensure_system_table, keep, time_for, unless_dry};
 use super::session::{INCREMENT, make_increment, record_definition, token};
 use super::{Shared, rows, run_ast, tables, tables_of};
 use crate::error::Result;
@@ -16,6 +16,9 @@ use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{Rebase, Rebased, SealCopy, reason};
 use metaxy_sql::{lower, print, system};
+
+/// What a rebase appends again: records, or parents of an expansion.
+const REBASED: &str = "@rebased";
 
 /// Gives records today's definition.
 pub(super) fn rebase(
@@ -33,9 +36,11 @@ pub(super) fn rebase(
         let mut resolve = planner.resolve(&ResolveOptions::default())?;
         resolve.plan.call.older = true;
         make_increment(connection, lower::resolve(&resolve.plan))?;
-        let of = Rebased {
+        let fields = feature.field_names();
+        let rebased = Rebased {
+            records: records.clone(),
             increment: INCREMENT.to_owned(),
-            fields: feature.field_names(),
+            n_fields: fields.len(),
             accepted: options
                 .accept
                 .iter()
@@ -43,18 +48,22 @@ pub(super) fn rebase(
                 .fold(0, |all, bit| all | bit),
             filter: Filter::all(filter),
         };
+        keep(connection, REBASED, lower::rebased(&rebased))?;
         let time = time_for(connection, &records)?;
         let stamp = planner.stamp(time, token(), &WriteOptions::default());
-        let mut written = Written::default();
-        if records.seals.is_some() {
-            let of = SealCopy::Rebase(of);
-            written.seals = copy_seals(connection, &tables, &records, of, &stamp)?;
-        } else {
-            let columns = tables[&records.table].columns.keys().cloned().collect();
-            let hash = feature.hash();
-            let plan = Rebase { records, columns, of, stamp: stamp.clone(), hash };
-            written.rows = run_ast(connection, &lower::rebase(&plan)?)?;
-        }
+        let columns = tables[&records.table].columns.keys().cloned().collect();
+        let plan = Rebase {
+            records,
+            columns,
+            rebased: REBASED.to_owned(),
+            fields: fields.clone(),
+            stamp: stamp.clone(),
+            hash: feature.hash(),
+        };
+        let rows = run_ast(connection, &lower::rebase(&plan)?)?;
+        let of = SealCopy::Rebase(REBASED.to_owned(), fields);
+        let seals = copy_seals(connection, &tables, &plan.records, of, &stamp)?;
+        let written = Written { rows, seals, ..Written::default() };
         if written == Written::default() {
             return Ok(written);
         }

@@ -212,18 +212,11 @@ impl Work {
 
     /// What is written did not fail.
     fn clear_failures(&self, tables: &Tables) -> Result<()> {
-        let key = self.feature.key();
-        if !tables.contains_key(system::FAILURES)
-            || super::failures::of(&self.connection, key, Some(1))?.is_empty()
-        {
-            return Ok(());
-        }
         let (stage, n_ids) = match &self.layout.parents {
             Some(parents) => (SEALS, parents.len()),
             None => (STAGE, self.layout.ids.len()),
         };
-        run_ast(&self.connection, &lower::clear_failures(key.as_str(), stage, n_ids))?;
-        Ok(())
+        super::failures::clear(&self.connection, tables, self.feature.key(), stage, n_ids)
     }
 
     fn sync(&self, shared: &Shared, options: &SyncOptions) -> Result<(Counts, Written)> {

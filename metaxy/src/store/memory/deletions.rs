@@ -9,7 +9,7 @@ use super::hash::ids_md5;
 use super::rows::{InForce, Row, Seal, State, View};
 use super::rule::Rule;
 use super::value::{Ids, Value};
-use super::writes::{Stamp, texts};
+use super::writes::{Stamp, clear_failures, texts};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::store::backend::{
@@ -220,6 +220,9 @@ fn remove_rows(
         let removed = state.removed.entry(view.key().clone()).or_default();
         removed.extend(records.iter().map(|ids| ids_md5(texts(ids).iter().map(String::as_str))));
     }
+    // Of an expansion it is parents that fail.
+    let removed = if view.feature.is_expansion() { &taken.parents } else { &records };
+    clear_failures(state, view.key(), &removed.iter().map(texts).collect());
     gone.len() as u64
 }
 
@@ -257,12 +260,13 @@ pub(super) fn undelete(
         parents.iter().filter(|(ids, parent)| meant.parents.contains(*ids) && !parent.is_live);
     let seals = seals.filter_map(|(_, parent)| Some(stamp.again_sealed(parent.seal?)));
     let seals: Vec<Seal> = seals.collect();
-    let n_rows = (rows.len() + seals.len()) as u64;
+    let (n_rows, n_seals) = (rows.len() as u64, seals.len() as u64);
     if let Some(table) = state.tables.get_mut(view.key()) {
         table.rows.extend(rows);
         table.seals.extend(seals);
     }
-    Ok(Written { rows: n_rows, time: (n_rows > 0).then_some(stamp.time), ..Written::default() })
+    let time = (n_rows + n_seals > 0).then_some(stamp.time);
+    Ok(Written { rows: n_rows, seals: n_seals, time, ..Written::default() })
 }
 
 /// Removes superseded rows, and of an expansion superseded seals; gives their number.

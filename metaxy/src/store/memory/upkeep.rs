@@ -4,17 +4,18 @@ use super::batches::{imported, imported_seals};
 use super::compare::Class;
 use super::filters;
 use super::hash::hash_over;
-use super::rows::{Recorded, Row, Seal, State, View};
+use super::rows::{Recorded, Row, Seal, State, View, id_columns_text};
 use super::rule::Rule;
+use super::value::Ids;
 use super::writes::{Addition, Stamp, append, now};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::backend::{
     Export, Failure, FeatureContext, RebaseOptions, Rebased, ResolveOptions, WriteOptions, Written,
 };
 use arrow::array::RecordBatch;
 use futures::stream::{StreamExt, TryStreamExt};
 use metaxy_sql::ColumnType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Gives rows of former definitions today's, where the output is the same.
 pub(super) fn rebase(
@@ -53,7 +54,9 @@ pub(super) fn rebase(
             continue;
         }
         let today = |row: &Row| {
-            let mut row = stamp.again(row);
+            // The run that computed it stays its run.
+            let run = row.materialization_id.clone();
+            let mut row = Row { materialization_id: run, ..stamp.again(row) };
             row.provenance = expected.provenance.clone();
             row.provenance_hash = hash_over(feature.hash(), &row.provenance, &fields);
             let data_version = fields.iter().filter_map(|field| {
@@ -66,35 +69,34 @@ pub(super) fn rebase(
             row.project_version = Some(feature.project_version().to_owned());
             row
         };
-        match parents.get(&record.ids) {
-            None => addition.rows.push(today(current.row)),
-            Some(parent) => match parent.seal {
-                Some(seal) => {
-                    let mut row = today(&seal.row);
-                    row.data_version.clear();
-                    row.data_version_hash = None;
-                    addition.seals.push(Seal { row, ..*seal });
-                }
-                // Without a seal it is the children that say what they were made from.
-                None => addition.rows.extend(parent.live().map(|(_, row)| today(row))),
-            },
-        }
+        let Some(parent) = parents.get(&record.ids) else {
+            addition.rows.push(today(current.row));
+            continue;
+        };
+        addition.rows.extend(parent.live().map(|(_, row)| today(row)));
+        addition.seals.extend(parent.seal.map(|seal| {
+            let mut row = today(&seal.row);
+            row.data_version.clear();
+            row.data_version_hash = None;
+            Seal { row, ..*seal }
+        }));
     }
-    let rows = (addition.rows.len() + addition.seals.len()) as u64;
-    if options.dry_run || rows == 0 {
-        return Ok(Written { rows, ..Written::default() });
+    let (rows, seals) = (addition.rows.len() as u64, addition.seals.len() as u64);
+    let written = Written { rows, seals, ..Written::default() };
+    if options.dry_run || written == Written::default() {
+        return Ok(written);
     }
     append(state, &view, table.columns.clone(), addition);
     state.rebases.push(Rebased {
         feature: view.key().clone(),
         feature_version: view.version().to_owned(),
-        rows,
+        rows: rows + seals,
         accepted: options.accept.clone(),
         by: options.by.clone(),
         reason: options.reason.clone(),
         time: stamp.time,
     });
-    Ok(Written { rows, time: Some(stamp.time), ..Written::default() })
+    Ok(Written { time: Some(stamp.time), ..written })
 }
 
 /// Keeps failures, all with one time.
@@ -117,16 +119,21 @@ pub(super) fn fail(
 
 /// Everything that is stored of a feature.
 pub(super) fn export(view: &View<'_>) -> Result<Export> {
+    let Some(table) = view.table() else {
+        let (feature, table) = (view.key().clone(), view.key().table_name());
+        return Err(Error::NoTable { feature, table });
+    };
     let recorded = view.state.definitions.get(view.key()).into_iter().flatten();
     let definitions = recorded.map(|line| line.to_vec()).collect();
-    let (mut rows, mut seals) = (Vec::new(), Vec::new());
-    if let Some(table) = view.table() {
-        let all: Vec<&Row> = table.rows.iter().collect();
-        rows.push(Ok(view.batch_of_rows(&all, &table.columns)?));
-        if view.feature.is_expansion() {
-            seals.push(Ok(view.batch_of_seals(&table.seals)?));
-        }
-    }
+    let all: Vec<&Row> = table.rows.iter().collect();
+    // A column without a type and without a value says nothing.
+    let mut columns = table.columns.clone();
+    columns.retain(|name, ty| ty.is_some() || all.iter().any(|row| !row.value(name).is_null()));
+    let rows = vec![Ok(view.batch_of_rows(&all, &columns)?)];
+    let seals = match view.feature.is_expansion() {
+        true => vec![Ok(view.batch_of_seals(&table.seals)?)],
+        false => Vec::new(),
+    };
     let (rows, seals) = (futures::stream::iter(rows).boxed(), futures::stream::iter(seals).boxed());
     Ok(Export { definitions, rows, seals })
 }
@@ -146,43 +153,54 @@ pub(super) async fn collected(export: Export) -> Result<Collected> {
     Ok(Collected { definitions, rows, seals })
 }
 
+/// What tells a row, or a seal, from all others of a feature.
+type Mark = (Ids, Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<i64>);
+
+fn mark(row: &Row, ids: &[String]) -> Mark {
+    let version = row.feature_version.clone();
+    (row.get(ids), row.updated_at, row.deleted_at, row.write_token, version, row.attempt)
+}
+
 /// Appends what is not here yet; gives the number of rows and seals.
 pub(super) fn import(state: &mut State, feature: &FeatureContext, from: Collected) -> Result<u64> {
     let key = feature.key().clone();
+    let ids = &feature.definition().spec.id_columns;
     let recorded = state.definitions.entry(key.clone()).or_default();
     for line in from.definitions {
-        if let Ok(line) = Recorded::try_from(line)
-            && !recorded.contains(&line)
-        {
+        let Ok(line) = Recorded::try_from(line) else { continue };
+        let (today, [.., there]) = (id_columns_text(ids), &line);
+        if *there != today {
+            return Err(Error::OtherIds { feature: key, today, recorded: there.clone() });
+        }
+        if !recorded.contains(&line) {
             recorded.push(line);
         }
     }
     let declared = feature.definition().columns.iter().flatten();
     let declared: BTreeMap<&str, ColumnType> =
         declared.map(|column| (column.name.as_str(), column.ty)).collect();
-    let mut added = 0;
+    if from.rows.is_empty() {
+        return Ok(0);
+    }
+    let table = state.tables.entry(key).or_default();
+    let parents: Vec<String> =
+        feature.parent_ids().into_iter().map(|place| ids[place].clone()).collect();
+    let here: BTreeSet<Mark> = table.rows.iter().map(|row| mark(row, ids)).collect();
+    let sealed: BTreeSet<Mark> = table.seals.iter().map(|seal| mark(&seal.row, &parents)).collect();
+    let before = table.rows.len() + table.seals.len();
     for batch in &from.rows {
-        let (rows, columns) = imported(batch)?;
-        let table = state.tables.entry(key.clone()).or_default();
+        let (mut rows, columns) = imported(batch)?;
         for (name, ty) in columns {
             let ty = declared.get(name.as_str()).copied().or(ty);
             table.columns.entry(name).or_insert(ty);
         }
-        for row in rows {
-            if !table.rows.contains(&row) {
-                table.rows.push(row);
-                added += 1;
-            }
-        }
+        rows.retain(|row| !here.contains(&mark(row, ids)));
+        table.rows.extend(rows);
     }
     for batch in &from.seals {
-        let table = state.tables.entry(key.clone()).or_default();
-        for seal in imported_seals(batch)? {
-            if !table.seals.contains(&seal) {
-                table.seals.push(seal);
-                added += 1;
-            }
-        }
+        let mut seals = imported_seals(batch)?;
+        seals.retain(|seal| !sealed.contains(&mark(&seal.row, &parents)));
+        table.seals.extend(seals);
     }
-    Ok(added)
+    Ok((table.rows.len() + table.seals.len() - before) as u64)
 }

@@ -10,6 +10,7 @@ use super::rule::Rule;
 use super::value::{Ids, Value};
 use crate::error::Result;
 use crate::increment::Counts;
+use crate::key::FeatureKey;
 use crate::spec::ColumnSpec;
 use crate::store::backend::{Layout, SyncOptions, WriteOptions, Written};
 use crate::store::hashing::write_token;
@@ -145,17 +146,34 @@ impl View<'_> {
 
     /// Refuses records that are staged more than once.
     pub(super) fn check_duplicates(&self, staged: &[Staged], names: &[String]) -> Result<()> {
+        match Self::repeated(staged, names) {
+            None => Ok(()),
+            Some((id, count)) => {
+                Err(write_error(&self.feature, WriteError::DuplicateId { id, count }))
+            }
+        }
+    }
+
+    /// Refuses parents that are sealed more than once.
+    fn check_sealed_once(&self, seals: &[Staged]) -> Result<()> {
+        match Self::repeated(seals, &self.record_names()) {
+            None => Ok(()),
+            Some((id, count)) => {
+                Err(write_error(&self.feature, WriteError::SealedTwice { id, count }))
+            }
+        }
+    }
+
+    /// One id that is staged more than once, and how often.
+    fn repeated(staged: &[Staged], names: &[String]) -> Option<(String, u64)> {
         let mut counts: BTreeMap<Ids, u64> = BTreeMap::new();
         for row in staged {
             let id = |name: &String| row.values.get(name).cloned().unwrap_or(Value::Null);
             *counts.entry(names.iter().map(id).collect()).or_default() += 1;
         }
-        let Some((ids, count)) = counts.into_iter().find(|(_, count)| *count > 1) else {
-            return Ok(());
-        };
+        let (ids, count) = counts.into_iter().find(|(_, count)| *count > 1)?;
         let pairs = names.iter().zip(&ids).map(|(name, id)| format!("{name} = {}", id.text()));
-        let id = pairs.collect::<Vec<_>>().join(", ");
-        Err(write_error(&self.feature, WriteError::DuplicateId { id, count }))
+        Some((pairs.collect::<Vec<_>>().join(", "), count))
     }
 
     /// The columns of the table with those of a write; refused if one has another type there.
@@ -222,25 +240,26 @@ pub(super) fn commit(
     state: &mut State,
     view: &View<'_>,
     layout: &Layout,
-    staged: (Vec<Staged>, Vec<Staged>),
+    staged: (&[Staged], &[Staged]),
     options: &WriteOptions,
     commit: u64,
 ) -> Result<Written> {
     let (rows, seals) = staged;
     let specs: Vec<ColumnSpec> = layout.ids.iter().chain(&layout.columns).cloned().collect();
     view.check_ids()?;
-    view.check_duplicates(&rows, view.ids())?;
-    view.check_duplicates(&seals, &view.record_names())?;
+    view.check_duplicates(rows, view.ids())?;
+    view.check_sealed_once(seals)?;
     let columns = view.columns_with(&specs)?;
-    let is_empty = rows.is_empty() && seals.is_empty();
-    let stamp = Stamp::new(view.table(), options, commit);
-    let Some(stamp) = stamp.filter(|_| !is_empty) else {
+    let Some(stamp) = Stamp::new(view.table(), options, commit) else {
+        return Ok(Written { repeated: true, ..Written::default() });
+    };
+    if rows.is_empty() && seals.is_empty() {
         // The table is there from now on, with or without rows.
         append(state, view, columns, Addition::default());
-        return Ok(Written { repeated: !is_empty, ..Written::default() });
-    };
-    let rows = view.written(rows, &stamp);
-    let seals = view.sealed(seals, &stamp);
+        return Ok(Written::default());
+    }
+    let rows = view.written(rows.to_vec(), &stamp);
+    let seals = view.sealed(seals.to_vec(), &stamp);
     let names = view.record_names();
     let done: BTreeSet<Vec<String>> = match view.feature.is_expansion() {
         true => seals.iter().map(|seal| texts(&seal.row.get(&names))).collect(),
@@ -248,9 +267,7 @@ pub(super) fn commit(
     };
     let (n_rows, n_seals) = (rows.len() as u64, seals.len() as u64);
     append(state, view, columns, Addition { rows, seals });
-    if let Some(failures) = state.failures.get_mut(view.key()) {
-        failures.retain(|failure| !done.contains(&failure.ids));
-    }
+    clear_failures(state, view.key(), &done);
     Ok(Written { rows: n_rows, seals: n_seals, time: Some(stamp.time), ..Written::default() })
 }
 
@@ -281,6 +298,10 @@ pub(super) fn sync(
     let wanted = is_of(|class| matches!(class, Class::New | Class::Stale(_)));
     let orphans = is_of(|class| matches!(class, Class::Orphaned(_)));
     let orphans = orphans.into_values().flatten().filter(|_| options.delete_orphans);
+    if counts.to_compute() == 0 && (counts.orphaned == 0 || !options.delete_orphans) {
+        append(state, view, columns, Addition::default());
+        return Ok((counts, Written::default()));
+    }
     let Some(stamp) = Stamp::new(view.table(), &options.write, 0) else {
         return Ok((counts, Written { repeated: true, ..Written::default() }));
     };
@@ -298,6 +319,13 @@ pub(super) fn sync(
         table.rows.extend(tombstones);
     }
     Ok((counts, Written { rows: n_rows, deleted, time, ..Written::default() }))
+}
+
+/// Forgets the failures of records that are there now, or gone for good.
+pub(super) fn clear_failures(state: &mut State, key: &FeatureKey, of: &BTreeSet<Vec<String>>) {
+    if let Some(failures) = state.failures.get_mut(key) {
+        failures.retain(|failure| !of.contains(&failure.ids));
+    }
 }
 
 /// Ids as texts: what failures go by.
