@@ -291,8 +291,7 @@ impl Planner<'_> {
             && (on.len() != here.len() || !here.iter().all(|id| on.iter().any(|on| on == id)))
         {
             return Err(not_built(format!(
-                "an expansion of `{}` on {on:?}: the parent is one record, so that `on` has to name \
-                 all of its ids, {here:?}",
+                "the parent of an expansion is one record: `on` has to name all ids of `{}`",
                 dep.feature
             )));
         }

@@ -13,6 +13,7 @@ on_every_engine! {
     without_its_first_name_a_field_is_another_one,
     a_renamed_field_can_be_bumped,
     a_renamed_field_of_a_root_stays_what_it_was,
+    a_parent_that_is_several_records_is_refused,
 }
 
 fn root() -> FeatureBuilder {
@@ -227,4 +228,18 @@ async fn a_renamed_field_of_a_root_stays_what_it_was(engine: &str) {
 
 fn a_of_path() -> DepBuilder {
     DepBuilder::new("a").select::<&str>([])
+}
+
+async fn a_parent_that_is_several_records_is_refused(engine: &str) {
+    let scene = FeatureBuilder::new("scene").id("i", Int64).id("scene", Int64).field("x");
+    let frame = FeatureBuilder::new("frame").id("i", Int64).id("n", Int64).field("x");
+    let frame = frame.dep(DepBuilder::new("scene").expansion(["i"]));
+    let world = world(engine, [scene, frame]).await;
+    world.sync("scene", &[json!({ "i": 1, "scene": 1, "x": "1" })]).await;
+    let error = world.update("frame").await.expect_err("a refusal");
+    assert_eq!(
+        error.to_string(),
+        "not supported yet: the parent of an expansion is one record: `on` has to name all ids of \
+         `scene` (feature `frame`)"
+    );
 }

@@ -92,7 +92,7 @@ async fn several_columns_name_the_group(engine: &str) {
 }
 
 async fn selected_columns_come_as_lists(engine: &str) {
-    let dep = by_sensor().rename("file", "files").select(["n", "files"]);
+    let dep = by_sensor().rename("file", "files").select(["n", "file"]);
     let world = world(engine, [reading("1"), sensor(dep)]).await;
     let without_file = json!({ "n": 2, "sensor": "a", "file": null, "v": "y" });
     world.sync("reading", &[row(10, "a", "x"), without_file, row(1, "b", "z")]).await;
