@@ -194,7 +194,7 @@ fn steps(has_lineages: bool) -> impl Strategy<Value = Step> {
         .prop_map(|(by, action)| Step { by, action })
 }
 
-/// Histories of up to seven steps after the first run.
+/// Histories of up to twelve steps after the first run.
 pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<Value = History> {
     let hash_algorithm = prop_oneof![
         6 => Just(HashAlgorithm::XxHash64),
@@ -204,7 +204,12 @@ pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<
         1 => Just(HashAlgorithm::Sha256),
     ];
     let first = if begins_full { samples().prop_map(Some).boxed() } else { Just(None).boxed() };
-    (hash_algorithm, sketches(has_lineages), first, vec(steps(has_lineages), 1..=7)).prop_map(
+    // Many short histories and some long ones find more than some of middle length. A longer run, that
+    // somebody has asked for, has long ones alone.
+    let is_long = begins_full || std::env::var_os("METAXY_PROPERTY_CASES").is_some();
+    let (features, most_steps) = if is_long { (6, 12) } else { (4, 4) };
+    let features = sketches(has_lineages, features);
+    (hash_algorithm, features, first, vec(steps(has_lineages), 1..=most_steps)).prop_map(
         move |(hash_algorithm, features, first, steps)| History {
             hash_algorithm,
             features,

@@ -227,9 +227,12 @@ fn feature(has_lineages: bool) -> impl Strategy<Value = FeatureSketch> {
         .prop_map(|(deps, ids, fields)| FeatureSketch { deps, ids, fields })
 }
 
-/// Programs of three to six features.
-pub(crate) fn sketches(has_lineages: bool) -> impl Strategy<Value = Vec<FeatureSketch>> {
-    vec(feature(has_lineages), 3..=KEYS.len())
+/// Programs of three features or more, but not more than so many, nor than there are names.
+pub(crate) fn sketches(
+    has_lineages: bool,
+    at_most: usize,
+) -> impl Strategy<Value = Vec<FeatureSketch>> {
+    vec(feature(has_lineages), 3..=KEYS.len().min(at_most))
 }
 
 /// Changes, most of them of code versions.
