@@ -26,6 +26,7 @@ on_every_engine! {
     h10_system_columns_of_upstreams_stay_there,
     h14_an_upstream_without_a_table_is_empty,
     h16_filters_of_a_call_select_and_change_nothing,
+    h16_a_call_forces_nothing_that_is_blocked,
     h03_null_ids_are_refused,
     h05_a_bump_elsewhere_orphans_nothing,
     h06_a_bump_is_stale_with_its_reason,
@@ -418,6 +419,24 @@ async fn h16_filters_of_a_call_select_and_change_nothing(engine: &str) {
     let counts = update().target_filter("sensor = 'b'").counts().await.expect("counts");
     assert_eq!((counts.new, counts.orphaned), (0, 0), "and what is hidden is not new");
     assert_eq!(update().counts().await.expect("counts").orphaned, 1);
+}
+
+async fn h16_a_call_forces_nothing_that_is_blocked(engine: &str) {
+    let root = |code: &str| json!({ "key": "a", "id_columns": ["id"], "fields": [{"key": "x", "code_version": code}] });
+    let definitions = |code: &str| graph(&[root(code), on("b", "a", &json!(["x", "z"]))]);
+    let store = open(engine, &definitions("1")).await;
+    let sample = json!({ "id": "1", "metaxy_provenance_by_field": {"x": "1"} });
+    store.sync_of(&key("a"), batch(&[sample])).await.expect("a sync");
+    let mut rows = increment(&store, "b").await;
+    rows[0]["metaxy_data_version_by_field"] = json!({"x": "of the content"});
+    let rows = only(&rows, &["id", "metaxy_provenance_by_field", "metaxy_data_version_by_field"]);
+    write(&store, "b", &rows).await.expect("good rows");
+
+    let store = store.with_graph(definitions("2"));
+    let blocked = increment(&store, "b").await;
+    assert_eq!(blocked[0]["metaxy_status"], "blocked");
+    let forced = store.update_of(&key("b")).skip_comparison(true).await.expect("an increment");
+    assert_eq!(collect(forced.batches()).await, blocked, "its versions are those that are stored");
 }
 
 async fn h03_null_ids_are_refused(engine: &str) {

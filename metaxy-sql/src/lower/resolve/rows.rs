@@ -104,8 +104,10 @@ impl Lowering<'_> {
             // A field that is not stale keeps the data version that is stored, and so does one whose
             // expected provenance is not known: an orphan's, or one that lacks an input.
             let is_same = not(differs(expected.clone(), current.clone()));
-            let is_same =
-                if self.can_force() { and([is_same, not(col("r", "forced"))]) } else { is_same };
+            // A call forces what is not something worse than stale.
+            let is_forced =
+                || and([eq(col("r", "class"), class(Class::Stale)), col("r", "forced")]);
+            let is_same = if self.can_force() { and([is_same, not(is_forced())]) } else { is_same };
             let kept = or([is_null(expected.clone()), is_same]);
             let keeps = if self.is_expansion() {
                 null()
