@@ -33,6 +33,7 @@ fn every_rule_of_all_lineages_is_noticed() {
         Rule::FiltersBeforeJoin,
         Rule::ExcludedIsNotMissing,
         Rule::HardDeletesLeaveATrace,
+        Rule::NullsSkippedInGroups,
     ];
     notice(&rules, 300, true);
 }
