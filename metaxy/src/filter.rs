@@ -50,7 +50,7 @@ pub use eval::fulfils;
 pub use metaxy_sql::filter::{Comparison, Filter, Operand, Value};
 
 use crate::spec::{ColumnSpec, FeatureDep};
-use metaxy_sql::ColumnType;
+use metaxy_sql::{ColumnType, ScalarType, system};
 
 /// What all refusals end with that have nothing better to say.
 const ALLOWED: &str = "a filter has comparisons, AND, OR, NOT, IS NULL, IS TRUE, IN, BETWEEN and LIKE \
@@ -85,6 +85,27 @@ pub fn parse(text: &str, columns: &[Column]) -> Result<Filter, FilterError> {
 /// When it is none.
 pub fn parse_unchecked(text: &str) -> Result<Filter, FilterError> {
     parse::parse(text, parse::Columns::Any)
+}
+
+/// The system columns that filters over stored rows may look at, which say when and by what a row was
+/// written; a seal has some of them.
+pub(crate) fn system_columns(of_seal: bool) -> impl Iterator<Item = Column> {
+    let text = ColumnType::Scalar(ScalarType::Text);
+    let time = ColumnType::Scalar(ScalarType::Timestamp);
+    let of_all = [
+        (system::UPDATED_AT, time),
+        (system::DELETED_AT, time),
+        (system::MATERIALIZATION_ID, text),
+        (system::FEATURE_VERSION, text),
+        (system::PROJECT_VERSION, text),
+        (system::PROVENANCE, text),
+    ];
+    let of_rows = [(system::CREATED_AT, time), (system::DATA_VERSION, text)];
+    let of_rows = of_rows.into_iter().filter(move |_| !of_seal);
+    of_all
+        .into_iter()
+        .chain(of_rows)
+        .map(|(name, ty)| Column { name: name.to_owned(), ty: Some(ty) })
 }
 
 /// All that a feature declares for one upstream, over the columns by their names in the feature;

@@ -19,7 +19,7 @@ use metaxy_sql::plan::{
     Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone,
 };
-use metaxy_sql::{ColumnType, ScalarType, system};
+use metaxy_sql::{ColumnType, system};
 use std::collections::HashMap;
 
 /// The tables of a store that a plan needs to know, by name.
@@ -62,27 +62,6 @@ impl TableInfo {
     fn own_columns(&self) -> impl Iterator<Item = &str> {
         self.columns.keys().map(String::as_str).filter(|name| !name.starts_with(system::PREFIX))
     }
-}
-
-/// The system columns that filters over stored rows may look at; a seal has some of them.
-fn system_columns(of_seal: bool) -> Vec<filter::Column> {
-    let text = ColumnType::Scalar(ScalarType::Text);
-    let time = ColumnType::Scalar(ScalarType::Timestamp);
-    let of_all = [
-        (system::UPDATED_AT, time),
-        (system::DELETED_AT, time),
-        (system::MATERIALIZATION_ID, text),
-        (system::FEATURE_VERSION, text),
-        (system::PROJECT_VERSION, text),
-        (system::PROVENANCE, text),
-    ];
-    let of_rows = [(system::CREATED_AT, time), (system::DATA_VERSION, text)];
-    let of_rows = of_rows.into_iter().filter(|_| !of_seal);
-    of_all
-        .into_iter()
-        .chain(of_rows)
-        .map(|(name, ty)| filter::Column { name: name.to_owned(), ty: Some(ty) })
-        .collect()
 }
 
 /// The members of a type that is written `STRUCT(name type, ..)`.
@@ -411,7 +390,7 @@ impl Planner<'_> {
         let ids = self.record_ids();
         let mut columns = self.columns_of(key)?;
         columns.retain(|column| ids.contains(&column.name));
-        columns.extend(system_columns(true));
+        columns.extend(filter::system_columns(true));
         texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
     }
 
@@ -420,7 +399,7 @@ impl Planner<'_> {
     pub(crate) fn row_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
         let key = self.feature.key();
         let mut columns = self.columns_of(key)?;
-        columns.extend(system_columns(false));
+        columns.extend(filter::system_columns(false));
         texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
     }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::spec::FeatureDep;
 use metaxy_sql::filter::Filter;
-use metaxy_sql::{ColumnType, ScalarType, system};
+use metaxy_sql::system;
 
 /// Filters on an upstream, over its columns by their names here. Without a table there is nothing
 /// that they could be about.
@@ -46,20 +46,7 @@ pub(super) fn over<'t>(
 /// The columns that filters over stored rows see: these, and those of the system's that say when and
 /// by what a row, or a seal, was written.
 pub(super) fn stored(columns: ColumnTypes, of_seals: bool) -> ColumnTypes {
-    let text = Some(ColumnType::Scalar(ScalarType::Text));
-    let time = Some(ColumnType::Scalar(ScalarType::Timestamp));
-    let mut ours = vec![
-        (system::UPDATED_AT, time),
-        (system::DELETED_AT, time),
-        (system::MATERIALIZATION_ID, text),
-        (system::FEATURE_VERSION, text),
-        (system::PROJECT_VERSION, text),
-        (system::PROVENANCE, text),
-    ];
-    if !of_seals {
-        ours.extend([(system::CREATED_AT, time), (system::DATA_VERSION, text)]);
-    }
-    let ours = ours.into_iter().map(|(name, ty)| (name.to_owned(), ty));
+    let ours = crate::filter::system_columns(of_seals).map(|column| (column.name, column.ty));
     columns.into_iter().chain(ours).collect()
 }
 
