@@ -24,6 +24,10 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The name of a column type.
     fn column_type(&self, ty: ColumnType) -> String;
 
+    /// The column type that the database calls so, if there is one. Of several with one name, the
+    /// first of [the table](crate::ScalarType).
+    fn parse_type(&self, name: &str) -> Option<ColumnType>;
+
     /// The name of a type for small numbers.
     fn code_type(&self) -> &'static str {
         "SMALLINT"

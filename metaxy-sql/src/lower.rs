@@ -10,6 +10,7 @@ mod filter;
 mod read;
 mod resolve;
 mod seals;
+mod stored;
 mod write;
 
 pub use change::{
@@ -20,6 +21,10 @@ pub use change::{
 pub use filter::filter;
 pub use read::read;
 pub use resolve::resolve;
+pub use stored::{
+    count, counts_of, definitions_of, everything, failures_of, ids_of_definitions, settings,
+    settings_of_store,
+};
 pub use write::{
     append, children_table, clear_failures, column_type, definitions, duplicates, failures,
     has_token, latest_time, merge, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,

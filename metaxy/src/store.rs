@@ -14,13 +14,11 @@ mod fallback;
 pub(crate) mod hashing;
 pub mod memory;
 mod open;
-#[cfg(feature = "duckdb")]
-mod plan;
 mod provenance;
 mod read;
 mod rebase;
 #[cfg(feature = "duckdb")]
-mod rows;
+mod sql;
 pub(crate) mod stage;
 mod sync;
 mod update;

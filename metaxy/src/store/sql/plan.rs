@@ -19,24 +19,40 @@ use metaxy_sql::plan::{
     Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone,
 };
-use metaxy_sql::{ColumnType, system};
+use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;
 
 /// The tables of a store that a plan needs to know, by name.
 pub(crate) type Tables = HashMap<String, TableInfo>;
 
+/// A column as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct TableColumn {
+    /// The engine's own name of its type.
+    pub(crate) type_name: String,
+    /// The type, if it is one that a column of ours can have.
+    pub(crate) ty: Option<ColumnType>,
+}
+
+impl TableColumn {
+    /// A column whose type a dialect knows by this name, or not.
+    pub(crate) fn new(dialect: &dyn Dialect, type_name: String) -> Self {
+        Self { ty: dialect.parse_type(&type_name), type_name }
+    }
+}
+
 /// A table as it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableInfo {
-    /// Column -> the engine's own name of its type.
-    pub(crate) columns: IndexMap<String, String>,
+    /// The columns, in order.
+    pub(crate) columns: IndexMap<String, TableColumn>,
     /// The temporary table that is read in its place: its records are in another store.
     pub(crate) stand_in: Option<String>,
 }
 
 impl TableInfo {
     fn by_field(&self, column: &str) -> ByField {
-        match self.columns.get(column).and_then(|ty| struct_members(ty)) {
+        match self.columns.get(column).and_then(|column| struct_members(&column.type_name)) {
             Some(members) => ByField::Struct(members),
             None => ByField::Map,
         }
@@ -348,9 +364,9 @@ impl Planner<'_> {
             let id = |id: &String| filter::Column { name: id.clone(), ty: None };
             return Ok(definition.spec.id_columns.iter().map(id).collect());
         };
-        let column = |(name, ty): (&String, &String)| filter::Column {
+        let column = |(name, column): (&String, &TableColumn)| filter::Column {
             name: name.clone(),
-            ty: ColumnType::from_duckdb(ty),
+            ty: column.ty,
         };
         let own = table.columns.iter().filter(|(name, _)| !name.starts_with(system::PREFIX));
         Ok(own.map(column).collect())
