@@ -13,6 +13,7 @@ use crate::store::backend::{
     Delete, DeleteOptions, Deleted, FeatureContext, ResolveOptions, VacuumOptions, WriteOptions,
     Written,
 };
+use crate::store::filters;
 use crate::store::plan::{Planner, Tables};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -327,7 +328,7 @@ fn downstream(feature: &FeatureContext) -> Result<Vec<FeatureContext>> {
 
 /// A condition on stored rows of a feature.
 fn row_filter(planner: &Planner<'_>, text: &str) -> Result<MeantBy> {
-    let filter = Filter::all(planner.row_filters(&[text.to_owned()])?);
+    let filter = Filter::all(filters::over_rows(planner.feature, [text], planner)?);
     Ok(MeantBy::Filter(filter.ok_or_else(|| Error::internal("a filter is a filter"))?))
 }
 
