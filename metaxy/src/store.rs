@@ -11,6 +11,7 @@ mod delete;
 #[cfg(feature = "duckdb")]
 mod duckdb;
 mod fallback;
+mod filters;
 pub(crate) mod hashing;
 pub mod memory;
 mod open;

@@ -16,6 +16,7 @@ use crate::store::backend::{
     Delete, DeleteOptions, Deleted, FeatureContext, ResolveOptions, VacuumOptions, WriteOptions,
     Written,
 };
+use crate::store::filters;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use metaxy_sql::ast::{Query, Statement};
@@ -326,7 +327,7 @@ fn downstream(feature: &FeatureContext) -> Result<Vec<FeatureContext>> {
 
 /// A condition on stored rows of a feature.
 fn row_filter(planner: &Planner<'_>, text: &str) -> Result<MeantBy> {
-    let filter = Filter::all(planner.row_filters(&[text.to_owned()])?);
+    let filter = Filter::all(filters::over_rows(planner.feature, [text], planner)?);
     Ok(MeantBy::Filter(filter.ok_or_else(|| Error::internal("a filter is a filter"))?))
 }
 

@@ -12,6 +12,7 @@ use crate::increment::Reason;
 use crate::store::backend::{
     FeatureContext, RebaseOptions, Rebased as Noted, ResolveOptions, WriteOptions, Written,
 };
+use crate::store::filters;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use metaxy_sql::filter::Filter;
@@ -48,7 +49,7 @@ async fn append(
     let planner = Planner { feature, tables: &tables };
     let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
     planner.check_maps(&records)?;
-    let filter = planner.own_filters(&options.filter.iter().cloned().collect::<Vec<_>>())?;
+    let filter = filters::over_records(feature, &options.filter, &planner)?;
     let mut resolve = planner.resolve(&ResolveOptions::default())?;
     resolve.plan.call.older = true;
     make_increment(connection, lower::resolve(&resolve.plan)).await?;
