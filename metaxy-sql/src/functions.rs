@@ -35,8 +35,8 @@ pub enum Function {
     Min,
     /// The first argument in the row in which the second is largest.
     MaxBy,
-    /// One order for the rows of a record, from time (microseconds), tombstone (0 or 1) and
-    /// write token: a row that is larger is later.
+    /// One order for the rows of a record, from time (that of a row without any comes first),
+    /// tombstone (0 or 1) and write token: a row that is larger is later.
     RowOrder,
     /// The hash of a text, rendered as text, not cut.
     Hash(HashAlgorithm),
@@ -84,7 +84,8 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::MaxBy => "arg_max({0}, {1})",
         // 2^63 leaves the low bits to the token, which is never negative.
         F::RowOrder => {
-            "(({0!} * 2 + {1!})::HUGEINT * 9223372036854775808 + coalesce({2}, 0)::HUGEINT)"
+            "((coalesce(epoch_us({0}), 0) * 2 + {1!})::HUGEINT * 9223372036854775808 + \
+             coalesce({2}, 0)::HUGEINT)"
         }
         // Our own functions give integers: rendering them is a cast. They join their arguments
         // without a copy.
