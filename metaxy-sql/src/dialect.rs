@@ -4,8 +4,10 @@
 //! standard SQL, a file below `dialect/` holds what differs, with the manual's address.
 
 mod duckdb;
+mod postgres;
 
 pub use duckdb::DuckDb;
+pub use postgres::Postgres;
 
 use crate::error::{Error, Reason, Result};
 use crate::functions::Function;
@@ -23,6 +25,21 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The name of a column type.
     fn column_type(&self, ty: ColumnType) -> String;
+
+    /// The column type that the database calls so, if there is one. Of several with one name, the
+    /// first of [the table](crate::ScalarType).
+    fn parse_type(&self, name: &str) -> Option<ColumnType>;
+
+    /// The type that a value is cast to, which may be NULL.
+    fn cast_type(&self, ty: ColumnType) -> String {
+        self.column_type(ty)
+    }
+
+    /// The type of a column of a table, with whether it may hold NULL.
+    fn declared_type(&self, ty: ColumnType, nullable: bool) -> String {
+        let ty = self.column_type(ty);
+        if nullable { ty } else { format!("{ty} NOT NULL") }
+    }
 
     /// The name of a type for small numbers.
     fn code_type(&self) -> &'static str {

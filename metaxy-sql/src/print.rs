@@ -114,11 +114,8 @@ impl Printer<'_> {
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
         self.ident(&column.name)?;
         self.push(" ");
-        let ty = self.dialect.column_type(column.ty);
+        let ty = self.dialect.declared_type(column.ty, column.nullable);
         self.push(&ty);
-        if !column.nullable {
-            self.push(" NOT NULL");
-        }
         Ok(())
     }
 
@@ -252,7 +249,7 @@ impl Printer<'_> {
         let Expr::Call(Function::RowOrder, parts) = &latest.order else {
             return Err(self.unsupported("another order of rows".to_owned()));
         };
-        self.push("(");
+        self.push("(\n");
         self.line(depth + 1, "SELECT DISTINCT ON (");
         self.list(&latest.among, ", ", depth)?;
         self.push(")");
@@ -393,7 +390,7 @@ impl Printer<'_> {
                 self.expr(inner, Binding::Any, depth)?;
                 self.push(" AS ");
                 let ty = match ty {
-                    SqlType::Column(ty) => self.dialect.column_type(*ty),
+                    SqlType::Column(ty) => self.dialect.cast_type(*ty),
                     SqlType::Code => self.dialect.code_type().to_owned(),
                 };
                 self.push(&ty);

@@ -3,15 +3,19 @@
 #[path = "plans/mod.rs"]
 mod cases;
 
-use metaxy_sql::dialect::DuckDb;
-use metaxy_sql::print;
+use metaxy_sql::dialect::{DuckDb, Postgres};
+use metaxy_sql::{Dialect, print};
+
+/// Snapshots of DuckDB have the name of the case, those of the others are told apart by theirs.
+const DIALECTS: [(&str, &dyn Dialect); 2] = [("", &DuckDb), (".postgres", &Postgres)];
 
 #[test]
 fn plans_and_their_statements() {
     let cases = cases::cases().expect("names that can be written");
-    for case in &cases {
-        let statements = case.statements.iter().map(|statement| {
-            print(statement, &DuckDb).expect("something that DuckDB can say") + ";\n"
+    for (case, (suffix, dialect)) in cases.iter().flat_map(|case| DIALECTS.map(|of| (case, of))) {
+        let statements = case.statements.iter().map(|statement| match print(statement, dialect) {
+            Ok(text) => text + ";\n",
+            Err(error) => format!("error: {error}\n"),
         });
         let statements: Vec<String> = statements.collect();
         let mut text = String::new();
@@ -22,7 +26,7 @@ fn plans_and_their_statements() {
             [] => text += "no statement: there is nothing to ask\n",
             statements => text += &statements.join("\n"),
         }
-        insta::assert_snapshot!(case.name, text);
+        insta::assert_snapshot!(format!("{}{suffix}", case.name), text);
     }
     let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();
     names.sort_unstable();

@@ -2,7 +2,7 @@
 
 use super::Dialect;
 use crate::functions::{self, Function};
-use crate::types::ColumnType;
+use crate::types::{ColumnType, ScalarType};
 
 /// DuckDB with the hash functions that its store registers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +24,15 @@ impl Dialect for DuckDb {
             ColumnType::List(item) => format!("{}[]", item.duckdb()),
             // <https://duckdb.org/docs/stable/sql/data_types/map>
             ColumnType::TextMap => "MAP(VARCHAR, VARCHAR)".to_owned(),
+        }
+    }
+
+    fn parse_type(&self, name: &str) -> Option<ColumnType> {
+        let scalar = |name: &str| ScalarType::named(ScalarType::duckdb, name);
+        match name.strip_suffix("[]") {
+            Some(item) => scalar(item).map(ColumnType::List),
+            None if name == "MAP(VARCHAR, VARCHAR)" => Some(ColumnType::TextMap),
+            None => scalar(name).map(ColumnType::Scalar),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::store::backend::{
 };
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
+use metaxy_sql::dialect::{Dialect, DuckDb};
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
@@ -350,7 +351,7 @@ impl Planner<'_> {
         };
         let column = |(name, ty): (&String, &String)| filter::Column {
             name: name.clone(),
-            ty: ColumnType::from_duckdb(ty),
+            ty: DuckDb.parse_type(ty),
         };
         let own = table.columns.iter().filter(|(name, _)| !name.starts_with(system::PREFIX));
         Ok(own.map(column).collect())
