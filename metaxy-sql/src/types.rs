@@ -190,6 +190,11 @@ impl ColumnType {
         }
     }
 
+    /// The scalar type that ClickHouse calls so.
+    pub(crate) fn scalar_of_clickhouse(name: &str) -> Option<ScalarType> {
+        TYPES.iter().find(|row| row.clickhouse == name).map(|row| row.scalar)
+    }
+
     /// The Arrow type in which values cross into and out of a store.
     #[must_use]
     pub fn to_arrow(self) -> DataType {

@@ -27,13 +27,17 @@ impl Dialect for DuckDb {
         }
     }
 
+    fn parse_type(&self, name: &str) -> Option<ColumnType> {
+        ColumnType::from_duckdb(name)
+    }
+
     fn code_type(&self) -> &'static str {
         "TINYINT"
     }
 
     // <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
-    fn row_address(&self) -> Option<&'static str> {
-        Some("rowid")
+    fn row_address(&self) -> &'static [&'static str] {
+        &["rowid"]
     }
 
     // No time zone data is needed: `make_timestamptz` of one argument takes microseconds.
