@@ -134,8 +134,23 @@ pub struct Order {
 pub struct From {
     /// The first.
     pub first: Source,
+    /// Which rows of the first, a stored table, are looked at; `None` for all.
+    pub latest: Option<Box<Latest>>,
     /// The others.
     pub joins: Vec<Join>,
+}
+
+/// Of the rows of a stored table that agree on some values, the one that is last in an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latest {
+    /// The table under another name, joined with what says which of its rows count at all.
+    pub rows: From,
+    /// Which of these count.
+    pub filter: Option<Expr>,
+    /// The values that rows have to share.
+    pub among: Vec<Expr>,
+    /// The order: a [`Function::RowOrder`].
+    pub order: Expr,
 }
 
 /// A relation under a name.
@@ -334,7 +349,7 @@ pub(crate) mod build {
     }
 
     pub(crate) fn from(relation: impl Into<String>, alias: &str) -> From {
-        From { first: source(relation, alias), joins: Vec::new() }
+        From { first: source(relation, alias), latest: None, joins: Vec::new() }
     }
 
     fn source(relation: impl Into<String>, alias: &str) -> Source {

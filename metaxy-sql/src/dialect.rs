@@ -113,6 +113,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         format!("DELETE FROM {table} AS {alias}\nWHERE {condition}")
     }
 
+    /// How the latest row of each record is found.
+    fn latest_rows(&self) -> LatestRows {
+        LatestRows::ByAddress
+    }
+
     /// The longest identifier that is kept whole, in bytes.
     fn max_ident_bytes(&self) -> Option<usize> {
         None
@@ -153,6 +158,20 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// A point in time, from microseconds since 1970-01-01 UTC.
     fn timestamp(&self, micros: i64) -> String;
+}
+
+/// How the latest row of each record is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatestRows {
+    /// Rows are grouped, the address of the latest of each group is kept, and the rows that have one
+    /// of these addresses are read: so wide columns are read of these rows alone.
+    ByAddress,
+    /// Rows are ordered, and the first of each group is taken as it is (`DISTINCT ON`).
+    FirstOfEach {
+        /// The parts of [`Function::RowOrder`] as a list to order by, the latest first; a template as
+        /// in [`crate::functions`].
+        order: &'static str,
+    },
 }
 
 /// Year, month and day of a day that is counted from 1970-01-01, in the proleptic Gregorian calendar:

@@ -35,8 +35,8 @@ pub enum Function {
     Min,
     /// The first argument, never NULL, in the row in which the second is largest.
     MaxBy,
-    /// One order for the rows of a record, from time (microseconds), tombstone (0 or 1) and
-    /// write token: a row that is larger is later.
+    /// One order for the rows of a record, from time (that of a row without any comes first),
+    /// tombstone (0 or 1) and write token: a row that is larger is later.
     RowOrder,
     /// The hash of a text, rendered as text, not cut.
     Hash(HashAlgorithm),
@@ -84,7 +84,10 @@ pub(crate) const fn clickhouse(function: Function) -> &'static str {
         F::Max => "max({0})",
         F::Min => "min({0})",
         F::MaxBy => "argMax({0}, {1})",
-        F::RowOrder => "(toInt128({0!} * 2 + {1!}) * 9223372036854775808 + coalesce({2}, 0))",
+        F::RowOrder => {
+            "(toInt128(coalesce(toUnixTimestamp64Micro({0}), 0) * 2 + {1!}) * 9223372036854775808 \
+             + coalesce({2}, 0))"
+        }
         // Numbers are rendered as they are hashed: unsigned and decimal.
         F::Hash(HashAlgorithm::XxHash64) => "toString(xxHash64(concat({..})))",
         F::Hash(HashAlgorithm::XxHash32) => "toString(xxHash32(concat({..})))",
@@ -120,7 +123,8 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::MaxBy => "arg_max({0}, {1})",
         // 2^63 leaves the low bits to the token, which is never negative.
         F::RowOrder => {
-            "(({0!} * 2 + {1!})::HUGEINT * 9223372036854775808 + coalesce({2}, 0)::HUGEINT)"
+            "((coalesce(epoch_us({0}), 0) * 2 + {1!})::HUGEINT * 9223372036854775808 + \
+             coalesce({2}, 0)::HUGEINT)"
         }
         // Our own functions give integers: rendering them is a cast. They join their arguments
         // without a copy.

@@ -2,12 +2,13 @@
 //!
 //! Names are quoted and values escaped here and nowhere else. Parentheses follow precedence.
 
-use crate::ast::build::{and, binary, eq, is_set, not, or};
+use crate::ast::build::{and, binary, call, eq, is_set, name, not, or};
 use crate::ast::{
-    BinaryOp, ColumnDecl, Expr, From, JoinKind, Order, Query, Select, SqlType, Statement,
+    BinaryOp, ColumnDecl, Expr, From, JoinKind, Latest, Order, Query, Select, SqlType, Statement,
 };
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, LatestRows};
 use crate::error::{Error, Reason, Result};
+use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
 use std::fmt::Write;
@@ -229,7 +230,12 @@ impl Printer<'_> {
         if let Some(from) = &select.from {
             self.from(from, depth)?;
         }
-        if let Some(filter) = &select.filter {
+        let filter = match (self.by_address(select.from.as_ref()), &select.filter) {
+            (Some(is_latest), Some(filter)) => Some(and([is_latest, filter.clone()])),
+            (Some(is_latest), None) => Some(is_latest),
+            (None, filter) => filter.clone(),
+        };
+        if let Some(filter) = &filter {
             self.line(depth, "WHERE ");
             self.expr(filter, Binding::Any, depth)?;
         }
@@ -283,9 +289,60 @@ impl Printer<'_> {
         Ok(())
     }
 
+    /// That a row of the first relation is one of the latest, where that is found out by address.
+    fn by_address(&self, from: Option<&From>) -> Option<Expr> {
+        let (from, LatestRows::ByAddress) = (from?, self.dialect.latest_rows()) else {
+            return None;
+        };
+        let latest = from.latest.as_deref()?;
+        let address = |relation: &Ident| Expr::RowAddress(relation.clone());
+        let last = [address(&latest.rows.first.alias), latest.order.clone()];
+        let rows = Select {
+            columns: vec![(call(Function::MaxBy, last), name("row"))],
+            from: Some(latest.rows.clone()),
+            filter: latest.filter.clone(),
+            group_by: latest.among.clone(),
+            ..Select::default()
+        };
+        Some(Expr::In(vec![address(&from.first.alias)], Box::new(rows)))
+    }
+
+    /// The latest rows of a stored table, with their addresses, as a relation of their own.
+    fn first_of_each(&mut self, latest: &Latest, order: &str, depth: usize) -> Result<()> {
+        let Expr::Call(Function::RowOrder, parts) = &latest.order else {
+            return Err(self.unsupported("another order of rows".to_owned()));
+        };
+        self.push("(");
+        self.line(depth + 1, "SELECT DISTINCT ON (");
+        self.list(&latest.among, ", ", depth)?;
+        self.push(")");
+        self.line(depth + 2, "");
+        self.expr(&Expr::RowAddress(latest.rows.first.alias.clone()), Binding::Any, depth)?;
+        self.push(",");
+        self.line(depth + 2, "");
+        self.ident(&latest.rows.first.alias)?;
+        self.push(".*");
+        self.from(&latest.rows, depth + 1)?;
+        if let Some(filter) = &latest.filter {
+            self.line(depth + 1, "WHERE ");
+            self.expr(filter, Binding::Any, depth + 1)?;
+        }
+        self.line(depth + 1, "ORDER BY ");
+        self.list(&latest.among, ", ", depth)?;
+        self.push(", ");
+        self.template(order, parts, depth)?;
+        self.line(depth, ")");
+        Ok(())
+    }
+
     fn from(&mut self, from: &From, depth: usize) -> Result<()> {
         self.line(depth, "FROM ");
-        self.ident(&from.first.relation)?;
+        match (&from.latest, self.dialect.latest_rows()) {
+            (Some(latest), LatestRows::FirstOfEach { order }) => {
+                self.first_of_each(latest, order, depth)?;
+            }
+            _ => self.ident(&from.first.relation)?,
+        }
         self.push(" AS ");
         self.ident(&from.first.alias)?;
         for join in &from.joins {
@@ -537,11 +594,7 @@ fn uses_in_query(query: &Query, name: &Ident) -> usize {
 /// How often a SELECT names a relation.
 fn uses_in_select(select: &Select, name: &Ident) -> usize {
     let of = |expr: &Expr| uses_in_expr(expr, name);
-    let from = select.from.iter().map(|from| {
-        let joins = from.joins.iter();
-        let joins = joins.map(|join| usize::from(join.source.relation == *name) + of(&join.on));
-        usize::from(from.first.relation == *name) + joins.sum::<usize>()
-    });
+    let from = select.from.iter().map(|from| uses_in_from(from, name));
     let exprs = (select.columns.iter().map(|(expr, _)| expr))
         .chain(&select.filter)
         .chain(&select.group_by)
@@ -549,6 +602,19 @@ fn uses_in_select(select: &Select, name: &Ident) -> usize {
         .chain(select.order_by.iter().map(|order| &order.expr));
     let unions = select.union_all.iter().map(|more| uses_in_select(more, name));
     from.sum::<usize>() + exprs.map(of).sum::<usize>() + unions.sum::<usize>()
+}
+
+fn uses_in_from(from: &From, name: &Ident) -> usize {
+    let joins = from.joins.iter().map(|join| {
+        usize::from(join.source.relation == *name) + uses_in_expr(&join.on, name)
+    });
+    let latest = from.latest.iter().map(|latest| {
+        let exprs = latest.filter.iter().chain(&latest.among).chain([&latest.order]);
+        let exprs = exprs.map(|expr| uses_in_expr(expr, name));
+        uses_in_from(&latest.rows, name) + exprs.sum::<usize>()
+    });
+    let first = usize::from(from.first.relation == *name);
+    first + joins.sum::<usize>() + latest.sum::<usize>()
 }
 
 fn uses_in_expr(expr: &Expr, name: &Ident) -> usize {

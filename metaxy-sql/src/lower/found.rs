@@ -15,7 +15,7 @@ pub fn found(removal: Statement, into: &Ident) -> Option<[Statement; 2]> {
     let source = Source { relation: table.clone(), alias: alias.clone() };
     let rows = Select::default()
         .column(Expr::RowAddress(alias), "row")
-        .from(From { first: source, joins: Vec::new() })
+        .from(From { first: source, latest: None, joins: Vec::new() })
         .filter(filter);
     let found = Select::default().column(col("l", "row"), "row").from(from(into.as_str(), "l"));
     Some([

@@ -4,8 +4,8 @@
 //! they are checked as a whole, and then moves them by one statement per table.
 
 use super::{
-    by_field, from_part, hash_of_values, id, ids_of, is_current, is_latest, is_live, part, same,
-    seals, time_of, versions_that_agree,
+    by_field, from_part, hash_of_values, id, ids_of, is_current, is_live, latest, micros_of, part,
+    same, seals, versions_that_agree,
 };
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, text,
@@ -188,7 +188,7 @@ pub fn no_ids(records: &Records) -> Query {
 #[must_use]
 pub fn latest_time(table: &str) -> Statement {
     let select = Select::default()
-        .column(call(Function::Max, [time_of("u")]), "time")
+        .column(call(Function::Max, [micros_of("u")]), "time")
         .from(from(table, "u"));
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
 }
@@ -391,8 +391,7 @@ fn current(plan: &Append, ids: impl Iterator<Item = (usize, Expr)>) -> Select {
         .columns(stored(&records.provenance, system::PROVENANCE_BY_FIELD, "c"))
         .columns(stored(&records.data_version, system::DATA_VERSION_BY_FIELD, "d"))
         .columns(agrees)
-        .from(from(&records.table, "u"))
-        .filter(is_latest(records, "u", None))
+        .from(latest(records, "u", None))
         .filter(is_live("u"))
 }
 
@@ -420,9 +419,8 @@ pub fn tombstone(plan: &Tombstone) -> Result<Statement> {
     };
     let select = Select::default()
         .columns(plan.columns.iter().map(|column| (value(column), column.clone())))
-        .from(from(&plan.records.table, "u"))
+        .from(latest(&plan.records, "u", None))
         .filter(Expr::In(ids_of(&plan.records, "u"), Box::new(listed)))
-        .filter(is_latest(&plan.records, "u", None))
         .filter(is_live("u"));
     let columns = plan.columns.iter().map(Ident::new).collect::<Result<_>>()?;
     Ok(Statement::Insert {
