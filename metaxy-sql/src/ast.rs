@@ -20,6 +20,9 @@ pub enum Expr {
     Call(Function, Vec<Expr>),
     /// An operator between two values.
     Binary(Box<Expr>, BinaryOp, Box<Expr>),
+    /// A comparison of two values that may be floats: NaN equals itself and is larger than all other
+    /// numbers.
+    Compare(Box<Expr>, BinaryOp, Box<Expr>),
     /// The opposite.
     Not(Box<Expr>),
     /// Whether a value is NULL.
@@ -211,12 +214,21 @@ pub enum Statement {
         /// The rows.
         query: Query,
     },
+    /// Makes a table from rows, for all connections.
+    CreateTableAs {
+        /// The table.
+        table: Ident,
+        /// The rows.
+        query: Query,
+    },
     /// Makes a table.
     CreateTable {
         /// The table.
         table: Ident,
         /// Its columns.
         columns: Vec<ColumnDecl>,
+        /// Those of them that its rows are looked up by, if there are such.
+        key: Vec<Ident>,
         /// Whether it lives as long as the connection only.
         temporary: bool,
     },
@@ -238,7 +250,7 @@ pub enum Statement {
         /// The column.
         column: ColumnDecl,
     },
-    /// Removes a table that only this connection sees.
+    /// Removes a table that was made for a while, if it is there.
     DropTemporary {
         /// The table.
         table: Ident,

@@ -3,9 +3,11 @@
 //! A dialect answers questions; nobody asks which dialect it is. Defaults are the answers of
 //! standard SQL, a file below `dialect/` holds what differs, with the manual's address.
 
+mod clickhouse;
 mod duckdb;
 mod postgres;
 
+pub use clickhouse::{ClickHouse, SETTINGS as CLICKHOUSE_SETTINGS};
 pub use duckdb::DuckDb;
 pub use postgres::Postgres;
 
@@ -30,6 +32,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// first of [the table](crate::ScalarType).
     fn parse_type(&self, name: &str) -> Option<ColumnType>;
 
+    /// The name of a type for small numbers.
+    fn code_type(&self) -> &'static str {
+        "SMALLINT"
+    }
+
     /// The type that a value is cast to, which may be NULL.
     fn cast_type(&self, ty: ColumnType) -> String {
         self.column_type(ty)
@@ -41,14 +48,77 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         if nullable { ty } else { format!("{ty} NOT NULL") }
     }
 
-    /// The name of a type for small numbers.
-    fn code_type(&self) -> &'static str {
-        "SMALLINT"
+    /// What stands after the columns of a table that is made; `key` are the columns that its rows are
+    /// looked up by, between quotes.
+    fn table_layout(&self, key: &[String], temporary: bool) -> String {
+        let _ = (key, temporary);
+        String::new()
     }
 
-    /// The pseudo-column that is unique for each row of a stored table within one statement.
-    fn row_address(&self) -> Option<&'static str> {
+    /// The statement that makes rows of a table, once it is made, quick to find by its key.
+    fn index(&self, table: &str, key: &[String]) -> Option<String> {
+        let _ = (table, key);
         None
+    }
+
+    /// The pseudo-columns of a stored table that the address of a row is made of: no column of a user
+    /// can have such a name.
+    fn row_address(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The address of a row of a relation: unique for each row of a stored table within one statement.
+    fn row_address_in(&self, relation: &str) -> Option<String> {
+        match self.row_address() {
+            [address] => Some(format!("{relation}.{address}")),
+            _ => None,
+        }
+    }
+
+    /// The texts of a group in an order, without those that are NULL, with `|` between them; NULL if
+    /// all are.
+    fn join_texts(&self, value: &str, order_by: &[String]) -> String {
+        format!("string_agg({value}, '|' ORDER BY {})", order_by.join(", "))
+    }
+
+    /// The values of a group as a list in an order, NULL among them.
+    fn list_of(&self, value: &str, order_by: &[String]) -> String {
+        format!("array_agg({value} ORDER BY {})", order_by.join(", "))
+    }
+
+    /// What stands between the name of a part of a statement and its SELECT, if the statement uses it
+    /// so many times: a part is computed once.
+    fn named_part(&self, uses: usize) -> &'static str {
+        let _ = uses;
+        "AS"
+    }
+
+    /// Whether the rows of `UNION ALL` come in the order in which its SELECTs stand, each in its own
+    /// order. If not, a query numbers and orders them.
+    fn union_keeps_order(&self) -> bool {
+        true
+    }
+
+    /// The place of a row in the order of its SELECT, seen from around it.
+    fn place_of_row(&self) -> &'static str {
+        "row_number() OVER ()"
+    }
+
+    /// Whether NaN equals itself and is larger than all other numbers, in comparisons and orders. If
+    /// not, they say so themselves.
+    fn nan_is_largest(&self) -> bool {
+        true
+    }
+
+    /// Whether a statement that removes rows can look at other tables while it does. If not, its
+    /// rows have to be found first: see [`lower::found`](crate::lower::found).
+    fn deletes_with_queries(&self) -> bool {
+        true
+    }
+
+    /// Removes the rows of a table that fulfil a condition: table and condition as they are printed.
+    fn delete(&self, table: &str, alias: &str, condition: &str) -> String {
+        format!("DELETE FROM {table} AS {alias}\nWHERE {condition}")
     }
 
     /// How the latest row of each record is found.

@@ -7,6 +7,7 @@
 
 mod change;
 mod filter;
+mod found;
 mod read;
 mod resolve;
 mod seals;
@@ -18,6 +19,7 @@ pub use change::{
     vacuum,
 };
 pub use filter::filter;
+pub use found::found;
 pub use read::read;
 pub use resolve::resolve;
 pub use write::{

@@ -60,8 +60,14 @@ impl Dialect for Postgres {
     }
 
     // <https://www.postgresql.org/docs/current/ddl-system-columns.html>
-    fn row_address(&self) -> Option<&'static str> {
-        Some("ctid")
+    fn row_address(&self) -> &'static [&'static str] {
+        &["ctid"]
+    }
+
+    // A write looks at the rows of the records that it writes. There is no primary key: what another
+    // program or store has written may have nothing that tells two rows of a record apart.
+    fn index(&self, table: &str, key: &[String]) -> Option<String> {
+        (!key.is_empty()).then(|| format!("CREATE INDEX ON {table} ({})", key.join(", ")))
     }
 
     // There is no aggregate that gives the value of the row in which another one is largest, and a

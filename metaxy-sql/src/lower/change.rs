@@ -203,6 +203,7 @@ pub fn removed() -> Statement {
     Statement::CreateTable {
         table: name(system::REMOVED),
         columns: columns.into(),
+        key: [system::removed::FEATURE_KEY, system::removed::IDS_HASH].map(name).into(),
         temporary: false,
     }
 }
@@ -537,7 +538,7 @@ pub fn remove_superseded(records: &Records, found: &str) -> Result<Vec<Statement
 /// Makes the table that says what was rebased.
 #[must_use]
 pub fn rebases() -> Statement {
-    use system::rebases::{COLUMNS, REBASED_AT, ROWS};
+    use system::rebases::{COLUMNS, FEATURE_KEY, REBASED_AT, ROWS};
     let columns = COLUMNS.map(|column| ColumnDecl {
         name: name(column),
         ty: match column {
@@ -550,6 +551,7 @@ pub fn rebases() -> Statement {
     Statement::CreateTable {
         table: name(system::REBASES),
         columns: columns.into(),
+        key: vec![name(FEATURE_KEY)],
         temporary: false,
     }
 }

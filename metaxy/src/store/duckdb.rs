@@ -487,7 +487,7 @@ fn id_columns_text(ids: &[String]) -> String {
 
 /// Refuses a column that would take the place of the address of a row.
 fn check_column(table: &str, column: &str) -> Result<()> {
-    if DuckDbDialect.row_address().is_some_and(|address| column.eq_ignore_ascii_case(address)) {
+    if DuckDbDialect.row_address().iter().any(|address| column.eq_ignore_ascii_case(address)) {
         return Err(Error::ReservedColumn {
             table: table.to_owned(),
             column: column.to_owned(),

@@ -168,7 +168,8 @@ fn temporary(staged: &Staged) -> Result<Statement> {
         Ok(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: true })
     };
     let columns = staged.columns.iter().map(decl).collect::<Result<_>>()?;
-    Ok(Statement::CreateTable { table: Ident::new(&staged.table)?, columns, temporary: true })
+    let (table, key) = (Ident::new(&staged.table)?, Vec::new());
+    Ok(Statement::CreateTable { table, columns, key, temporary: true })
 }
 
 /// The columns of rows, in the types of the definition if it has them.

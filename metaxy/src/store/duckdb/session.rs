@@ -320,8 +320,8 @@ pub(super) fn ensure_tables(
             let columns: Vec<(String, ColumnType, bool)> =
                 all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
             let statement = match &layout.parents {
-                Some(_) => lower::children_table(&table, &columns)?,
-                None => lower::table(&table, &columns)?,
+                Some(_) => lower::children_table(&table, &columns, layout.ids.len())?,
+                None => lower::table(&table, &columns, layout.ids.len())?,
             };
             run_ast(connection, &statement)?;
             changed = true;
