@@ -20,6 +20,9 @@ pub enum Expr {
     Call(Function, Vec<Expr>),
     /// An operator between two values.
     Binary(Box<Expr>, BinaryOp, Box<Expr>),
+    /// A comparison of two values that may be floats: NaN equals itself and is larger than all other
+    /// numbers.
+    Compare(Box<Expr>, BinaryOp, Box<Expr>),
     /// The opposite.
     Not(Box<Expr>),
     /// Whether a value is NULL.
@@ -131,8 +134,23 @@ pub struct Order {
 pub struct From {
     /// The first.
     pub first: Source,
+    /// Which rows of the first, a stored table, are looked at; `None` for all.
+    pub latest: Option<Box<Latest>>,
     /// The others.
     pub joins: Vec<Join>,
+}
+
+/// Of the rows of a stored table that agree on some values, the one that is last in an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latest {
+    /// The table under another name, joined with what says which of its rows count at all.
+    pub rows: From,
+    /// Which of these count.
+    pub filter: Option<Expr>,
+    /// The values that rows have to share.
+    pub among: Vec<Expr>,
+    /// The order: a [`Function::RowOrder`].
+    pub order: Expr,
 }
 
 /// A relation under a name.
@@ -196,12 +214,21 @@ pub enum Statement {
         /// The rows.
         query: Query,
     },
+    /// Makes a table from rows, for all connections.
+    CreateTableAs {
+        /// The table.
+        table: Ident,
+        /// The rows.
+        query: Query,
+    },
     /// Makes a table.
     CreateTable {
         /// The table.
         table: Ident,
         /// Its columns.
         columns: Vec<ColumnDecl>,
+        /// Those of them that its rows are looked up by, if there are such.
+        key: Vec<Ident>,
         /// Whether it lives as long as the connection only.
         temporary: bool,
     },
@@ -223,7 +250,7 @@ pub enum Statement {
         /// The column.
         column: ColumnDecl,
     },
-    /// Removes a table that only this connection sees.
+    /// Removes a table that was made for a while, if it is there.
     DropTemporary {
         /// The table.
         table: Ident,
@@ -322,7 +349,7 @@ pub(crate) mod build {
     }
 
     pub(crate) fn from(relation: impl Into<String>, alias: &str) -> From {
-        From { first: source(relation, alias), joins: Vec::new() }
+        From { first: source(relation, alias), latest: None, joins: Vec::new() }
     }
 
     fn source(relation: impl Into<String>, alias: &str) -> Source {

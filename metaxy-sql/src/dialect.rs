@@ -3,9 +3,13 @@
 //! A dialect answers questions; nobody asks which dialect it is. Defaults are the answers of
 //! standard SQL, a file below `dialect/` holds what differs, with the manual's address.
 
+mod clickhouse;
 mod duckdb;
+mod postgres;
 
+pub use clickhouse::{ClickHouse, SETTINGS as CLICKHOUSE_SETTINGS};
 pub use duckdb::DuckDb;
+pub use postgres::Postgres;
 
 use crate::error::{Error, Reason, Result};
 use crate::functions::Function;
@@ -33,9 +37,93 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         "SMALLINT"
     }
 
-    /// The pseudo-column that is unique for each row of a stored table within one statement.
-    fn row_address(&self) -> Option<&'static str> {
+    /// The type that a value is cast to, which may be NULL.
+    fn cast_type(&self, ty: ColumnType) -> String {
+        self.column_type(ty)
+    }
+
+    /// The type of a column of a table, with whether it may hold NULL.
+    fn declared_type(&self, ty: ColumnType, nullable: bool) -> String {
+        let ty = self.column_type(ty);
+        if nullable { ty } else { format!("{ty} NOT NULL") }
+    }
+
+    /// What stands after the columns of a table that is made; `key` are the columns that its rows are
+    /// looked up by, between quotes.
+    fn table_layout(&self, key: &[String], temporary: bool) -> String {
+        let _ = (key, temporary);
+        String::new()
+    }
+
+    /// The statement that makes rows of a table, once it is made, quick to find by its key.
+    fn index(&self, table: &str, key: &[String]) -> Option<String> {
+        let _ = (table, key);
         None
+    }
+
+    /// The pseudo-columns of a stored table that the address of a row is made of: no column of a user
+    /// can have such a name.
+    fn row_address(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The address of a row of a relation: unique for each row of a stored table within one statement.
+    fn row_address_in(&self, relation: &str) -> Option<String> {
+        match self.row_address() {
+            [address] => Some(format!("{relation}.{address}")),
+            _ => None,
+        }
+    }
+
+    /// The texts of a group in an order, without those that are NULL, with `|` between them; NULL if
+    /// all are.
+    fn join_texts(&self, value: &str, order_by: &[String]) -> String {
+        format!("string_agg({value}, '|' ORDER BY {})", order_by.join(", "))
+    }
+
+    /// The values of a group as a list in an order, NULL among them.
+    fn list_of(&self, value: &str, order_by: &[String]) -> String {
+        format!("array_agg({value} ORDER BY {})", order_by.join(", "))
+    }
+
+    /// What stands between the name of a part of a statement and its SELECT, if the statement uses it
+    /// so many times: a part is computed once.
+    fn named_part(&self, uses: usize) -> &'static str {
+        let _ = uses;
+        "AS"
+    }
+
+    /// Whether the rows of `UNION ALL` come in the order in which its SELECTs stand, each in its own
+    /// order. If not, a query numbers and orders them.
+    fn union_keeps_order(&self) -> bool {
+        true
+    }
+
+    /// The place of a row in the order of its SELECT, seen from around it.
+    fn place_of_row(&self) -> &'static str {
+        "row_number() OVER ()"
+    }
+
+    /// Whether NaN equals itself and is larger than all other numbers, in comparisons and orders. If
+    /// not, they say so themselves.
+    fn nan_is_largest(&self) -> bool {
+        true
+    }
+
+    /// Whether a statement that removes rows can look at other tables while it does. If not, its
+    /// rows have to be found first: see [`lower::found`](crate::lower::found).
+    fn deletes_with_queries(&self) -> bool {
+        true
+    }
+
+    /// Removes the rows of a table that fulfil a condition: table and condition as they are printed.
+    fn delete(&self, table: &str, alias: &str, condition: &str) -> String {
+        format!("DELETE FROM {table} AS {alias}\nWHERE {condition}")
+    }
+
+    /// How the latest row of each record is found.
+    fn latest_rows(&self) -> LatestRows {
+        LatestRows::ByAddress
     }
 
     /// The longest identifier that is kept whole, in bytes.
@@ -78,6 +166,20 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// A point in time, from microseconds since 1970-01-01 UTC.
     fn timestamp(&self, micros: i64) -> String;
+}
+
+/// How the latest row of each record is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatestRows {
+    /// Rows are grouped, the address of the latest of each group is kept, and the rows that have one
+    /// of these addresses are read: so wide columns are read of these rows alone.
+    ByAddress,
+    /// Rows are ordered, and the first of each group is taken as it is (`DISTINCT ON`).
+    FirstOfEach {
+        /// The parts of [`Function::RowOrder`] as a list to order by, the latest first; a template as
+        /// in [`crate::functions`].
+        order: &'static str,
+    },
 }
 
 /// Year, month and day of a day that is counted from 1970-01-01, in the proleptic Gregorian calendar:

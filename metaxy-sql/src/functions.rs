@@ -33,10 +33,10 @@ pub enum Function {
     Max,
     /// The smallest value.
     Min,
-    /// The first argument in the row in which the second is largest.
+    /// The first argument, never NULL, in the row in which the second is largest.
     MaxBy,
-    /// One order for the rows of a record, from time (microseconds), tombstone (0 or 1) and
-    /// write token: a row that is larger is later.
+    /// One order for the rows of a record, from time (that of a row without any comes first),
+    /// tombstone (0 or 1) and write token: a row that is larger is later.
     RowOrder,
     /// The hash of a text, rendered as text, not cut.
     Hash(HashAlgorithm),
@@ -54,6 +54,41 @@ pub enum Function {
     Like,
 }
 
+/// The Postgres column of the table.
+pub(crate) const fn postgres(function: Function) -> &'static str {
+    use Function as F;
+    match function {
+        F::Concat => "({||})",
+        F::Coalesce => "coalesce({..})",
+        // What is a struct elsewhere is JSON here.
+        F::MapGet | F::StructGet => "({0!} ->> {1!})",
+        F::MapOf => "jsonb_object(ARRAY[{..}]::text[])",
+        F::EpochMicros => "(extract(epoch FROM {0}) * 1000000)::bigint",
+        F::CountAll => "count(*)",
+        F::CountIf => "count(*) FILTER (WHERE {0})",
+        F::CountDistinct => "count(DISTINCT {0})",
+        F::Max => "max({0})",
+        F::Min => "min({0})",
+        F::MaxBy => "(array_agg({0} ORDER BY {1} DESC))[1]",
+        // A row has no largest one before Postgres 18, an array has.
+        F::RowOrder => {
+            "ARRAY[coalesce((extract(epoch FROM {0}) * 1000000)::bigint, 0) * 2 + {1!}, \
+             coalesce({2}, 0)]"
+        }
+        // These are installed on request only.
+        F::Hash(HashAlgorithm::XxHash64) => "metaxy_xxhash64({||})",
+        F::Hash(HashAlgorithm::XxHash32) => "metaxy_xxhash32({||})",
+        F::Hash(HashAlgorithm::Xxh3_64) => "",
+        F::Hash(HashAlgorithm::Md5) => "md5({||})",
+        F::Hash(HashAlgorithm::Sha256) => "encode(sha256(convert_to({||}, 'UTF8')), 'hex')",
+        F::Left => "left({0}, {1})",
+        F::Length => "length({0})",
+        F::Md5 => "md5({0})",
+        F::Shard => "(('x' || left(md5({0}), 15))::bit(60)::bigint % {1!})",
+        F::Like => "({0!} LIKE {1!} ESCAPE '\\')",
+    }
+}
+
 /// The name under which a hash is registered with DuckDB by its store.
 #[must_use]
 pub const fn duckdb_hash_name(algorithm: HashAlgorithm) -> &'static str {
@@ -63,6 +98,45 @@ pub const fn duckdb_hash_name(algorithm: HashAlgorithm) -> &'static str {
         HashAlgorithm::Xxh3_64 => "metaxy_xxh3_64",
         HashAlgorithm::Md5 => "md5",
         HashAlgorithm::Sha256 => "sha256",
+    }
+}
+
+/// The ClickHouse column of the table.
+pub(crate) const fn clickhouse(function: Function) -> &'static str {
+    use Function as F;
+    match function {
+        F::Concat => "concat({..})",
+        F::Coalesce => "coalesce({..})",
+        // A key that is not there gives an empty text otherwise.
+        F::MapGet => "if(mapContains({0}, {1}), {0!}[{1}], NULL)",
+        F::StructGet => "tupleElement({0}, {1})",
+        // Values cannot be NULL; a key that is not there gives that as well.
+        F::MapOf => "CAST(mapFilter((k, v) -> v IS NOT NULL, map({..})) AS Map(String, String))",
+        F::EpochMicros => "toUnixTimestamp64Micro({0})",
+        F::CountAll => "toInt64(count())",
+        F::CountIf => "toInt64(countIf({0}))",
+        F::CountDistinct => "toInt64(uniqExact({0}))",
+        F::Max => "max({0})",
+        F::Min => "min({0})",
+        F::MaxBy => "argMax({0}, {1})",
+        F::RowOrder => {
+            "(toInt128(coalesce(toUnixTimestamp64Micro({0}), 0) * 2 + {1!}) * 9223372036854775808 \
+             + coalesce({2}, 0))"
+        }
+        // Numbers are rendered as they are hashed: unsigned and decimal.
+        F::Hash(HashAlgorithm::XxHash64) => "toString(xxHash64(concat({..})))",
+        F::Hash(HashAlgorithm::XxHash32) => "toString(xxHash32(concat({..})))",
+        F::Hash(HashAlgorithm::Xxh3_64) => "toString(xxh3(concat({..})))",
+        F::Hash(HashAlgorithm::Md5) => "lower(hex(MD5(concat({..}))))",
+        F::Hash(HashAlgorithm::Sha256) => "lower(hex(SHA256(concat({..}))))",
+        F::Left => "leftUTF8({0}, {1})",
+        F::Length => "lengthUTF8({0})",
+        F::Md5 => "lower(hex(MD5({0})))",
+        F::Shard => {
+            "(bitShiftRight(byteSwap(reinterpretAsUInt64(substring(MD5({0}), 1, 8))), 4) % {1!})"
+        }
+        // A backslash escapes without being told.
+        F::Like => "({0!} LIKE {1!})",
     }
 }
 
@@ -84,7 +158,8 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::MaxBy => "arg_max({0}, {1})",
         // 2^63 leaves the low bits to the token, which is never negative.
         F::RowOrder => {
-            "(({0!} * 2 + {1!})::HUGEINT * 9223372036854775808 + coalesce({2}, 0)::HUGEINT)"
+            "((coalesce(epoch_us({0}), 0) * 2 + {1!})::HUGEINT * 9223372036854775808 + \
+             coalesce({2}, 0)::HUGEINT)"
         }
         // Our own functions give integers: rendering them is a cast. They join their arguments
         // without a copy.

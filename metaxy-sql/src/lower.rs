@@ -1,12 +1,13 @@
 //! A plan -> a tree of SQL: the only place that decides named parts and joins.
 //!
-//! Two habits make the statements fast. A table is reduced to the latest row of each record by its
-//! *row address* alone, so that wide columns are read once and for surviving rows only. Whatever a
-//! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
+//! Two habits make the statements fast. That a table is reduced to the latest row of each record is
+//! said of a source as a whole ([`crate::ast::Latest`]), so that a dialect can do it in the way that
+//! is fast there, such as by the *row address* alone. Whatever a row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
 mod change;
 mod filter;
+mod found;
 mod read;
 mod resolve;
 mod seals;
@@ -19,6 +20,7 @@ pub use change::{
     vacuum,
 };
 pub use filter::filter;
+pub use found::found;
 pub use read::read;
 pub use resolve::resolve;
 pub use stored::{
@@ -33,7 +35,7 @@ pub use write::{
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, is_set, name, null, or, text,
 };
-use crate::ast::{BinaryOp, Expr, From, Select, SqlType};
+use crate::ast::{BinaryOp, Expr, From, Latest, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{ByField, FieldDefinition, Hash, Records};
@@ -61,10 +63,14 @@ fn ids_of(records: &Records, alias: &str) -> Vec<Expr> {
     records.ids.iter().map(|id| col(alias, id)).collect()
 }
 
-/// When a row was written or its record deleted, in microseconds; rows without any time come first.
+/// When a row was written or its record deleted.
 fn time_of(alias: &str) -> Expr {
-    let time = coalesce([col(alias, system::DELETED_AT), col(alias, system::UPDATED_AT)]);
-    coalesce([call(Function::EpochMicros, [time]), int(0)])
+    coalesce([col(alias, system::DELETED_AT), col(alias, system::UPDATED_AT)])
+}
+
+/// The same in microseconds; rows without any time come first.
+fn micros_of(alias: &str) -> Expr {
+    coalesce([call(Function::EpochMicros, [time_of(alias)]), int(0)])
 }
 
 /// The place of a row among the rows of its record: by time, tombstone last, then write token.
@@ -74,27 +80,27 @@ fn order_of(records: &Records, alias: &str) -> Expr {
     call(Function::RowOrder, [time_of(alias), tombstone, token])
 }
 
-/// That a row is the latest of its record, over all definitions that ever wrote it; nothing later
-/// than `as_of` counts. Of children only those of the seal in force are looked at, which the parts
-/// that [`seals::in_force`] makes tell: a statement has to have them.
-fn is_latest(records: &Records, alias: &str, as_of: Option<i64>) -> Expr {
+/// The latest row of each record, over all definitions that ever wrote it; nothing later than `as_of`
+/// counts. Of children only those of the seal in force are looked at, which the parts that
+/// [`seals::in_force`] makes tell: a statement has to have them.
+fn latest(records: &Records, alias: &str, as_of: Option<i64>) -> From {
     let mut rows = from(&records.table, "h");
     if let Some(seals) = &records.seals {
         rows = seals::join(records, seals, rows, "h");
     }
-    let mut latest = Select::default()
-        .column(call(Function::MaxBy, [Expr::RowAddress(name("h")), order_of(records, "h")]), "row")
-        .from(rows)
-        .group_by(ids_of(records, "h"));
-    if let Some(condition) = not_later("h", as_of) {
-        latest = latest.filter(condition);
-    }
-    Expr::In(vec![Expr::RowAddress(name(alias))], Box::new(latest))
+    latest_of(records, alias, rows, not_later("h", as_of))
+}
+
+/// The same, of the rows `h` of the table that fulfil a condition.
+fn latest_of(records: &Records, alias: &str, rows: From, filter: Option<Expr>) -> From {
+    let among = ids_of(records, "h");
+    let latest = Latest { rows, filter, among, order: order_of(records, "h") };
+    From { latest: Some(Box::new(latest)), ..from(&records.table, alias) }
 }
 
 /// That a row is not later than a time, in microseconds.
 fn not_later(alias: &str, as_of: Option<i64>) -> Option<Expr> {
-    as_of.map(|time| binary(time_of(alias), BinaryOp::LtEq, int(time)))
+    as_of.map(|time| binary(micros_of(alias), BinaryOp::LtEq, int(time)))
 }
 
 /// That a row is no tombstone.

@@ -2,11 +2,13 @@
 //!
 //! Names are quoted and values escaped here and nowhere else. Parentheses follow precedence.
 
+use crate::ast::build::{and, binary, call, eq, is_set, name, not, or};
 use crate::ast::{
-    BinaryOp, ColumnDecl, Expr, From, JoinKind, Order, Query, Select, SqlType, Statement,
+    BinaryOp, ColumnDecl, Expr, From, JoinKind, Latest, Order, Query, Select, SqlType, Statement,
 };
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, LatestRows};
 use crate::error::{Error, Reason, Result};
+use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
 use std::fmt::Write;
@@ -61,7 +63,7 @@ impl Printer<'_> {
 
     fn statement(&mut self, statement: &Statement) -> Result<()> {
         match statement {
-            Statement::Query(query) => self.query(query),
+            Statement::Query(query) => self.ordered_query(query),
             Statement::Insert { table, columns, query } => {
                 self.push("INSERT INTO ");
                 self.ident(table)?;
@@ -73,10 +75,20 @@ impl Printer<'_> {
             Statement::CreateTemporaryAs { table, query } => {
                 self.push("CREATE TEMPORARY TABLE ");
                 self.ident(table)?;
+                let layout = self.dialect.table_layout(&[], true);
+                self.push(&layout);
                 self.push(" AS\n");
                 self.query(query)
             }
-            Statement::CreateTable { table, columns, temporary } => {
+            Statement::CreateTableAs { table, query } => {
+                self.push("CREATE TABLE ");
+                self.ident(table)?;
+                let layout = self.dialect.table_layout(&[], false);
+                self.push(&layout);
+                self.push(" AS\n");
+                self.query(query)
+            }
+            Statement::CreateTable { table, columns, key, temporary } => {
                 self.push(if *temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
                 self.ident(table)?;
                 self.push(" (");
@@ -85,16 +97,27 @@ impl Printer<'_> {
                     self.column_decl(column)?;
                 }
                 self.push("\n)");
+                let key = key.iter().map(|key| self.dialect.quote_ident(key));
+                let key = key.collect::<Result<Vec<_>>>()?;
+                let layout = self.dialect.table_layout(&key, *temporary);
+                self.push(&layout);
+                if let Some(index) = self.dialect.index(&self.dialect.quote_ident(table)?, &key) {
+                    self.push(";\n");
+                    self.push(&index);
+                }
                 Ok(())
             }
             Statement::Delete { with, table, alias, filter } => {
-                self.with(with)?;
-                self.push("DELETE FROM ");
-                self.ident(table)?;
-                self.push(" AS ");
-                self.ident(alias)?;
-                self.push("\nWHERE ");
-                self.expr(filter, Binding::Any, 0)
+                if !(with.is_empty() || self.dialect.deletes_with_queries()) {
+                    return Err(self.unsupported("to look elsewhere while it removes rows".into()));
+                }
+                self.with(with, |name| uses_in_expr(filter, name))?;
+                let table = self.dialect.quote_ident(table)?;
+                let alias = self.dialect.quote_ident(alias)?;
+                let condition = self.aside(|p| p.expr(filter, Binding::Any, 0))?;
+                let delete = self.dialect.delete(&table, &alias, &condition);
+                self.push(&delete);
+                Ok(())
             }
             Statement::AddColumn { table, column } => {
                 self.push("ALTER TABLE ");
@@ -112,19 +135,27 @@ impl Printer<'_> {
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
         self.ident(&column.name)?;
         self.push(" ");
-        let ty = self.dialect.column_type(column.ty);
+        let ty = self.dialect.declared_type(column.ty, column.nullable);
         self.push(&ty);
-        if !column.nullable {
-            self.push(" NOT NULL");
-        }
         Ok(())
     }
 
-    fn with(&mut self, with: &[(Ident, Select)]) -> Result<()> {
+    /// What `print` writes, by itself. Depth and parentheses are as they would be here.
+    fn aside(&mut self, print: impl FnOnce(&mut Self) -> Result<()>) -> Result<String> {
+        let before = std::mem::take(&mut self.out);
+        let result = print(self);
+        let printed = std::mem::replace(&mut self.out, before);
+        result.map(|()| printed)
+    }
+
+    /// Named parts; `uses` counts how often what follows them names one.
+    fn with(&mut self, with: &[(Ident, Select)], uses: impl Fn(&Ident) -> usize) -> Result<()> {
         for (i, (name, select)) in with.iter().enumerate() {
             self.push(if i == 0 { "WITH " } else { ",\n" });
             self.ident(name)?;
-            self.push(" AS (\n");
+            let later = with[i + 1..].iter().map(|(_, part)| uses_in_select(part, name));
+            let kind = self.dialect.named_part(later.sum::<usize>() + uses(name));
+            write!(self.out, " {kind} (\n").expect("writing to a string");
             self.select(select, 1)?;
             self.push("\n)");
         }
@@ -135,7 +166,7 @@ impl Printer<'_> {
     }
 
     fn query(&mut self, query: &Query) -> Result<()> {
-        self.with(&query.with)?;
+        self.with(&query.with, |name| uses_in_query(query, name))?;
         for (i, select) in query.union_all.iter().enumerate() {
             if i > 0 {
                 self.push("\nUNION ALL\n");
@@ -144,6 +175,37 @@ impl Printer<'_> {
                 self.select(select, 0)?;
             }
         }
+        Ok(())
+    }
+
+    /// A query whose rows come in order. Where `UNION ALL` does not see to it, the rows are numbered.
+    fn ordered_query(&mut self, query: &Query) -> Result<()> {
+        if query.union_all.len() < 2 || self.dialect.union_keeps_order() {
+            return self.query(query);
+        }
+        self.with(&query.with, |name| uses_in_query(query, name))?;
+        self.line(0, "SELECT");
+        for (i, (_, column)) in query.union_all[0].columns.iter().enumerate() {
+            self.push(if i == 0 { "\n    " } else { ",\n    " });
+            self.ident(column)?;
+        }
+        self.line(0, "FROM (");
+        for (i, select) in query.union_all.iter().enumerate() {
+            if i > 0 {
+                self.line(1, "UNION ALL");
+            }
+            let place = match (select.order_by.is_empty(), self.dialect.place_of_row()) {
+                (true, _) => "0",
+                (false, place) => place,
+            };
+            self.line(1, "SELECT *, ");
+            write!(self.out, "{i} AS \"@select\", {place} AS \"@place\" FROM (\n")
+                .expect("writing to a string");
+            self.select(select, 2)?;
+            self.line(1, ")");
+        }
+        self.line(0, ")");
+        self.line(0, "ORDER BY \"@select\", \"@place\"");
         Ok(())
     }
 
@@ -173,7 +235,12 @@ impl Printer<'_> {
         if let Some(from) = &select.from {
             self.from(from, depth)?;
         }
-        if let Some(filter) = &select.filter {
+        let filter = match (self.by_address(select.from.as_ref()), &select.filter) {
+            (Some(is_latest), Some(filter)) => Some(and([is_latest, filter.clone()])),
+            (Some(is_latest), None) => Some(is_latest),
+            (None, filter) => filter.clone(),
+        };
+        if let Some(filter) = &filter {
             self.line(depth, "WHERE ");
             self.expr(filter, Binding::Any, depth)?;
         }
@@ -205,6 +272,11 @@ impl Printer<'_> {
             if i > 0 {
                 self.push(", ");
             }
+            if *descending && !self.dialect.nan_is_largest() && matches!(expr, Expr::Column(..)) {
+                let is_nan = binary(expr.clone(), BinaryOp::NotEq, expr.clone());
+                self.expr(&is_nan, Binding::Any, depth)?;
+                self.push(" DESC NULLS LAST, ");
+            }
             self.expr(expr, Binding::Any, depth)?;
             self.push(if *descending { " DESC NULLS LAST" } else { " NULLS LAST" });
         }
@@ -222,9 +294,60 @@ impl Printer<'_> {
         Ok(())
     }
 
+    /// That a row of the first relation is one of the latest, where that is found out by address.
+    fn by_address(&self, from: Option<&From>) -> Option<Expr> {
+        let (from, LatestRows::ByAddress) = (from?, self.dialect.latest_rows()) else {
+            return None;
+        };
+        let latest = from.latest.as_deref()?;
+        let address = |relation: &Ident| Expr::RowAddress(relation.clone());
+        let last = [address(&latest.rows.first.alias), latest.order.clone()];
+        let rows = Select {
+            columns: vec![(call(Function::MaxBy, last), name("row"))],
+            from: Some(latest.rows.clone()),
+            filter: latest.filter.clone(),
+            group_by: latest.among.clone(),
+            ..Select::default()
+        };
+        Some(Expr::In(vec![address(&from.first.alias)], Box::new(rows)))
+    }
+
+    /// The latest rows of a stored table, with their addresses, as a relation of their own.
+    fn first_of_each(&mut self, latest: &Latest, order: &str, depth: usize) -> Result<()> {
+        let Expr::Call(Function::RowOrder, parts) = &latest.order else {
+            return Err(self.unsupported("another order of rows".to_owned()));
+        };
+        self.push("(\n");
+        self.line(depth + 1, "SELECT DISTINCT ON (");
+        self.list(&latest.among, ", ", depth)?;
+        self.push(")");
+        self.line(depth + 2, "");
+        self.expr(&Expr::RowAddress(latest.rows.first.alias.clone()), Binding::Any, depth)?;
+        self.push(",");
+        self.line(depth + 2, "");
+        self.ident(&latest.rows.first.alias)?;
+        self.push(".*");
+        self.from(&latest.rows, depth + 1)?;
+        if let Some(filter) = &latest.filter {
+            self.line(depth + 1, "WHERE ");
+            self.expr(filter, Binding::Any, depth + 1)?;
+        }
+        self.line(depth + 1, "ORDER BY ");
+        self.list(&latest.among, ", ", depth)?;
+        self.push(", ");
+        self.template(order, parts, depth)?;
+        self.line(depth, ")");
+        Ok(())
+    }
+
     fn from(&mut self, from: &From, depth: usize) -> Result<()> {
         self.line(depth, "FROM ");
-        self.ident(&from.first.relation)?;
+        match (&from.latest, self.dialect.latest_rows()) {
+            (Some(latest), LatestRows::FirstOfEach { order }) => {
+                self.first_of_each(latest, order, depth)?;
+            }
+            _ => self.ident(&from.first.relation)?,
+        }
         self.push(" AS ");
         self.ident(&from.first.alias)?;
         for join in &from.joins {
@@ -269,13 +392,11 @@ impl Printer<'_> {
                 self.ident(column)?;
             }
             Expr::RowAddress(relation) => {
-                let address = self
-                    .dialect
-                    .row_address()
+                let relation = self.dialect.quote_ident(relation)?;
+                let address = self.dialect.row_address_in(&relation);
+                let address = address
                     .ok_or_else(|| self.unsupported("to address a row of a table".to_owned()))?;
-                self.ident(relation)?;
-                self.push(".");
-                self.push(address);
+                self.push(&address);
             }
             Expr::Literal(literal) => self.literal(literal)?,
             Expr::Call(function, args) => {
@@ -302,6 +423,14 @@ impl Printer<'_> {
                     _ => own,
                 };
                 self.expr(right, right_binding, depth)?;
+            }
+            Expr::Compare(left, op, right) => {
+                let plain = if self.dialect.nan_is_largest() {
+                    binary((**left).clone(), *op, (**right).clone())
+                } else {
+                    without_nan_order(left, *op, right)
+                };
+                return self.expr(&plain, around, depth);
             }
             Expr::Not(inner) => {
                 if let Expr::IsNull(value) = &**inner {
@@ -335,7 +464,7 @@ impl Printer<'_> {
                 self.expr(inner, Binding::Any, depth)?;
                 self.push(" AS ");
                 let ty = match ty {
-                    SqlType::Column(ty) => self.dialect.column_type(*ty),
+                    SqlType::Column(ty) => self.dialect.cast_type(*ty),
                     SqlType::Code => self.dialect.code_type().to_owned(),
                 };
                 self.push(&ty);
@@ -361,18 +490,14 @@ impl Printer<'_> {
                 self.push(")");
             }
             Expr::JoinTexts { value, order_by } => {
-                self.push("string_agg(");
-                self.expr(value, Binding::Any, depth)?;
-                self.push(", '|' ORDER BY ");
-                self.list(order_by, ", ", depth)?;
-                self.push(")");
+                let (value, order_by) = self.ordered_group(value, order_by, depth)?;
+                let text = self.dialect.join_texts(&value, &order_by);
+                self.push(&text);
             }
             Expr::ListOf { value, order_by } => {
-                self.push("array_agg(");
-                self.expr(value, Binding::Any, depth)?;
-                self.push(" ORDER BY ");
-                self.list(order_by, ", ", depth)?;
-                self.push(")");
+                let (value, order_by) = self.ordered_group(value, order_by, depth)?;
+                let text = self.dialect.list_of(&value, &order_by);
+                self.push(&text);
             }
             Expr::InList(value, list) => {
                 self.expr(value, Binding::Sum, depth)?;
@@ -385,6 +510,17 @@ impl Printer<'_> {
             self.push(")");
         }
         Ok(())
+    }
+
+    /// The value of each row of a group, and the values that the rows are ordered by.
+    fn ordered_group(
+        &mut self,
+        value: &Expr,
+        order_by: &[Expr],
+        depth: usize,
+    ) -> Result<(String, Vec<String>)> {
+        let mut print = |expr| self.aside(|p| p.expr(expr, Binding::Any, depth));
+        Ok((print(value)?, order_by.iter().map(print).collect::<Result<_>>()?))
     }
 
     /// Fills a spelling of [`crate::functions`].
@@ -456,6 +592,61 @@ impl Printer<'_> {
     }
 }
 
+fn uses_in_query(query: &Query, name: &Ident) -> usize {
+    query.union_all.iter().map(|select| uses_in_select(select, name)).sum()
+}
+
+/// How often a SELECT names a relation.
+fn uses_in_select(select: &Select, name: &Ident) -> usize {
+    let of = |expr: &Expr| uses_in_expr(expr, name);
+    let from = select.from.iter().map(|from| uses_in_from(from, name));
+    let exprs = (select.columns.iter().map(|(expr, _)| expr))
+        .chain(&select.filter)
+        .chain(&select.group_by)
+        .chain(&select.having)
+        .chain(select.order_by.iter().map(|order| &order.expr));
+    let unions = select.union_all.iter().map(|more| uses_in_select(more, name));
+    from.sum::<usize>() + exprs.map(of).sum::<usize>() + unions.sum::<usize>()
+}
+
+fn uses_in_from(from: &From, name: &Ident) -> usize {
+    let joins = from
+        .joins
+        .iter()
+        .map(|join| usize::from(join.source.relation == *name) + uses_in_expr(&join.on, name));
+    let latest = from.latest.iter().map(|latest| {
+        let exprs = latest.filter.iter().chain(&latest.among).chain([&latest.order]);
+        let exprs = exprs.map(|expr| uses_in_expr(expr, name));
+        uses_in_from(&latest.rows, name) + exprs.sum::<usize>()
+    });
+    let first = usize::from(from.first.relation == *name);
+    first + joins.sum::<usize>() + latest.sum::<usize>()
+}
+
+fn uses_in_expr(expr: &Expr, name: &Ident) -> usize {
+    let of = |expr: &Expr| uses_in_expr(expr, name);
+    let all = |exprs: &[Expr]| exprs.iter().map(of).sum::<usize>();
+    match expr {
+        Expr::Column(..) | Expr::RowAddress(_) | Expr::Literal(_) => 0,
+        Expr::Call(_, args) => all(args),
+        Expr::Binary(left, _, right) => of(left) + of(right),
+        Expr::Compare(left, _, right) => of(left) + of(right),
+        Expr::Not(inner) | Expr::IsNull(inner) | Expr::Cast(inner, _) => of(inner),
+        Expr::Case(whens, otherwise) => {
+            let whens = whens.iter().map(|(when, then)| of(when) + of(then));
+            whens.sum::<usize>() + otherwise.as_deref().map_or(0, of)
+        }
+        Expr::In(tuple, query) => all(tuple) + uses_in_select(query, name),
+        Expr::Rank { among, order_by } => {
+            all(among) + order_by.iter().map(|order| of(&order.expr)).sum::<usize>()
+        }
+        Expr::JoinTexts { value, order_by } | Expr::ListOf { value, order_by } => {
+            of(value) + all(order_by)
+        }
+        Expr::InList(value, list) => of(value) + all(list),
+    }
+}
+
 fn operator(op: BinaryOp) -> &'static str {
     match op {
         BinaryOp::Or => "OR",
@@ -473,11 +664,39 @@ fn operator(op: BinaryOp) -> &'static str {
     }
 }
 
+/// A comparison in which NaN equals itself and is largest, for a database where it is neither. It is
+/// NULL if a side is.
+fn without_nan_order(left: &Expr, op: BinaryOp, right: &Expr) -> Expr {
+    let compare = |op| binary(left.clone(), op, right.clone());
+    // What differs from itself is NaN. Constants are not.
+    let is_nan = |value: &Expr| match value {
+        Expr::Literal(_) | Expr::Cast(..) => None,
+        _ => Some(binary(value.clone(), BinaryOp::NotEq, value.clone())),
+    };
+    let both = |a: Option<Expr>, b: Option<Expr>| Some(and([a?, b?]));
+    let is_number = |value: &Expr| Some(eq(value.clone(), value.clone()));
+    let with = |op, nan: Option<Expr>| or([compare(op)].into_iter().chain(nan));
+    match op {
+        BinaryOp::Eq => with(op, both(is_nan(left), is_nan(right))),
+        BinaryOp::NotEq => match both(is_nan(left), is_nan(right)) {
+            None => compare(op),
+            nan => not(with(BinaryOp::Eq, nan)),
+        },
+        BinaryOp::Lt => with(op, both(is_number(left), is_nan(right))),
+        BinaryOp::Gt => with(op, both(is_number(right), is_nan(left))),
+        BinaryOp::LtEq => with(op, both(Some(is_set(left.clone())), is_nan(right))),
+        BinaryOp::GtEq => with(op, both(Some(is_set(right.clone())), is_nan(left))),
+        _ => compare(op),
+    }
+}
+
 fn binding(expr: &Expr) -> Binding {
     match expr {
         Expr::Binary(_, BinaryOp::Or, _) => Binding::Or,
         Expr::Binary(_, BinaryOp::And, _) => Binding::And,
         Expr::Binary(_, BinaryOp::Add | BinaryOp::Sub, _) => Binding::Sum,
+        // What it becomes decides for itself.
+        Expr::Compare(..) => Binding::Atom,
         Expr::Binary(..) | Expr::IsNull(_) | Expr::In(..) | Expr::InList(..) => Binding::Comparison,
         Expr::Not(inner) if matches!(**inner, Expr::IsNull(_)) => Binding::Comparison,
         Expr::Not(_) => Binding::Not,

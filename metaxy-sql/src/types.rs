@@ -106,7 +106,7 @@ const TYPES: &[TypeRow] = {
             "DateTime64(6, 'UTC')",
         ),
         row(S::Uuid, "Uuid", "UUID", "uuid", "UUID"),
-        row(S::Json, "Json", "VARCHAR", "jsonb", "String"),
+        row(S::Json, "Json", "VARCHAR", "json", "String"),
     ]
 };
 

@@ -3,16 +3,31 @@
 #[path = "plans/mod.rs"]
 mod cases;
 
-use metaxy_sql::dialect::DuckDb;
-use metaxy_sql::print;
+use metaxy_sql::ast::Statement;
+use metaxy_sql::dialect::{ClickHouse, Dialect, DuckDb, Postgres};
+use metaxy_sql::{Ident, lower, print};
+
+/// The text of a statement as a store would run it.
+fn text(statement: &Statement, dialect: &dyn Dialect) -> String {
+    let print = |statement: &Statement| {
+        print(statement, dialect).unwrap_or_else(|error| panic!("{error}: {statement:?}"))
+    };
+    let into = Ident::new("@found").expect("a name");
+    let steps =
+        (!dialect.deletes_with_queries()).then(|| lower::found(statement.clone(), &into)).flatten();
+    match steps {
+        None => print(statement),
+        Some(steps) => steps.each_ref().map(print).join(";\n\n"),
+    }
+}
 
 #[test]
 fn plans_and_their_statements() {
     let cases = cases::cases().expect("names that can be written");
-    for case in &cases {
-        let statements = case.statements.iter().map(|statement| {
-            print(statement, &DuckDb).expect("something that DuckDB can say") + ";\n"
-        });
+    let dialects: [(&str, &dyn Dialect); 3] =
+        [("", &DuckDb), ("postgres_", &Postgres), ("clickhouse_", &ClickHouse)];
+    for (case, (prefix, dialect)) in cases.iter().flat_map(|c| dialects.map(|d| (c, d))) {
+        let statements = case.statements.iter().map(|statement| text(statement, dialect) + ";\n");
         let statements: Vec<String> = statements.collect();
         let mut text = String::new();
         if !case.plan.is_empty() {
@@ -22,7 +37,7 @@ fn plans_and_their_statements() {
             [] => text += "no statement: there is nothing to ask\n",
             statements => text += &statements.join("\n"),
         }
-        insta::assert_snapshot!(case.name, text);
+        insta::assert_snapshot!(format!("{prefix}{}", case.name), text);
     }
     let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();
     names.sort_unstable();

@@ -284,6 +284,14 @@ pub enum Error {
         /// The process, if the engine said which.
         pid: Option<u32>,
     },
+    /// A server cannot be reached, or the connection to it broke.
+    #[error("{engine} cannot be reached: {message}; see that it runs, and repeat the call")]
+    Unreachable {
+        /// The engine.
+        engine: &'static str,
+        /// What went wrong.
+        message: String,
+    },
     /// A file that is not there or cannot be read as rows.
     #[error("cannot read rows from `{}`: {problem}", .path.display())]
     File {
@@ -339,7 +347,7 @@ impl Error {
     /// Whether the same call may succeed later without any change: a lock, a lost connection.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Locked { .. })
+        matches!(self, Self::Locked { .. } | Self::Unreachable { .. })
     }
 
     /// A selected column of a group's members that would be a list of lists.

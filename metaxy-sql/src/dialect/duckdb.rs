@@ -41,8 +41,8 @@ impl Dialect for DuckDb {
     }
 
     // <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
-    fn row_address(&self) -> Option<&'static str> {
-        Some("rowid")
+    fn row_address(&self) -> &'static [&'static str] {
+        &["rowid"]
     }
 
     // No time zone data is needed: `make_timestamptz` of one argument takes microseconds.

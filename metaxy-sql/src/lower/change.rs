@@ -7,8 +7,8 @@
 use super::seals::{self, IMPLIED, parent, parents};
 use super::write::{TEXT, TIMESTAMP, optional_text, timestamp};
 use super::{
-    by_field, from_part, has_ids, hash_of_values, id, ids_of, is_latest, is_live, order_of, part,
-    same, time_of,
+    by_field, from_part, has_ids, hash_of_values, id, ids_of, is_live, latest, micros_of, order_of,
+    part, same,
 };
 use crate::ast::build::{
     and, binary, call, coalesce, col, eq, from, int, is_set, name, not, null, or, text,
@@ -87,7 +87,7 @@ pub fn meant(plan: &Meant) -> Query {
     };
     let mut with = Vec::new();
     if !plan.ever {
-        select = select.filter(is_latest(records, "u", None)).filter(is_live("u"));
+        select = select.from(latest(records, "u", None)).filter(is_live("u"));
         with = seals::in_force(records, &[], None);
     }
     Query { with, union_all: vec![select] }
@@ -203,6 +203,7 @@ pub fn removed() -> Statement {
     Statement::CreateTable {
         table: name(system::REMOVED),
         columns: columns.into(),
+        key: [system::removed::FEATURE_KEY, system::removed::IDS_HASH].map(name).into(),
         temporary: false,
     }
 }
@@ -281,9 +282,8 @@ pub fn undelete(plan: &Undelete) -> Result<Statement> {
         is_set(col("u", system::DELETED_AT)),
         has_ids(records, "u"),
         is_meant(records, &plan.by, "u"),
-        is_latest(records, "u", None),
     ];
-    insert(&records.table, &plan.columns, value, with, from(&records.table, "u"), conditions)
+    insert(&records.table, &plan.columns, value, with, latest(records, "u", None), conditions)
 }
 
 /// Those records of an increment that are given today's definition: `id0..`, the provenance `p0..` of
@@ -306,8 +306,8 @@ pub fn rebased(plan: &Rebased) -> Query {
     };
     let Some(seals) = &records.seals else {
         let on = same(ids_of(records, "u").into_iter().zip(ids()));
-        let rows = from(&records.table, "u").join(JoinKind::Inner, &plan.increment, "r", on);
-        let conditions = vec![is_latest(records, "u", None), is_live("u")];
+        let rows = latest(records, "u", None).join(JoinKind::Inner, &plan.increment, "r", on);
+        let conditions = vec![is_live("u")];
         return Query { with: Vec::new(), union_all: vec![select(rows, conditions)] };
     };
     let of_table = |table: &str, is_kind: Expr| {
@@ -337,7 +337,7 @@ pub fn rebase(plan: &Rebase) -> Result<Statement> {
         None => ids_of(records, "u"),
     };
     let on = same(ids.into_iter().enumerate().map(|(i, own)| (own, col("r", id(i)))));
-    let source = from(&records.table, "u").join(JoinKind::Inner, &plan.rebased, "r", on);
+    let rows = latest(records, "u", None).join(JoinKind::Inner, &plan.rebased, "r", on);
     let data_version = |(k, field): (usize, &String)| {
         let stored = col("u", system::DATA_VERSION_BY_FIELD);
         let stored = by_field(&records.data_version, stored, field);
@@ -353,8 +353,7 @@ pub fn rebase(plan: &Rebase) -> Result<Statement> {
         other => rebased_value(other, "u", &plan.stamp),
     };
     let with = seals::in_force(records, &[], None);
-    let conditions = vec![is_latest(records, "u", None), is_live("u")];
-    insert(&records.table, &plan.columns, value, with, source, conditions)
+    insert(&records.table, &plan.columns, value, with, rows, vec![is_live("u")])
 }
 
 /// That a record of an increment is given today's definition: it is unchanged, or all of its stale
@@ -430,7 +429,7 @@ fn insert(
 }
 
 fn is_old(alias: &str, before: Option<i64>) -> Option<Expr> {
-    Some(binary(time_of(alias), BinaryOp::Lt, int(before?)))
+    Some(binary(micros_of(alias), BinaryOp::Lt, int(before?)))
 }
 
 /// That a place in a rank, in the column `n` of a relation, is beyond those that stay.
@@ -539,7 +538,7 @@ pub fn remove_superseded(records: &Records, found: &str) -> Result<Vec<Statement
 /// Makes the table that says what was rebased.
 #[must_use]
 pub fn rebases() -> Statement {
-    use system::rebases::{COLUMNS, REBASED_AT, ROWS};
+    use system::rebases::{COLUMNS, FEATURE_KEY, REBASED_AT, ROWS};
     let columns = COLUMNS.map(|column| ColumnDecl {
         name: name(column),
         ty: match column {
@@ -552,6 +551,7 @@ pub fn rebases() -> Statement {
     Statement::CreateTable {
         table: name(system::REBASES),
         columns: columns.into(),
+        key: vec![name(FEATURE_KEY)],
         temporary: false,
     }
 }

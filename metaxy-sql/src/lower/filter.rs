@@ -23,7 +23,21 @@ pub fn filter(filter: &Filter, column: &dyn Fn(&str) -> Expr) -> Expr {
         Filter::And(left, right) => binary(lower(left), BinaryOp::And, lower(right)),
         Filter::Or(left, right) => binary(lower(left), BinaryOp::Or, lower(right)),
         Filter::Not(inner) => not(lower(inner)),
-        Filter::Compare { left, op, right } => binary(operand(left), operator(*op), operand(right)),
+        Filter::Compare { left, op, right } => {
+            let (left_value, right_value) = (operand(left), operand(right));
+            // Next to a constant it is known whether it is about floats, or nobody knows.
+            let may_be_floats = match (left, right) {
+                (Operand::Constant(value), _) | (_, Operand::Constant(value)) => {
+                    matches!(value, Value::Float(_))
+                }
+                (Operand::Column(_), Operand::Column(_)) => true,
+            };
+            if may_be_floats {
+                Expr::Compare(Box::new(left_value), operator(*op), Box::new(right_value))
+            } else {
+                binary(left_value, operator(*op), right_value)
+            }
+        }
         Filter::In { value, list } => {
             Expr::InList(Box::new(operand(value)), list.iter().map(constant).collect())
         }

@@ -1,6 +1,6 @@
 //! [`Read`] -> one SELECT over one table.
 
-use super::{filter, is_current, is_latest, is_live, not_later, seals, versions_that_agree};
+use super::{filter, is_current, is_live, latest, not_later, seals, versions_that_agree};
 use crate::ast::build::{col, from};
 use crate::ast::{Query, Select, Statement};
 use crate::plan::Read;
@@ -9,14 +9,14 @@ use crate::plan::Read;
 #[must_use]
 pub fn read(plan: &Read) -> Statement {
     let mut select = Select::default()
-        .columns(plan.columns.iter().map(|column| (col("u", column), column.clone())))
-        .from(from(&plan.records.table, "u"));
+        .columns(plan.columns.iter().map(|column| (col("u", column), column.clone())));
     if plan.scope.history {
+        select = select.from(from(&plan.records.table, "u"));
         if let Some(condition) = not_later("u", plan.scope.as_of) {
             select = select.filter(condition);
         }
     } else {
-        select = select.filter(is_latest(&plan.records, "u", plan.scope.as_of));
+        select = select.from(latest(&plan.records, "u", plan.scope.as_of));
     }
     if !plan.scope.tombstones {
         select = select.filter(is_live("u"));

@@ -23,7 +23,7 @@ mod rows;
 mod selection;
 
 use super::{
-    by_field, from_part, has_ids, id, ids_of, is_latest, is_live, part, present, same, seals,
+    by_field, from_part, has_ids, id, ids_of, is_live, latest, part, present, same, seals,
 };
 use crate::ast::build::{
     and, bool, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or, text,
@@ -154,8 +154,7 @@ impl Lowering<'_> {
                 (value, format!("c{k}"))
             }))
             .columns(data_versions)
-            .from(from(&records.table, "u"))
-            .filter(is_latest(records, "u", None))
+            .from(latest(records, "u", None))
             .filter(is_live("u"))
             .filter(has_ids(records, "u"));
         with.push((part("current"), select));

@@ -15,7 +15,7 @@
 //! latest row of an implied one), `try` (see [`IMPLIED`]), `children`, `live`, `version` and, as far
 //! as they are asked for, the stored provenances `c{k}`.
 
-use super::{by_field, has_ids, ids_of, is_live, not_later, order_of, part, same};
+use super::{by_field, has_ids, ids_of, is_live, latest_of, not_later, order_of, part, same};
 use crate::ast::build::{
     and, binary, bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, or,
 };
@@ -173,13 +173,9 @@ fn real(
 /// definition, and a field has the provenance that all children have.
 fn implied(records: &Records, seals: &Seals, fields: &[&str], as_of: Option<i64>) -> Select {
     let without_try = |alias: &str| seals.has_try.then(|| is_null(col(alias, system::TRY)));
-    let mut latest = Select::default()
-        .column(call(Function::MaxBy, [Expr::RowAddress(name("h")), order_of(records, "h")]), "row")
-        .from(from(&records.table, "h"))
-        .group_by(ids_of(records, "h"));
-    for condition in without_try("h").into_iter().chain(not_later("h", as_of)) {
-        latest = latest.filter(condition);
-    }
+    let counting = without_try("h").into_iter().chain(not_later("h", as_of));
+    let counting = counting.reduce(|left, right| and([left, right]));
+    let rows = latest_of(records, "u", from(&records.table, "h"), counting);
     let live = |value: Expr| case([(is_live("u"), value)], None);
     let n_live = || call(Function::CountIf, [is_live("u")]);
     let stored =
@@ -200,8 +196,7 @@ fn implied(records: &Records, seals: &Seals, fields: &[&str], as_of: Option<i64>
         .column(not(eq(n_live(), int(0))), "live")
         .column(of_latest(col("u", system::FEATURE_VERSION)), "version")
         .columns(fields.iter().enumerate().map(|(k, field)| (common(field), format!("c{k}"))))
-        .from(from(&records.table, "u"))
-        .filter(Expr::In(vec![Expr::RowAddress(name("u"))], Box::new(latest)))
+        .from(rows)
         .filter(has_ids(records, "u"))
         .group_by(parents(records, seals).map(|own| col("u", own)));
     if let Some(condition) = without_try("u") {

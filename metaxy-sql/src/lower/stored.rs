@@ -57,6 +57,7 @@ pub fn settings() -> Statement {
     Statement::CreateTable {
         table: name(system::SETTINGS),
         columns: columns.into(),
+        key: vec![name(NAME)],
         temporary: false,
     }
 }

@@ -4,8 +4,8 @@
 //! they are checked as a whole, and then moves them by one statement per table.
 
 use super::{
-    by_field, from_part, hash_of_values, id, ids_of, is_current, is_latest, is_live, part, same,
-    seals, time_of, versions_that_agree,
+    by_field, from_part, hash_of_values, id, ids_of, is_current, is_live, latest, micros_of, part,
+    same, seals, versions_that_agree,
 };
 use crate::ast::build::{
     and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, text,
@@ -34,21 +34,30 @@ pub fn column_type(column: &str) -> ColumnType {
     }
 }
 
-/// Makes the table of a feature: the user's columns as `(name, type, nullable)`, then ours.
+/// Makes the table of a feature: the user's columns as `(name, type, nullable)`, the first `n_ids` of
+/// which identify a record, then ours.
 ///
 /// # Errors
 /// When a name cannot be an identifier.
-pub fn table(table: &str, columns: &[(String, ColumnType, bool)]) -> Result<Statement> {
-    table_with(table, columns, &system::COLUMNS)
+pub fn table(
+    table: &str,
+    columns: &[(String, ColumnType, bool)],
+    n_ids: usize,
+) -> Result<Statement> {
+    table_with(table, columns, n_ids, &system::COLUMNS)
 }
 
 /// Makes the table of a feature whose records are children of a parent, as [`table`] does.
 ///
 /// # Errors
 /// When a name cannot be an identifier.
-pub fn children_table(table: &str, columns: &[(String, ColumnType, bool)]) -> Result<Statement> {
+pub fn children_table(
+    table: &str,
+    columns: &[(String, ColumnType, bool)],
+    n_ids: usize,
+) -> Result<Statement> {
     let ours: Vec<&str> = system::COLUMNS.into_iter().chain([system::TRY]).collect();
-    table_with(table, columns, &ours)
+    table_with(table, columns, n_ids, &ours)
 }
 
 /// Makes a table of seals: the ids of the parent as `(name, type)`, then what a seal says.
@@ -57,12 +66,13 @@ pub fn children_table(table: &str, columns: &[(String, ColumnType, bool)]) -> Re
 /// When a name cannot be an identifier.
 pub fn seals_table(table: &str, ids: &[(String, ColumnType)]) -> Result<Statement> {
     let ids: Vec<_> = ids.iter().map(|(name, ty)| (name.clone(), *ty, false)).collect();
-    table_with(table, &ids, &system::SEAL_COLUMNS)
+    table_with(table, &ids, ids.len(), &system::SEAL_COLUMNS)
 }
 
 fn table_with(
     table: &str,
     columns: &[(String, ColumnType, bool)],
+    n_ids: usize,
     ours: &[&str],
 ) -> Result<Statement> {
     let mut decls = Vec::new();
@@ -74,20 +84,22 @@ fn table_with(
         ty: column_type(column),
         nullable: true,
     }));
-    Ok(Statement::CreateTable { table: Ident::new(table)?, columns: decls, temporary: false })
+    let key = decls.iter().take(n_ids).map(|decl| decl.name.clone()).collect();
+    Ok(Statement::CreateTable { table: Ident::new(table)?, columns: decls, key, temporary: false })
 }
 
 /// Makes the failures' table.
 #[must_use]
 pub fn failures() -> Statement {
-    use system::failures::{COLUMNS, FAILED_AT, MATERIALIZATION_ID};
+    use system::failures::{COLUMNS, FAILED_AT, FEATURE_KEY, IDS, MATERIALIZATION_ID};
     let columns = COLUMNS.iter().map(|column| ColumnDecl {
         name: name(*column),
         ty: if *column == FAILED_AT { TIMESTAMP } else { TEXT },
         nullable: *column == MATERIALIZATION_ID,
     });
     let columns = columns.collect();
-    Statement::CreateTable { table: name(system::FAILURES), columns, temporary: false }
+    let key = [FEATURE_KEY, IDS].map(name).into();
+    Statement::CreateTable { table: name(system::FAILURES), columns, key, temporary: false }
 }
 
 /// Removes the failures of a feature's records that are staged: `n_ids` of them name a record.
@@ -106,11 +118,13 @@ pub fn clear_failures(key: &str, stage: &str, n_ids: usize) -> Statement {
 /// Makes the definitions' table.
 #[must_use]
 pub fn definitions() -> Statement {
+    use system::definitions::{FEATURE_KEY, FEATURE_VERSION};
     let columns = system::definitions::COLUMNS
         .iter()
         .map(|column| ColumnDecl { name: name(*column), ty: TEXT, nullable: false })
         .collect();
-    Statement::CreateTable { table: name(system::DEFINITIONS), columns, temporary: false }
+    let key = [FEATURE_KEY, FEATURE_VERSION].map(name).into();
+    Statement::CreateTable { table: name(system::DEFINITIONS), columns, key, temporary: false }
 }
 
 /// Makes a staged table.
@@ -123,7 +137,7 @@ pub fn stage(stage: &Stage) -> Statement {
     columns.extend((0..stage.n_fields).map(|i| decl(format!("p{i}"), TEXT)));
     columns.extend((0..stage.n_fields).map(|i| decl(format!("d{i}"), TEXT)));
     columns.extend(stage.tries.then(|| decl("try".to_owned(), INT)));
-    Statement::CreateTable { table: name(&stage.table), columns, temporary: true }
+    temporary(&stage.table, columns)
 }
 
 /// Makes a table of staged seals, laid out as [`Seal`](crate::plan::Seal) says.
@@ -133,7 +147,11 @@ pub fn seal_stage(table: &str, ids: &[ColumnType], n_fields: usize) -> Statement
     let mut columns: Vec<_> = ids.iter().enumerate().map(|(i, ty)| decl(id(i), *ty)).collect();
     columns.extend(["try", "children"].map(|column| decl(column.to_owned(), INT)));
     columns.extend((0..n_fields).map(|i| decl(format!("p{i}"), TEXT)));
-    Statement::CreateTable { table: name(table), columns, temporary: true }
+    temporary(table, columns)
+}
+
+fn temporary(table: &str, columns: Vec<ColumnDecl>) -> Statement {
+    Statement::CreateTable { table: name(table), columns, key: Vec::new(), temporary: true }
 }
 
 /// One id that is staged more than once in a table with so many ids, and how often.
@@ -170,7 +188,7 @@ pub fn no_ids(records: &Records) -> Query {
 #[must_use]
 pub fn latest_time(table: &str) -> Statement {
     let select = Select::default()
-        .column(call(Function::Max, [time_of("u")]), "time")
+        .column(call(Function::Max, [micros_of("u")]), "time")
         .from(from(table, "u"));
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
 }
@@ -373,8 +391,7 @@ fn current(plan: &Append, ids: impl Iterator<Item = (usize, Expr)>) -> Select {
         .columns(stored(&records.provenance, system::PROVENANCE_BY_FIELD, "c"))
         .columns(stored(&records.data_version, system::DATA_VERSION_BY_FIELD, "d"))
         .columns(agrees)
-        .from(from(&records.table, "u"))
-        .filter(is_latest(records, "u", None))
+        .from(latest(records, "u", None))
         .filter(is_live("u"))
 }
 
@@ -402,9 +419,8 @@ pub fn tombstone(plan: &Tombstone) -> Result<Statement> {
     };
     let select = Select::default()
         .columns(plan.columns.iter().map(|column| (value(column), column.clone())))
-        .from(from(&plan.records.table, "u"))
+        .from(latest(&plan.records, "u", None))
         .filter(Expr::In(ids_of(&plan.records, "u"), Box::new(listed)))
-        .filter(is_latest(&plan.records, "u", None))
         .filter(is_live("u"));
     let columns = plan.columns.iter().map(Ident::new).collect::<Result<_>>()?;
     Ok(Statement::Insert {

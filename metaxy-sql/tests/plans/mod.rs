@@ -293,15 +293,16 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
     let column = |name: &str| (name.to_owned(), text, true);
     Ok(vec![
         lower::definitions(),
-        lower::table("example__video", &[id("video_id"), column("path")])?,
+        lower::table("example__video", &[id("video_id"), column("path")], 1)?,
         lower::table(
             "example__scene",
             &[id("video_id"), id("scene"), column("begins at"), column("row")],
+            2,
         )?,
-        lower::table("example__crop", &[id("video_id")])?,
-        lower::table("example__shot", &[id("video_id"), id("scene")])?,
+        lower::table("example__crop", &[id("video_id")], 1)?,
+        lower::table("example__shot", &[id("video_id"), id("scene")], 2)?,
         lower::stage(&stage()),
-        lower::children_table("example__face", &[id("video_id"), id("face"), column("path")])?,
+        lower::children_table("example__face", &[id("video_id"), id("face"), column("path")], 2)?,
         lower::seals_table(&system::seals("example__face"), &[("video_id".to_owned(), text)])?,
         lower::stage(&Stage {
             table: "@faces".to_owned(),

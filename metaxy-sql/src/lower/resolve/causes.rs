@@ -3,13 +3,13 @@
 use super::inputs::all_optional;
 use super::{Lowering, as_code, class, code};
 use crate::ast::build::{
-    and, bool, call, case, coalesce, col, eq, from, int, is_set, not, null, or, text,
+    and, bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, null, or, text,
 };
 use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
-    from_part, id, ids_of, ids_text, is_current, is_latest, is_live, order_of, part, same, seals,
+    from_part, id, ids_of, ids_text, is_current, is_live, latest, order_of, part, same, seals,
     versions_that_agree,
 };
 use crate::plan::{Class, Input, Records, Seals, Source, block, orphan};
@@ -43,8 +43,7 @@ impl Lowering<'_> {
             let mut found = int(trace::NONE);
             if let Some(records) = &input.records {
                 let alias = format!("trace{i}");
-                let select = self.trace(input, records);
-                with.push((part(&alias), select));
+                self.trace(with, i, input, records);
                 let same_ids = |alias: &str| {
                     let ids = input.on.iter().map(|(_, k)| (col("r", id(*k)), col(alias, id(*k))));
                     and([is_orphan(), same(ids)])
@@ -89,8 +88,9 @@ impl Lowering<'_> {
         Some(Expr::In(vec![call(Function::Md5, [ids])], Box::new(removed)))
     }
 
-    /// What the rows of an input, however old, tell of orphans that would be computed from them.
-    fn trace(&self, input: &Input, records: &Records) -> Select {
+    /// Adds the parts that give what the rows of an input, however old, tell of orphans that would be
+    /// computed from them: `trace{i}` is the last of them.
+    fn trace(&self, with: &mut Vec<(Ident, Select)>, i: usize, input: &Input, records: &Records) {
         let wanted = Select {
             distinct: true,
             ..Select::default()
@@ -98,20 +98,32 @@ impl Lowering<'_> {
                 .from(from_part("classified", "r"))
                 .filter(eq(col("r", "class"), class(Class::Orphaned)))
         };
-        let on = || input.on.iter().map(|(own, _)| col("u", own));
-        let state = match &records.seals {
+        let on = |alias: &'static str| input.on.iter().map(move |(own, _)| col(alias, own));
+        let is_wanted = |alias| Expr::In(on(alias).collect(), Box::new(wanted.clone()));
+        let rows = from(&records.table, "u");
+        let (rows, state) = match &records.seals {
             None => {
-                let was_deleted = and([not(is_live("u")), is_latest(records, "u", None)]);
-                case([(was_deleted, int(trace::GONE))], Some(int(trace::EXCLUDED)))
+                let deleted = Select::default()
+                    .column(Expr::RowAddress(name("x")), "row")
+                    .from(latest(records, "x", None))
+                    .filter(is_set(col("x", system::DELETED_AT)))
+                    .filter(is_wanted("x"));
+                let name_of_part = part(&format!("deleted{i}"));
+                let same_row = eq(Expr::RowAddress(name("u")), col("d", "row"));
+                let rows = rows.join(JoinKind::Left, name_of_part.as_str(), "d", same_row);
+                with.push((name_of_part, deleted));
+                let was_deleted = is_set(col("d", "row"));
+                (rows, case([(was_deleted, int(trace::GONE))], Some(int(trace::EXCLUDED))))
             }
-            Some(seals) => child_state(records, seals),
+            Some(seals) => children(with, i, records, seals, rows),
         };
-        Select::default()
+        let select = Select::default()
             .columns(input.on.iter().map(|(own, k)| (col("u", own), id(*k))))
             .column(call(Function::Max, [state]), "state")
-            .from(from(&records.table, "u"))
-            .filter(Expr::In(on().collect(), Box::new(wanted)))
-            .group_by(on())
+            .from(rows)
+            .filter(is_wanted("u"))
+            .group_by(on("u"));
+        with.push((part(&format!("trace{i}")), select));
     }
 
     /// Per input, what a blocked record waits for.
@@ -201,19 +213,41 @@ fn place_of(input: &Input, of: usize) -> usize {
     input.on.get(of).map_or(0, |(_, k)| *k)
 }
 
-/// What a row of a child tells: the record is there, or it is not though its parent's seal is, or the
-/// parent is not done.
-fn child_state(records: &Records, of: &Seals) -> Expr {
-    let parents = of.parents.iter().map(|place| col("u", &records.ids[*place])).collect();
-    let is_settled = Expr::In(parents, Box::new(seals::settled(records, of)));
-    let there = Select::default()
+/// What the rows `u` of children tell: the record is there, or it is not though its parent's seal is,
+/// or the parent is not done.
+fn children(
+    with: &mut Vec<(Ident, Select)>,
+    i: usize,
+    records: &Records,
+    of: &Seals,
+    rows: From,
+) -> (From, Expr) {
+    let [settled, there] = ["settled", "there"].map(|what| part(&format!("{what}{i}")));
+    with.push((settled.clone(), seals::settled(records, of)));
+    let live = Select::default()
         .columns(ids_of(records, "x").into_iter().enumerate().map(|(k, own)| (own, id(k))))
-        .from(from(&records.table, "x"))
-        .filter(is_latest(records, "x", None))
+        .from(latest(records, "x", None))
         .filter(is_live("x"));
-    let is_there = Expr::In(ids_of(records, "u"), Box::new(there));
-    case(
-        [(not(is_settled), int(trace::NONE)), (is_there, int(trace::EXCLUDED))],
+    with.push((there.clone(), live));
+    let same_parent = same(
+        seals::parents(records, of)
+            .enumerate()
+            .map(|(k, own)| (col("u", own), col("s", seals::parent(k)))),
+    );
+    let same_ids =
+        same(ids_of(records, "u").into_iter().enumerate().map(|(k, own)| (own, col("x", id(k)))));
+    let rows = rows.join(JoinKind::Left, settled.as_str(), "s", same_parent).join(
+        JoinKind::Left,
+        there.as_str(),
+        "x",
+        same_ids,
+    );
+    let state = case(
+        [
+            (is_null(col("s", seals::parent(0))), int(trace::NONE)),
+            (is_set(col("x", id(0))), int(trace::EXCLUDED)),
+        ],
         Some(int(trace::GONE)),
-    )
+    );
+    (rows, state)
 }

@@ -8,7 +8,7 @@ use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
-    by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_latest, is_live, part,
+    by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_live, latest, part,
     same, seals, versions_that_agree,
 };
 use crate::plan::{Class, Expected, Field, Input, Records, block};
@@ -72,8 +72,7 @@ impl Lowering<'_> {
                     .enumerate()
                     .map(|(m, field)| (value(&field.name), format!("v{m}"))),
             )
-            .from(from(&records.table, "u"))
-            .filter(is_latest(records, "u", None))
+            .from(latest(records, "u", None))
             .filter(is_live("u"))
             .filter(has_ids(records, "u"));
         if let Some(declared) = &input.filter {

@@ -119,7 +119,8 @@ fn temporary(staged: &Staged) -> Result<Statement> {
         Ok(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: true })
     };
     let columns = staged.columns.iter().map(decl).collect::<Result<_>>()?;
-    Ok(Statement::CreateTable { table: Ident::new(&staged.table)?, columns, temporary: true })
+    let (table, key) = (Ident::new(&staged.table)?, Vec::new());
+    Ok(Statement::CreateTable { table, columns, key, temporary: true })
 }
 
 /// The columns of rows, in the types of the definition if it has them.
@@ -277,12 +278,12 @@ impl Foreign {
             return Ok(());
         }
         let has_own = found.contains_key(system::DEFINITIONS);
-        let Statement::CreateTable { columns, .. } = lower::definitions() else {
+        let Statement::CreateTable { columns, key, .. } = lower::definitions() else {
             return Err(Error::internal("a table is made by another statement"));
         };
         let names = columns.iter().map(|column| column.name.clone()).collect();
         let table = Ident::new(DEFINITIONS)?;
-        let make = Statement::CreateTable { table: table.clone(), columns, temporary: true };
+        let make = Statement::CreateTable { table: table.clone(), columns, key, temporary: true };
         connection.execute(make).await?;
         if has_own {
             let own = lower::everything(

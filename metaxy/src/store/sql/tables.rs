@@ -62,7 +62,7 @@ pub(super) fn id_columns_text(ids: &[String]) -> String {
 
 /// Refuses a column that would take the place of the address of a row.
 pub(crate) fn check_column(dialect: &dyn Dialect, table: &str, column: &str) -> Result<()> {
-    if dialect.row_address().is_some_and(|address| column.eq_ignore_ascii_case(address)) {
+    if dialect.row_address().iter().any(|address| column.eq_ignore_ascii_case(address)) {
         return Err(Error::ReservedColumn {
             table: table.to_owned(),
             column: column.to_owned(),
@@ -123,8 +123,8 @@ pub(super) async fn ensure_tables(
             let columns: Vec<(String, ColumnType, bool)> =
                 all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
             let statement = match &layout.parents {
-                Some(_) => lower::children_table(&table, &columns)?,
-                None => lower::table(&table, &columns)?,
+                Some(_) => lower::children_table(&table, &columns, layout.ids.len())?,
+                None => lower::table(&table, &columns, layout.ids.len())?,
             };
             connection.execute(statement).await?;
             changed = true;

@@ -1,0 +1,264 @@
+//! [`ClickHouse`]: a database of a ClickHouse server, over HTTP with the official client.
+//!
+//! # What ClickHouse does not promise, and what is done instead
+//!
+//! There are no transactions. What one call does is several statements, and a program or a server can
+//! stop between any two of them. So:
+//!
+//! - **One statement appends one block.** The rows of an `INSERT .. SELECT` become one part of the
+//!   table, which appears as a whole or not at all: settings that come with each query see to it
+//!   ([`CLICKHOUSE_SETTINGS`]), and tables have no partitions. No batch is ever seen in part. The
+//!   price is that a batch is held in the memory of the server while it is appended.
+//! - **The order of statements makes it harmless to stop.** A definition is recorded before the rows
+//!   that carry it; children are appended before the seal without which they do not exist; a failure
+//!   is forgotten last. Whoever repeats the call finishes it; with a token it finds out itself that
+//!   its rows are there.
+//! - **Nothing is taken back, so nothing is tried.** A call that only asks what it would do, a dry
+//!   run, works on copies: the first statement that would change a table makes a temporary one of the
+//!   same name from it, which hides it from all others of the call. It costs a copy, and leaves no trace.
+//! - **Statements see one snapshot each**, of all their tables, and calls none. A resolve is one
+//!   statement. A write that comes between two statements of another call is either seen by the later
+//!   one or not, as if it had come a moment later.
+//! - **Writers of one process take turns** for each table, and a time is later than any in it when the
+//!   turn begins. Writers of several processes can take equal times; their write tokens order them.
+//! - **Removing is slow.** Rows are found first, by their addresses, and then the parts that hold them
+//!   are written anew (a mutation), of which the call awaits the end. Until a mutation is done the rows
+//!   of a part are all there or all gone, part by part; it goes on by itself when the server starts
+//!   again.
+//!
+//! # How
+//!
+//! Temporary tables live in a session of the server, which ends with the connection, or an hour after
+//! its last statement. Behind a load balancer all requests of a session have to reach the same server.
+//! A query without temporary tables needs no session. Rows travel as Arrow (`FORMAT ArrowStream`), see
+//! [`rows`].
+
+mod connection;
+mod errors;
+mod rows;
+
+use crate::error::{Error, Result};
+use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
+use crate::store::sql::{self, Engine};
+use clickhouse::Client;
+use connection::ClickHouseConnection;
+use futures::future::{BoxFuture, FutureExt};
+use metaxy_sql::dialect::{CLICKHOUSE_SETTINGS, ClickHouse as Sql};
+use metaxy_sql::{Dialect, HashAlgorithm, Ident};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use tokio::sync::OwnedMutexGuard;
+use url::Url;
+
+/// The first version that computes a named part of a statement once.
+const MIN_VERSION: (u32, u32) = (26, 3);
+
+/// A database of a ClickHouse server.
+#[derive(Clone)]
+pub(crate) struct ClickHouse {
+    client: Client,
+    /// The server and the database: what writers take turns for.
+    place: String,
+}
+
+impl fmt::Debug for ClickHouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClickHouse").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl ClickHouse {
+    /// The database that an address names: `clickhouse://user:password@host:port/database`. With
+    /// `?secure=true`, or as `clickhouse+https://`, the connection is encrypted; any other parameter
+    /// is a setting that comes with each query.
+    pub(crate) async fn open(url: &str) -> Result<Self> {
+        Self::from_client(client_of(url)?).await
+    }
+
+    /// The database of a client.
+    pub(crate) async fn from_client(client: Client) -> Result<Self> {
+        let mut client = client.with_product_info("metaxy", env!("CARGO_PKG_VERSION"));
+        for (name, value) in CLICKHOUSE_SETTINGS.iter().chain(rows::SETTINGS) {
+            client = client.with_setting(*name, *value);
+        }
+        let sql = "SELECT toString(serverUUID()), currentDatabase(), version()";
+        let mut cursor = client.query_raw(sql).fetch_bytes("TSV").map_err(errors::of)?;
+        let answer = cursor.collect().await.map_err(errors::of)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let mut parts = answer.trim_end().split('\t');
+        let mut next = || parts.next().unwrap_or_default();
+        let (server, database, version) = (next(), next(), next());
+        let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+        if (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) < MIN_VERSION {
+            let message = format!(
+                "the server has version {version}, and metaxy needs {}.{} or later",
+                MIN_VERSION.0, MIN_VERSION.1
+            );
+            return Err(Error::Database { engine: Sql.name(), message });
+        }
+        Ok(Self { place: format!("{server}/{database}"), client })
+    }
+
+    /// The turns of a writer to some tables: nobody else in this process has one of them.
+    async fn turns(&self, tables: &[String]) -> Vec<OwnedMutexGuard<()>> {
+        type Locks = HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>;
+        static LOCKS: LazyLock<Mutex<Locks>> = LazyLock::new(Mutex::default);
+        let mut tables = tables.to_vec();
+        // In one order everywhere: nobody waits for one who waits for them.
+        tables.sort_unstable();
+        tables.dedup();
+        let locks: Vec<_> = {
+            let mut all = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = |table| Arc::clone(all.entry((self.place.clone(), table)).or_default());
+            tables.into_iter().map(lock).collect()
+        };
+        let mut turns = Vec::new();
+        for lock in locks {
+            turns.push(lock.lock_owned().await);
+        }
+        turns
+    }
+}
+
+impl Engine for ClickHouse {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sql
+    }
+
+    fn default_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::XxHash64
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn sql::Connection>>> {
+        async { Ok(Box::new(ClickHouseConnection::new(self.clone())) as Box<dyn sql::Connection>) }
+            .boxed()
+    }
+
+    fn read_samples(
+        &self,
+        _feature: FeatureContext,
+        from: SampleSource,
+    ) -> BoxFuture<'_, Result<BatchStream>> {
+        async move {
+            match from {
+                SampleSource::File(path) => Err(Error::File {
+                    path,
+                    problem: "ClickHouse reads no files of this machine; open it with a store in \
+                              DuckDB, or load it into a table"
+                        .to_owned(),
+                }),
+                SampleSource::Table(name) => samples(self, &name).await,
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The rows of a table, which may be named with its database.
+async fn samples(engine: &ClickHouse, name: &str) -> Result<BatchStream> {
+    // A dot can be part of a name: what is called like that goes first.
+    let mut candidates = vec![(None, name)];
+    candidates.extend(name.split_once('.').map(|(database, table)| (Some(database), table)));
+    for (database, table) in candidates {
+        let quoted = |text: &str| Sql.quote_text(text);
+        let of = database.map_or_else(|| Ok("currentDatabase()".to_owned()), quoted)?;
+        let sql = format!(
+            "SELECT name FROM system.tables WHERE database = {of} AND name = {}",
+            quoted(table)?
+        );
+        let connection = ClickHouseConnection::new(engine.clone());
+        if connection.text_rows(&sql).await?.is_empty() {
+            continue;
+        }
+        let parts = database.into_iter().chain([table]);
+        let idents = parts.map(|part| Sql.quote_ident(&Ident::new(part)?));
+        let idents = idents.collect::<Result<Vec<_>, _>>()?.join(".");
+        return Box::new(connection).stream_text(format!("SELECT * FROM {idents}")).await;
+    }
+    Err(Error::NoSamples { table: name.to_owned() })
+}
+
+/// The client that an address asks for.
+fn client_of(address: &str) -> Result<Client> {
+    let error = |problem: &str| Error::Url {
+        url: crate::store::open::without_secrets(address),
+        problem: format!(
+            "{problem}; it should look like `clickhouse://user:password@host:8123/database`"
+        ),
+    };
+    let url = Url::parse(address).map_err(|problem| error(&problem.to_string()))?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| error("no host"))?;
+    let decode = |text: &str| {
+        let text = percent_decode(text).ok_or_else(|| error("it is not UTF-8"))?;
+        Ok::<_, Error>(text)
+    };
+    let mut secure = url.scheme() == "clickhouse+https";
+    let mut settings = Vec::new();
+    for (name, value) in url.query_pairs() {
+        match name.as_ref() {
+            "secure" => secure = matches!(value.as_ref(), "true" | "1"),
+            _ => settings.push((name.into_owned(), value.into_owned())),
+        }
+    }
+    if secure && !cfg!(feature = "tls") {
+        return Err(error("this program was built without the cargo feature `tls`"));
+    }
+    let (scheme, port) = if secure { ("https", 8443) } else { ("http", 8123) };
+    let port = url.port().unwrap_or(port);
+    let mut client = Client::default().with_url(format!("{scheme}://{host}:{port}"));
+    if !url.username().is_empty() {
+        client = client.with_user(decode(url.username())?);
+    }
+    if let Some(password) = url.password() {
+        client = client.with_password(decode(password)?);
+    }
+    let database = decode(url.path().trim_start_matches('/'))?;
+    if !database.is_empty() {
+        client = client.with_database(database);
+    }
+    for (name, value) in settings {
+        client = client.with_setting(name, value);
+    }
+    Ok(client)
+}
+
+/// A part of an address, without its percent signs.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let code = (*first == b'%').then(|| others.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(str::from_utf8(code).ok()?, 16).ok());
+        rest = if code.is_some() { &others[2..] } else { others };
+        bytes.push(code.unwrap_or(*first));
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_understood() {
+        let of = |url: &str| client_of(url).expect("a client");
+        let client = of("clickhouse://ann:p%40ss@db.example:9123/my%20data?max_threads=2");
+        assert_eq!(client.database(), Some("my data"));
+        assert_eq!(client.get_setting("max_threads"), Some("2"));
+        assert_eq!(of("clickhouse://db.example").database(), None);
+        assert_eq!(percent_decode("a%2fb%ff"), None);
+        assert_eq!(percent_decode("100%"), Some("100%".to_owned()));
+    }
+
+    #[test]
+    fn mistakes_in_addresses_are_told_without_secrets() {
+        for address in ["clickhouse:", "clickhouse://ann:secret@:x/"] {
+            let error = client_of(address).map(drop).expect_err("no client").to_string();
+            assert!(error.contains("clickhouse://user:password@host"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        #[cfg(not(feature = "tls"))]
+        assert!(client_of("clickhouse+https://db.example/x").is_err());
+    }
+}

@@ -1,0 +1,354 @@
+//! [`ClickHouseConnection`]: statements of one call, in a session if it has temporary tables.
+
+use super::rows::{Decoder, encode};
+use super::{ClickHouse, errors};
+use crate::error::{Error, Result};
+use crate::store::backend::BatchStream;
+use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
+use crate::store::sql::{self, Access, check_column};
+use arrow::array::{AsArray, RecordBatch};
+use bytes::Bytes;
+use clickhouse::Client;
+use clickhouse::query::BytesCursor;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::StreamExt;
+use metaxy_sql::ast::Statement;
+use metaxy_sql::dialect::ClickHouse as Sql;
+use metaxy_sql::{Dialect, Ident, lower, print};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use tokio::sync::OwnedMutexGuard;
+
+/// How long the server keeps the temporary tables of a connection that says nothing, in seconds: the
+/// longest that it allows unless it was told otherwise.
+const SESSION_SECONDS: &str = "3600";
+
+/// How many rows are sent at once.
+const ROWS_AT_ONCE: usize = 65_536;
+
+/// `TABLE_ALREADY_EXISTS`.
+const EXISTS: u32 = 57;
+
+/// A connection of a call, which is a number of requests.
+pub(super) struct ClickHouseConnection {
+    engine: ClickHouse,
+    /// What temporary tables live in, once there are any.
+    session: Option<Session>,
+    /// What a writer has its turn for.
+    turns: Vec<OwnedMutexGuard<()>>,
+    /// In a dry run, the tables of which there are copies that hide them.
+    copies: Option<BTreeSet<String>>,
+}
+
+/// A session of the server; dropped, it ends, with its temporary tables.
+struct Session {
+    client: Client,
+}
+
+impl Session {
+    fn new(client: &Client) -> Self {
+        let random = || RandomState::new().hash_one("session");
+        let client = client
+            .clone()
+            .with_option("session_id", format!("metaxy-{:016x}{:016x}", random(), random()))
+            .with_option("session_timeout", SESSION_SECONDS);
+        Self { client }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Without a runtime the server ends it by itself, later.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let client = self.client.clone().with_option("close_session", "1");
+            runtime.spawn(async move {
+                let _ = client.query_raw("SELECT 1 FORMAT Null").execute().await;
+            });
+        }
+    }
+}
+
+impl ClickHouseConnection {
+    pub(super) fn new(engine: ClickHouse) -> Self {
+        Self { engine, session: None, turns: Vec::new(), copies: None }
+    }
+
+    /// The client, in the session if there is one.
+    fn client(&self) -> &Client {
+        self.session.as_ref().map_or(&self.engine.client, |session| &session.client)
+    }
+
+    /// The client in a session.
+    fn in_session(&mut self) -> &Client {
+        let client = &self.engine.client;
+        &self.session.get_or_insert_with(|| Session::new(client)).client
+    }
+
+    fn send(&self, sql: &str) -> Result<BytesCursor> {
+        tracing::debug!(sql, "statement");
+        // The text is complete: nothing in it stands for a value that is bound.
+        self.client().query_raw(sql).fetch_bytes("ArrowStream").map_err(errors::of)
+    }
+
+    /// Runs a statement; gives the number of rows that it appended.
+    async fn run(&self, sql: &str) -> Result<u64> {
+        tracing::debug!(sql, "statement");
+        // The summary is right only at the end.
+        let query = self.client().query_raw(sql).with_option("wait_end_of_query", "1");
+        let mut cursor = query.fetch_bytes("TSV").map_err(errors::of)?;
+        cursor.collect().await.map_err(errors::of)?;
+        Ok(cursor.summary().and_then(clickhouse::QuerySummary::written_rows).unwrap_or_default())
+    }
+
+    /// The rows of a query that gives few.
+    async fn batches(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        let mut cursor = self.send(sql)?;
+        let (mut decoder, mut batches) = (Decoder::default(), Vec::new());
+        while let Some(chunk) = cursor.next().await.map_err(errors::of)? {
+            decoder.push(chunk);
+            while let Some(batch) = decoder.next()? {
+                batches.push(batch);
+            }
+        }
+        decoder.finish()?;
+        Ok(batches)
+    }
+
+    /// The rows of a query whose columns are all texts.
+    pub(super) async fn text_rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+        let mut all = Vec::new();
+        for batch in self.batches(sql).await? {
+            for row in 0..batch.num_rows() {
+                let text = |column| AsArray::as_string::<i32>(column).value(row).to_owned();
+                all.push(batch.columns().iter().map(text).collect());
+            }
+        }
+        Ok(all)
+    }
+
+    /// The rows of a query, as they come; an error before the first is one of this call.
+    pub(super) async fn stream_text(self: Box<Self>, sql: String) -> Result<BatchStream> {
+        let cursor = self.send(&sql)?;
+        let mut rows = Rows { cursor, decoder: Decoder::default(), _connection: self };
+        let first = rows.next().await?;
+        let rest = futures::stream::unfold(Some(rows), |rows| async move {
+            let mut rows = rows?;
+            match rows.next().await {
+                Ok(batch) => Some((Ok(batch?), Some(rows))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(futures::stream::iter(first.map(Ok)).chain(rest).boxed())
+    }
+
+    /// In a dry run, a copy of a table that is about to be changed: from now on the session sees it
+    /// and not the table.
+    async fn hide(&mut self, table: &Ident) -> Result<()> {
+        if self.copies.is_none() || is_temporary(table.as_str()) {
+            return Ok(());
+        }
+        let copies = self.copies.get_or_insert_default();
+        if !copies.insert(table.as_str().to_owned()) {
+            return Ok(());
+        }
+        let name = Sql.quote_ident(table)?;
+        let layout = Sql.table_layout(&[], true);
+        self.in_session();
+        self.run(&format!("CREATE TEMPORARY TABLE {name}{layout} AS\nSELECT * FROM {name}")).await?;
+        Ok(())
+    }
+
+    /// Runs a statement that changes something.
+    async fn change(&mut self, mut statement: Statement) -> Result<u64> {
+        match &mut statement {
+            Statement::CreateTable { table, temporary, .. } => {
+                if let Some(copies) = &mut self.copies {
+                    copies.insert(table.as_str().to_owned());
+                    *temporary = true;
+                }
+                let is_temporary = *temporary;
+                if is_temporary {
+                    self.in_session();
+                }
+                return match self.run(&print(&statement, &Sql)?).await {
+                    // Somebody else has made it in the meantime, as we would have.
+                    Err(error) if !is_temporary && errors::code_of(&error) == Some(EXISTS) => Ok(0),
+                    other => other,
+                };
+            }
+            Statement::CreateTemporaryAs { .. } => {
+                self.in_session();
+            }
+            Statement::DropTemporary { .. } if self.session.is_none() => return Ok(0),
+            Statement::Insert { table, .. } | Statement::AddColumn { table, .. } => {
+                let table = table.clone();
+                self.hide(&table).await?;
+            }
+            Statement::Delete { table, .. } => {
+                let table = table.clone();
+                self.hide(&table).await?;
+                return self.remove(statement).await;
+            }
+            Statement::Query(_) | Statement::CreateTableAs { .. } | Statement::DropTemporary { .. } => {}
+        }
+        self.run(&print(&statement, &Sql)?).await
+    }
+
+    /// Removes rows: finds them, and has the parts that hold them written without them. What finds
+    /// them may look at temporary tables; what removes them cannot, so that a table that is no
+    /// temporary one keeps what was found for a moment.
+    async fn remove(&mut self, removal: Statement) -> Result<u64> {
+        let random = RandomState::new().hash_one("found");
+        let table = Ident::new(format!("metaxy_system__found_{random:016x}"))?;
+        let [find, remove] = lower::found(removal, &table)
+            .ok_or_else(|| Error::internal("a removal is a removal"))?;
+        let (find, remove) = (print(&find, &Sql)?, print(&remove, &Sql)?);
+        let done = async {
+            let found = self.run(&find).await?;
+            if found > 0 {
+                self.run(&remove).await?;
+            }
+            Ok(found)
+        };
+        let done = done.await;
+        let drop = print(&Statement::DropTemporary { table }, &Sql)?;
+        let dropped = self.run(&drop).await;
+        let found = done?;
+        dropped?;
+        Ok(found)
+    }
+}
+
+/// Whether a name is that of a temporary table: no other begins with an `@`.
+fn is_temporary(table: &str) -> bool {
+    table.starts_with('@')
+}
+
+/// The rows of a query on their way.
+struct Rows {
+    cursor: BytesCursor,
+    decoder: Decoder,
+    /// It lives as long as its rows.
+    _connection: Box<ClickHouseConnection>,
+}
+
+impl Rows {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.decoder.next()? {
+                return Ok(Some(batch));
+            }
+            match self.cursor.next().await.map_err(errors::of)? {
+                Some(chunk) => self.decoder.push(chunk),
+                None => {
+                    self.decoder.finish()?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl sql::Connection for ClickHouseConnection {
+    fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>> {
+        async move {
+            let mut tables = Tables::new();
+            if names.is_empty() {
+                return Ok(tables);
+            }
+            let quoted = names.iter().map(|name| Sql.quote_text(name));
+            let quoted = quoted.collect::<Result<Vec<_>, _>>()?.join(", ");
+            // Temporary tables have no database; a copy has the columns of what it hides.
+            let sql = format!(
+                "SELECT DISTINCT table, name, type, position FROM system.columns \
+                 WHERE database IN (currentDatabase(), '') AND table IN ({quoted}) \
+                 ORDER BY table, position"
+            );
+            let sql = format!("SELECT table, name, type FROM ({sql})");
+            for row in self.text_rows(&sql).await? {
+                if let [table, column, ty] = row.as_slice() {
+                    check_column(&Sql, table, column)?;
+                    let table: &mut TableInfo = tables.entry(table.clone()).or_default();
+                    let ty = without_null(ty).to_owned();
+                    table.columns.insert(column.clone(), TableColumn::new(&Sql, ty));
+                }
+            }
+            Ok(tables)
+        }
+        .boxed()
+    }
+
+    fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
+        async move {
+            match access {
+                Access::Read => {}
+                Access::Write(tables) => self.turns = self.engine.turns(tables).await,
+                Access::Dry => self.copies = Some(BTreeSet::new()),
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.turns.clear();
+        async { Ok(()) }.boxed()
+    }
+
+    fn rollback(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.turns.clear();
+        if self.copies.take().is_some() {
+            // The copies go with it.
+            self.session = None;
+        }
+        async { Ok(()) }.boxed()
+    }
+
+    fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
+        self.change(statement).boxed()
+    }
+
+    fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
+        async move { self.batches(&print(&query, &Sql)?).await }.boxed()
+    }
+
+    fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>> {
+        async move {
+            let sql = print(&query, &Sql)?;
+            self.stream_text(sql).await
+        }
+        .boxed()
+    }
+
+    fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let table = Ident::new(table)?;
+            self.hide(&table).await?;
+            let columns = rows.schema();
+            let columns = columns.fields().iter().map(|field| Sql.quote_ident(&Ident::new(field.name())?));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
+            let sql = format!(
+                "INSERT INTO {} ({columns}) FORMAT ArrowStream",
+                Sql.quote_ident(&table)?
+            );
+            tracing::debug!(sql, n_rows = rows.num_rows(), "statement");
+            let mut insert = self.client().insert_formatted_with(sql);
+            for piece in encode(&rows, ROWS_AT_ONCE)? {
+                insert.send(Bytes::from(piece)).await.map_err(errors::of)?;
+            }
+            insert.end().await.map_err(errors::of)
+        }
+        .boxed()
+    }
+
+    fn can_roll_back(&self) -> bool {
+        false
+    }
+}
+
+/// The name of a type without what says that a column may hold NULL.
+fn without_null(ty: &str) -> &str {
+    let inner = |ty: &'_ str, of| -> Option<&str> { ty.strip_prefix(of)?.strip_suffix(')') };
+    let ty = inner(ty, "LowCardinality(").unwrap_or(ty);
+    inner(ty, "Nullable(").unwrap_or(ty)
+}
