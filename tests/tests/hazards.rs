@@ -69,11 +69,11 @@ fn records(rows: &[(&str, &str, &str)]) -> Vec<Value> {
 }
 
 /// A batch with other values in a column.
-fn with_column(batch: &RecordBatch, name: &str, values: ArrayRef) -> RecordBatch {
+fn with_column(batch: &RecordBatch, name: &str, values: &ArrayRef) -> RecordBatch {
     let schema = batch.schema();
     let columns = schema.fields().iter().zip(batch.columns());
     batch_of(columns.map(|(field, column)| match field.name() == name {
-        true => (name, Arc::clone(&values)),
+        true => (name, Arc::clone(values)),
         false => (field.name().as_str(), Arc::clone(column)),
     }))
 }
@@ -483,7 +483,8 @@ async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever(engine: &str) 
     let (like, samples) = (open(engine, &features).await, records(&[("1", "1", "1")]));
     let theirs = changed(&like, "a", &samples, |row| {
         let rows = take_record_batch(&row, &UInt32Array::from(vec![0; 3])).expect("a row");
-        with_column(&rows, "id", Arc::new(StringArray::from(vec![Some("1"), None, None])))
+        let ids: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), None, None]));
+        with_column(&rows, "id", &ids)
     });
     let theirs = theirs.await;
     let store = Store::open(engine).graph(features.clone()).create_tables(true);
@@ -898,7 +899,8 @@ async fn h15_a_row_from_the_future_is_followed(engine: &str) {
     let samples = records(&[("1", "1", "1"), ("2", "1", "1")]);
     let theirs = changed(&store, "a", &samples, |rows| {
         let times = TimestampMicrosecondArray::from(vec![FUTURE; rows.num_rows()]);
-        with_column(&rows, "metaxy_updated_at", Arc::new(times.with_timezone("UTC")))
+        let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
+        with_column(&rows, "metaxy_updated_at", &times)
     });
     theirs.await.copy_to(&store).await.expect("a copy");
 
