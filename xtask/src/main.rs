@@ -31,8 +31,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetches the engines that tests and examples link or start; does nothing when they are there
-    Setup,
+    /// Fetches the prebuilt DuckDB that everything links; does nothing when it is there
+    Setup {
+        /// Also fetches the servers that tests start: Postgres and ClickHouse
+        #[arg(long)]
+        servers: bool,
+    },
     /// Runs a command with a Postgres and a ClickHouse server of its own: `DATABASE_URL`, `CLICKHOUSE_URL`
     Engines {
         /// The command, after `--`
@@ -57,7 +61,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Setup => setup::run(),
+        Command::Setup { servers: false } => setup::embedded(),
+        Command::Setup { servers: true } => setup::run(),
         Command::Engines { command } => engines::run(&command),
         Command::Test => test::run(),
         Command::Rules => test::rules(),

@@ -1,10 +1,8 @@
 //! `cargo xtask setup`: the engines, fetched once per machine and placed once per checkout.
 //!
-//! Postgres is a package of the system. The others are libraries:
-//!
-//! a library goes package -> cache (outside the checkout, shared by all of them) -> `.tools`. Each
-//! step ends in one rename, so a run that is cut off leaves nothing half done, and a run that finds
-//! everything in place changes nothing.
+//! Postgres is a package of the system. DuckDB and ClickHouse are libraries: one goes package -> cache
+//! (outside the checkout, shared by all of them) -> `.tools`. Each step ends in one rename, so a run that
+//! is cut off leaves nothing half done, and a run that finds everything in place changes nothing.
 
 use std::env;
 use std::fs::{self, File};

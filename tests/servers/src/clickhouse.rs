@@ -25,7 +25,7 @@ pub(crate) fn run(folder: &Path, url: &str) -> Result<(), String> {
     let library = library.join(LIBRARY);
     if !library.is_file() {
         return Err(format!(
-            "there is no `{}`: `cargo xtask setup` fetches it; or set CLICKHOUSE_URL to the address \
+            "there is no `{}`: `cargo xtask setup --servers` fetches it; or set CLICKHOUSE_URL to the address \
              of a server of your own",
             library.display()
         ));
