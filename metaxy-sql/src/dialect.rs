@@ -5,9 +5,11 @@
 
 mod clickhouse;
 mod duckdb;
+mod postgres;
 
 pub use clickhouse::{ClickHouse, SETTINGS as CLICKHOUSE_SETTINGS};
 pub use duckdb::DuckDb;
+pub use postgres::Postgres;
 
 use crate::error::{Error, Reason, Result};
 use crate::functions::Function;
@@ -26,8 +28,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The name of a column type.
     fn column_type(&self, ty: ColumnType) -> String;
 
-    /// The column type of a column of a table that the database says is of this type; `None` for
-    /// one that we have no word for.
+    /// The column type that the database calls so, if there is one. Of several with one name, the
+    /// first of [the table](crate::ScalarType).
     fn parse_type(&self, name: &str) -> Option<ColumnType>;
 
     /// The name of a type for small numbers.
@@ -51,6 +53,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn table_layout(&self, key: &[String], temporary: bool) -> String {
         let _ = (key, temporary);
         String::new()
+    }
+
+    /// The statement that makes rows of a table, once it is made, quick to find by its key.
+    fn index(&self, table: &str, key: &[String]) -> Option<String> {
+        let _ = (table, key);
+        None
     }
 
     /// The pseudo-columns of a stored table that the address of a row is made of: no column of a user

@@ -54,6 +54,41 @@ pub enum Function {
     Like,
 }
 
+/// The Postgres column of the table.
+pub(crate) const fn postgres(function: Function) -> &'static str {
+    use Function as F;
+    match function {
+        F::Concat => "({||})",
+        F::Coalesce => "coalesce({..})",
+        // What is a struct elsewhere is JSON here.
+        F::MapGet | F::StructGet => "({0!} ->> {1!})",
+        F::MapOf => "jsonb_object(ARRAY[{..}]::text[])",
+        F::EpochMicros => "(extract(epoch FROM {0}) * 1000000)::bigint",
+        F::CountAll => "count(*)",
+        F::CountIf => "count(*) FILTER (WHERE {0})",
+        F::CountDistinct => "count(DISTINCT {0})",
+        F::Max => "max({0})",
+        F::Min => "min({0})",
+        F::MaxBy => "(array_agg({0} ORDER BY {1} DESC))[1]",
+        // A row has no largest one before Postgres 18, an array has.
+        F::RowOrder => {
+            "ARRAY[coalesce((extract(epoch FROM {0}) * 1000000)::bigint, 0) * 2 + {1!}, \
+             coalesce({2}, 0)]"
+        }
+        // These are installed on request only.
+        F::Hash(HashAlgorithm::XxHash64) => "metaxy_xxhash64({||})",
+        F::Hash(HashAlgorithm::XxHash32) => "metaxy_xxhash32({||})",
+        F::Hash(HashAlgorithm::Xxh3_64) => "",
+        F::Hash(HashAlgorithm::Md5) => "md5({||})",
+        F::Hash(HashAlgorithm::Sha256) => "encode(sha256(convert_to({||}, 'UTF8')), 'hex')",
+        F::Left => "left({0}, {1})",
+        F::Length => "length({0})",
+        F::Md5 => "md5({0})",
+        F::Shard => "(('x' || left(md5({0}), 15))::bit(60)::bigint % {1!})",
+        F::Like => "({0!} LIKE {1!} ESCAPE '\\')",
+    }
+}
+
 /// The name under which a hash is registered with DuckDB by its store.
 #[must_use]
 pub const fn duckdb_hash_name(algorithm: HashAlgorithm) -> &'static str {

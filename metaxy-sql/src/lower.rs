@@ -1,8 +1,8 @@
 //! A plan -> a tree of SQL: the only place that decides named parts and joins.
 //!
-//! Two habits make the statements fast. A table is reduced to the latest row of each record by its
-//! *row address* alone, so that wide columns are read once and for surviving rows only. Whatever a
-//! row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
+//! Two habits make the statements fast. That a table is reduced to the latest row of each record is
+//! said of a source as a whole ([`crate::ast::Latest`]), so that a dialect can do it in the way that
+//! is fast there, such as by the *row address* alone. Whatever a row of the answer carries beyond ids and hashes is fetched by row address at the very end, when
 //! the few rows that are returned are known.
 
 mod change;
@@ -11,6 +11,7 @@ mod found;
 mod read;
 mod resolve;
 mod seals;
+mod stored;
 mod write;
 
 pub use change::{
@@ -22,6 +23,10 @@ pub use filter::filter;
 pub use found::found;
 pub use read::read;
 pub use resolve::resolve;
+pub use stored::{
+    count, counts_of, definitions_of, everything, failures_of, ids_of_definitions, settings,
+    settings_of_store,
+};
 pub use write::{
     append, children_table, clear_failures, column_type, definitions, duplicates, failures,
     has_token, latest_time, merge, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,

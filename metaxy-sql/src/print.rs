@@ -98,8 +98,13 @@ impl Printer<'_> {
                 }
                 self.push("\n)");
                 let key = key.iter().map(|key| self.dialect.quote_ident(key));
-                let layout = self.dialect.table_layout(&key.collect::<Result<Vec<_>>>()?, *temporary);
+                let key = key.collect::<Result<Vec<_>>>()?;
+                let layout = self.dialect.table_layout(&key, *temporary);
                 self.push(&layout);
+                if let Some(index) = self.dialect.index(&self.dialect.quote_ident(table)?, &key) {
+                    self.push(";\n");
+                    self.push(&index);
+                }
                 Ok(())
             }
             Statement::Delete { with, table, alias, filter } => {
@@ -319,7 +324,7 @@ impl Printer<'_> {
         let Expr::Call(Function::RowOrder, parts) = &latest.order else {
             return Err(self.unsupported("another order of rows".to_owned()));
         };
-        self.push("(");
+        self.push("(\n");
         self.line(depth + 1, "SELECT");
         if !is_limit {
             self.push(" DISTINCT ON (");
@@ -621,9 +626,10 @@ fn uses_in_select(select: &Select, name: &Ident) -> usize {
 }
 
 fn uses_in_from(from: &From, name: &Ident) -> usize {
-    let joins = from.joins.iter().map(|join| {
-        usize::from(join.source.relation == *name) + uses_in_expr(&join.on, name)
-    });
+    let joins = from
+        .joins
+        .iter()
+        .map(|join| usize::from(join.source.relation == *name) + uses_in_expr(&join.on, name));
     let latest = from.latest.iter().map(|latest| {
         let exprs = latest.filter.iter().chain(&latest.among).chain([&latest.order]);
         let exprs = exprs.map(|expr| uses_in_expr(expr, name));

@@ -106,7 +106,7 @@ const TYPES: &[TypeRow] = {
             "DateTime64(6, 'UTC')",
         ),
         row(S::Uuid, "Uuid", "UUID", "uuid", "UUID"),
-        row(S::Json, "Json", "VARCHAR", "jsonb", "String"),
+        row(S::Json, "Json", "VARCHAR", "json", "String"),
     ]
 };
 
@@ -132,6 +132,11 @@ impl ScalarType {
     #[must_use]
     pub const fn duckdb(self) -> &'static str {
         self.row().duckdb
+    }
+
+    /// The type that has a name in one of the columns of the table; of several, the first.
+    pub(crate) fn named(of: fn(Self) -> &'static str, name: &str) -> Option<Self> {
+        TYPES.iter().map(|row| row.scalar).find(|scalar| of(*scalar) == name)
     }
 
     /// The name in Postgres' `CREATE TABLE`.
@@ -178,23 +183,6 @@ impl From<ScalarType> for ColumnType {
 }
 
 impl ColumnType {
-    /// The column type that DuckDB calls so, if there is one. Of two with one name, the first of
-    /// [the table](ScalarType).
-    #[must_use]
-    pub fn from_duckdb(name: &str) -> Option<Self> {
-        let scalar = |name: &str| TYPES.iter().find(|row| row.duckdb == name).map(|row| row.scalar);
-        match name.strip_suffix("[]") {
-            Some(item) => scalar(item).map(Self::List),
-            None if name == "MAP(VARCHAR, VARCHAR)" => Some(Self::TextMap),
-            None => scalar(name).map(Self::Scalar),
-        }
-    }
-
-    /// The scalar type that ClickHouse calls so.
-    pub(crate) fn scalar_of_clickhouse(name: &str) -> Option<ScalarType> {
-        TYPES.iter().find(|row| row.clickhouse == name).map(|row| row.scalar)
-    }
-
     /// The Arrow type in which values cross into and out of a store.
     #[must_use]
     pub fn to_arrow(self) -> DataType {

@@ -4,7 +4,7 @@
 mod cases;
 
 use metaxy_sql::ast::Statement;
-use metaxy_sql::dialect::{ClickHouse, Dialect, DuckDb};
+use metaxy_sql::dialect::{ClickHouse, Dialect, DuckDb, Postgres};
 use metaxy_sql::{Ident, lower, print};
 
 /// The text of a statement as a store would run it.
@@ -13,9 +13,8 @@ fn text(statement: &Statement, dialect: &dyn Dialect) -> String {
         print(statement, dialect).unwrap_or_else(|error| panic!("{error}: {statement:?}"))
     };
     let into = Ident::new("@found").expect("a name");
-    let steps = (!dialect.deletes_with_queries())
-        .then(|| lower::found(statement.clone(), &into))
-        .flatten();
+    let steps =
+        (!dialect.deletes_with_queries()).then(|| lower::found(statement.clone(), &into)).flatten();
     match steps {
         None => print(statement),
         Some(steps) => steps.each_ref().map(print).join(";\n\n"),
@@ -25,7 +24,8 @@ fn text(statement: &Statement, dialect: &dyn Dialect) -> String {
 #[test]
 fn plans_and_their_statements() {
     let cases = cases::cases().expect("names that can be written");
-    let dialects: [(&str, &dyn Dialect); 2] = [("", &DuckDb), ("clickhouse_", &ClickHouse)];
+    let dialects: [(&str, &dyn Dialect); 3] =
+        [("", &DuckDb), ("postgres_", &Postgres), ("clickhouse_", &ClickHouse)];
     for (case, (prefix, dialect)) in cases.iter().flat_map(|c| dialects.map(|d| (c, d))) {
         let statements = case.statements.iter().map(|statement| text(statement, dialect) + ";\n");
         let statements: Vec<String> = statements.collect();

@@ -11,16 +11,15 @@ mod delete;
 #[cfg(feature = "duckdb")]
 mod duckdb;
 mod fallback;
+mod filters;
 pub(crate) mod hashing;
 pub mod memory;
 mod open;
-#[cfg(feature = "duckdb")]
-mod plan;
 mod provenance;
 mod read;
 mod rebase;
 #[cfg(feature = "duckdb")]
-mod rows;
+mod sql;
 pub(crate) mod stage;
 mod sync;
 mod update;

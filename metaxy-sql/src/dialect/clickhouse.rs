@@ -5,7 +5,7 @@
 use super::{Dialect, LatestRows};
 use crate::error::{Error, Reason, Result};
 use crate::functions::{self, Function};
-use crate::types::ColumnType;
+use crate::types::{ColumnType, ScalarType};
 
 /// ClickHouse from 26.3 on: before, a part of a statement could not be computed once
 /// (`enable_materialized_cte`), and every use of it would compute it, and what it uses, again.
@@ -88,14 +88,14 @@ impl Dialect for ClickHouse {
         };
         let name = bare(name);
         if let Some(item) = inner(&name, "Array") {
-            return ColumnType::scalar_of_clickhouse(&bare(&item)).map(ColumnType::List);
+            return ScalarType::named(ScalarType::clickhouse, &bare(&item)).map(ColumnType::List);
         }
         if let Some(entries) = inner(&name, "Map") {
             let (key, value) = entries.split_once(", ")?;
             return (bare(key) == "String" && bare(value) == "String")
                 .then_some(ColumnType::TextMap);
         }
-        ColumnType::scalar_of_clickhouse(&name).map(ColumnType::Scalar)
+        ScalarType::named(ScalarType::clickhouse, &name).map(ColumnType::Scalar)
     }
 
     // What resolving does most is to reduce a table to the latest row of each record and to join on
@@ -130,9 +130,7 @@ impl Dialect for ClickHouse {
 
     // Both in one number, which is NULL on the absent side of a join. A block is an insert.
     fn row_address_in(&self, relation: &str) -> Option<String> {
-        Some(format!(
-            "toInt64({relation}._block_number * 4294967296 + {relation}._block_offset)"
-        ))
+        Some(format!("toInt64({relation}._block_number * 4294967296 + {relation}._block_offset)"))
     }
 
     fn join_texts(&self, value: &str, order_by: &[String]) -> String {
@@ -243,9 +241,6 @@ mod tests {
     fn what_no_column_holds_is_still_compared() {
         assert_eq!(ClickHouse.date(0), "toDate32('1970-01-01')");
         assert_eq!(ClickHouse.date(-25_567), "toDate32('1900-01-01')");
-        assert_eq!(
-            ClickHouse.date(-25_568),
-            "fromUnixTimestamp64Micro(-2209075200000000, 'UTC')"
-        );
+        assert_eq!(ClickHouse.date(-25_568), "fromUnixTimestamp64Micro(-2209075200000000, 'UTC')");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Dialect;
 use crate::functions::{self, Function};
-use crate::types::ColumnType;
+use crate::types::{ColumnType, ScalarType};
 
 /// DuckDB with the hash functions that its store registers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +28,12 @@ impl Dialect for DuckDb {
     }
 
     fn parse_type(&self, name: &str) -> Option<ColumnType> {
-        ColumnType::from_duckdb(name)
+        let scalar = |name: &str| ScalarType::named(ScalarType::duckdb, name);
+        match name.strip_suffix("[]") {
+            Some(item) => scalar(item).map(ColumnType::List),
+            None if name == "MAP(VARCHAR, VARCHAR)" => Some(ColumnType::TextMap),
+            None => scalar(name).map(ColumnType::Scalar),
+        }
     }
 
     fn code_type(&self) -> &'static str {

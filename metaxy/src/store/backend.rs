@@ -65,7 +65,7 @@
 //! somebody signs a rebase, and that two stores hash alike. An engine checks what only its tables can
 //! tell.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::increment::{Counts, Reason};
 use crate::key::FeatureKey;
@@ -76,6 +76,7 @@ use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use metaxy_sql::plan::Hash;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -186,6 +187,27 @@ impl FeatureContext {
     #[must_use]
     pub fn is_expansion(&self) -> bool {
         self.parent_ids().len() < self.definition().spec.id_columns.len()
+    }
+
+    /// The ids by which its records are compared: of an expansion, those of the parent.
+    pub(crate) fn record_ids(&self) -> Vec<String> {
+        let ids = &self.definition().spec.id_columns;
+        self.parent_ids().into_iter().map(|place| ids[place].clone()).collect()
+    }
+
+    /// Refuses an upstream whose records are not the parents that the feature expands.
+    pub(crate) fn check_parent(&self, dep: &FeatureDep) -> Result<()> {
+        let Lineage::Expansion { on, .. } = &dep.lineage else { return Ok(()) };
+        let on: BTreeSet<&str> = on.iter().map(String::as_str).collect();
+        let ids = &self.graph.expect(&dep.feature)?.spec.id_columns;
+        if on == ids.iter().map(|id| dep.renamed(id)).collect() {
+            return Ok(());
+        }
+        let what = format!(
+            "the parent of an expansion is one record: `on` has to name all ids of `{}`",
+            dep.feature
+        );
+        Err(Error::NotSupportedYet { feature: self.key.clone(), what })
     }
 
     /// The keys of its fields in by-field columns, in the order of the definition.

@@ -63,6 +63,7 @@ use crate::store::backend::{
     ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
     VacuumOptions, WriteOptions, WriteSession, Written,
 };
+use crate::store::filters::over_rows;
 use arrow::array::RecordBatch;
 use batches::Staged;
 use futures::future::{BoxFuture, FutureExt};
@@ -328,8 +329,7 @@ fn read(view: &View<'_>, options: &ReadOptions) -> Result<BatchStream> {
     };
     let columns = view.columns();
     view.check_columns(columns.keys())?;
-    let seen = filters::stored(columns.clone(), false);
-    let filters = filters::over(&options.filters, &seen, view.key())?;
+    let filters = over_rows(&view.feature, &options.filters, view)?;
     let mut rows: Vec<_> = match options.history {
         true => table.rows.iter().filter(|row| not_later(row, options.as_of)).collect(),
         false => view.standing(options.as_of, true).into_values().collect(),

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
+#[cfg(feature = "duckdb")]
+use crate::store::sql::SqlStore;
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
@@ -215,8 +217,8 @@ async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<
         #[cfg(feature = "duckdb")]
         Some(("duckdb", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let backend = super::duckdb::DuckDb::open(path, access, settings).await?;
-            return Ok(Arc::new(backend));
+            let engine = super::duckdb::DuckDb::open(path, access.read_only).await?;
+            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {

@@ -30,7 +30,7 @@ pub(super) struct Database {
     /// Others are made from it; it runs nothing itself. Gone while the database is being closed.
     connection: Mutex<Option<Connection>>,
     /// Held by the write that is being appended.
-    writing: Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// Whether nothing can be written through it.
     read_only: bool,
     /// Where it is listed in [`OPEN`]; nowhere if it is in memory.
@@ -80,7 +80,7 @@ impl Database {
         hash::register(&connection).map_err(database_error)?;
         Ok(Self {
             connection: Mutex::new(Some(connection)),
-            writing: Mutex::new(()),
+            writing: Arc::default(),
             read_only,
             file,
         })
@@ -92,12 +92,7 @@ impl Database {
             Some(connection) => connection.try_clone().map_err(database_error)?,
             None => unreachable!("a database that somebody has is not being closed"),
         };
-        Ok(Link { connection, _database: Arc::clone(self) })
-    }
-
-    /// Waits for the turn to write.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.writing)
+        Ok(Link { connection, database: Arc::clone(self) })
     }
 }
 
@@ -115,7 +110,14 @@ impl Drop for Database {
 /// A connection, and the database that it keeps open. Fields are dropped in this order.
 pub(super) struct Link {
     connection: Connection,
-    _database: Arc<Database>,
+    database: Arc<Database>,
+}
+
+impl Link {
+    /// Whose it is, it is the turn to write.
+    pub(super) fn writing(&self) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.database.writing)
+    }
 }
 
 impl Deref for Link {

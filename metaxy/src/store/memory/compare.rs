@@ -10,11 +10,12 @@ use super::hash::{hash, hash_over, ids_md5, number};
 use super::rows::{ByField, Row, View};
 use super::rule::Rule;
 use super::value::{Ids, Value};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::increment::{Counts, Reason};
 use crate::key::FeatureKey;
 use crate::spec::{FeatureDep, Lineage};
 use crate::store::backend::{Failed, ResolveOptions};
+use crate::store::filters::{Call, of_call};
 use metaxy_sql::filter::Filter;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,21 +76,12 @@ pub(super) struct Answer<'a> {
     pub(super) records: Vec<Record<'a>>,
 }
 
-/// The filters of a call, read.
-#[derive(Clone, Debug, Default)]
-struct Call {
-    /// On what an upstream gives, by its place among the upstreams.
-    upstreams: Vec<(usize, Filter)>,
-    target: Vec<Filter>,
-    stale_if: Vec<Filter>,
-}
-
 impl<'a> View<'a> {
     /// The class of every record of a feature that has upstreams.
     pub(super) fn resolve(&self, options: &ResolveOptions) -> Result<Answer<'a>> {
         self.check_ids()?;
         self.check_deps()?;
-        let call = self.call(options)?;
+        let call = of_call(&self.feature, options, self)?;
         let expected = self.expected(&call.upstreams)?;
         self.compare(expected, true, options, &call)
     }
@@ -106,37 +98,6 @@ impl<'a> View<'a> {
         });
         let (options, call) = (ResolveOptions::default(), Call::default());
         self.compare(expected.collect(), is_complete, &options, &call)
-    }
-
-    /// Reads the filters of a call.
-    fn call(&self, options: &ResolveOptions) -> Result<Call> {
-        if let Some((shard, of)) = options.shard.filter(|(shard, of)| shard >= of) {
-            return Err(Error::Setting {
-                setting: "shard",
-                value: format!("{shard} of {of}"),
-                problem: "shards are counted from 0, and there is at least one",
-            });
-        }
-        let is_upstream = |key: &FeatureKey| self.deps().iter().any(|dep| dep.feature == *key);
-        if let Some((upstream, _)) = options.filters.iter().find(|(key, _)| !is_upstream(key)) {
-            let (feature, upstream) = (self.key().clone(), upstream.clone());
-            return Err(Error::NoUpstream { feature, upstream });
-        }
-        let mut upstreams = Vec::new();
-        for (i, dep) in self.deps().iter().enumerate() {
-            let own = options.filters.iter().filter(|(key, _)| *key == dep.feature);
-            let texts = own.map(|(_, text)| text).chain(&options.global_filters);
-            let read = filters::on_upstream(&self.of(&dep.feature)?, dep, texts)?;
-            upstreams.extend(read.into_iter().map(|filter| (i, filter)));
-        }
-        let names = self.record_names();
-        let is_expansion = self.feature.is_expansion();
-        let mut columns = self.columns();
-        columns.retain(|name, _| !is_expansion || names.contains(name));
-        let columns = filters::stored(columns, is_expansion);
-        let target = filters::over(&options.target_filters, &columns, self.key())?;
-        let stale_if = filters::over(&options.stale_if, &columns, self.key())?;
-        Ok(Call { upstreams, target, stale_if })
     }
 
     /// The records that are there.
@@ -257,12 +218,14 @@ impl<'a> View<'a> {
         let texts = texts.iter().map(String::as_str);
         let is_in_shard =
             options.shard.is_none_or(|(shard, of)| number(&ids_md5(texts)) % of == shard);
-        let by_input = call.upstreams.iter().all(|(i, filter)| {
-            let filter = std::slice::from_ref(filter);
-            let given = expected.inputs[*i].as_ref();
-            given.is_some_and(|given| {
-                given.members.iter().any(|row| fulfils(&self.deps()[*i], row, filter))
-            })
+        let mut inputs = self.deps().iter().zip(&expected.inputs).zip(&call.upstreams);
+        let by_input = inputs.all(|((dep, given), filters)| {
+            let fulfil = |filter: &Filter| {
+                let filter = std::slice::from_ref(filter);
+                let mut members = given.iter().flat_map(|given| &given.members);
+                members.any(|row| fulfils(dep, row, filter))
+            };
+            filters.iter().all(fulfil)
         });
         let names = self.record_names();
         let by_target = call.target.iter().all(|filter| match current {

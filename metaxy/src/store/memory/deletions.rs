@@ -16,6 +16,7 @@ use crate::store::backend::{
     Delete, DeleteOptions, Deleted, FeatureContext, ResolveOptions, VacuumOptions, WriteOptions,
     Written,
 };
+use crate::store::filters::over_rows;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +44,7 @@ impl View<'_> {
                 }
             }
             Delete::Filter(text) => {
-                let columns = filters::stored(self.columns(), false);
-                let filter = filters::over([text], &columns, self.key())?;
+                let filter = over_rows(&self.feature, [text], self)?;
                 let rows = rows.filter(|row| filters::hold_for(&filter, row));
                 meant.records = rows.map(|row| row.get(self.ids())).collect();
             }

@@ -11,6 +11,7 @@ use super::value::{Columns, Ids, Value};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::spec::{FeatureDep, FieldSpec, Lineage};
+use crate::store::filters::over_upstream;
 use metaxy_sql::ColumnType;
 use metaxy_sql::filter::Filter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +82,7 @@ impl<'a> View<'a> {
 
     /// The columns that name a record in a resolve: its ids; of an expansion, those of the parent.
     pub(super) fn record_names(&self) -> Vec<String> {
-        self.parent_names().unwrap_or_else(|| self.ids().to_vec())
+        self.feature.record_ids()
     }
 
     /// The columns that an upstream is joined on, by their names here.
@@ -101,17 +102,7 @@ impl<'a> View<'a> {
         let mut names: Vec<String> = self.ids().to_vec();
         for dep in self.deps() {
             let upstream = self.of(&dep.feature)?;
-            if let Lineage::Expansion { on, .. } = &dep.lineage {
-                let on: BTreeSet<&str> = on.iter().map(String::as_str).collect();
-                let ids: BTreeSet<&str> = upstream.ids().iter().map(|id| dep.renamed(id)).collect();
-                if on != ids {
-                    let what = format!(
-                        "the parent of an expansion is one record: `on` has to name all ids of `{}`",
-                        dep.feature
-                    );
-                    return Err(Error::NotSupportedYet { feature: self.key().clone(), what });
-                }
-            }
+            self.feature.check_parent(dep)?;
             let brought = self.brought_columns(dep)?;
             let types = upstream.columns();
             let is_list = |there: &String| match types.get(there).copied().flatten() {
@@ -168,8 +159,7 @@ impl<'a> View<'a> {
 
     /// The filters that the definition has on an upstream.
     pub(super) fn declared(&self, dep: &FeatureDep) -> Result<Vec<Filter>> {
-        let texts = dep.filters.iter().flatten();
-        filters::on_upstream(&self.of(&dep.feature)?, dep, texts)
+        over_upstream(dep, dep.filters.iter().flatten(), self)
     }
 
     // ---- What an upstream gives -----------------------------------------------------------------
@@ -250,10 +240,7 @@ impl<'a> View<'a> {
 
     /// The records that the rows of the upstreams give. `calls` are filters of a call, per upstream:
     /// only where a rule is left out do they have a say in this.
-    pub(super) fn expected(
-        &self,
-        calls: &[(usize, Filter)],
-    ) -> Result<BTreeMap<Ids, Expected<'a>>> {
+    pub(super) fn expected(&self, calls: &[Vec<Filter>]) -> Result<BTreeMap<Ids, Expected<'a>>> {
         let deps = self.deps();
         let all_optional = deps.iter().all(|dep| dep.optional);
         // Required ones first: what is optional adds no record to theirs.
@@ -271,7 +258,7 @@ impl<'a> View<'a> {
                 before.clear();
             }
             if !self.holds(Rule::CallsSelectOnly) {
-                before.extend(calls.iter().filter(|(of, _)| *of == i).map(|(_, f)| f.clone()));
+                before.extend(calls.get(i).into_iter().flatten().cloned());
             }
             let given = self.given(dep, &before)?;
             let on: BTreeSet<String> = self.join_columns(dep)?.into_iter().collect();

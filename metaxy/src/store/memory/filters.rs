@@ -1,53 +1,23 @@
-//! Filters, as texts over columns -> whether a row fulfils them.
+//! Whether a stored row fulfils filters: unknown is not. How they are read is the same for all engines.
 
-use super::rows::{ColumnTypes, Row, View};
+use super::rows::{Row, View};
 use super::value::Value;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::filter::Column;
 use crate::key::FeatureKey;
-use crate::spec::FeatureDep;
+use crate::store::filters::Known;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::system;
 
-/// Filters on an upstream, over its columns by their names here. Without a table there is nothing
-/// that they could be about.
-pub(super) fn on_upstream<'t>(
-    upstream: &View<'_>,
-    dep: &FeatureDep,
-    texts: impl IntoIterator<Item = &'t String>,
-) -> Result<Vec<Filter>> {
-    if upstream.table().is_none() {
-        return Ok(Vec::new());
+impl Known for View<'_> {
+    fn has_table(&self, key: &FeatureKey) -> bool {
+        self.state.tables.contains_key(key)
     }
-    over(texts, &here(upstream, dep), &dep.feature)
-}
 
-/// The columns of an upstream by their names in a feature.
-fn here(upstream: &View<'_>, dep: &FeatureDep) -> ColumnTypes {
-    let columns = upstream.columns().into_iter();
-    columns.map(|(name, ty)| (dep.renamed(&name).to_owned(), ty)).collect()
-}
-
-/// Filters over these columns.
-pub(super) fn over<'t>(
-    texts: impl IntoIterator<Item = &'t String>,
-    columns: &ColumnTypes,
-    feature: &FeatureKey,
-) -> Result<Vec<Filter>> {
-    let columns =
-        columns.iter().map(|(name, ty)| crate::filter::Column { name: name.clone(), ty: *ty });
-    let columns: Vec<_> = columns.collect();
-    let parse = |text: &String| {
-        crate::filter::parse(text, &columns)
-            .map_err(|error| Error::Filter { feature: feature.clone(), source: Box::new(error) })
-    };
-    texts.into_iter().map(parse).collect()
-}
-
-/// The columns that filters over stored rows see: these, and those of the system's that say when and
-/// by what a row, or a seal, was written.
-pub(super) fn stored(columns: ColumnTypes, of_seals: bool) -> ColumnTypes {
-    let ours = crate::filter::system_columns(of_seals).map(|column| (column.name, column.ty));
-    columns.into_iter().chain(ours).collect()
+    fn columns_of(&self, key: &FeatureKey) -> Result<Vec<Column>> {
+        let columns = self.of(key)?.columns().into_iter();
+        Ok(columns.map(|(name, ty)| Column { name, ty }).collect())
+    }
 }
 
 /// A value of a stored row, in its own columns or in the system's.

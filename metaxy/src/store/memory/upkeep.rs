@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::store::backend::{
     Export, Failure, FeatureContext, RebaseOptions, Rebased, ResolveOptions, WriteOptions, Written,
 };
+use crate::store::filters::over_records;
 use arrow::array::RecordBatch;
 use futures::stream::{StreamExt, TryStreamExt};
 use metaxy_sql::ColumnType;
@@ -29,12 +30,7 @@ pub(super) fn rebase(
     let Some(table) = view.table() else { return Ok(Written::default()) };
     let fields = feature.field_names();
     let answer = view.resolve(&ResolveOptions::default())?;
-    let names = view.record_names();
-    let is_expansion = feature.is_expansion();
-    let mut columns = view.columns();
-    columns.retain(|name, _| !is_expansion || names.contains(name));
-    let columns = filters::stored(columns, is_expansion);
-    let filter = filters::over(options.filter.as_ref(), &columns, view.key())?;
+    let filter = over_records(feature, &options.filter, &view)?;
 
     let Some(stamp) = Stamp::new(Some(table), &WriteOptions::default(), 0) else {
         return Ok(Written::default());

@@ -9,7 +9,7 @@ use crate::increment::{
     CAUSE, Counts, Reason, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION, TRY,
 };
 use crate::store::backend::FeatureContext;
-use crate::store::plan::ResolvePlan;
+use crate::store::sql::plan::ResolvePlan;
 use crate::store::stage::text_map_array;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, StringArray,

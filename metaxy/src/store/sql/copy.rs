@@ -3,24 +3,20 @@
 //! What comes from elsewhere is staged in temporary tables, one batch at a time, and then either merged
 //! into tables of this store or, for a single statement, stands in for a table that is not here.
 
-use super::database::Link;
-use super::session::{add_columns, append_to, ensure_tables, transaction};
-use super::{
-    DuckDb, Shared, database_error, id_columns_text, in_utc, on_thread, run, run_ast, tables, texts,
-};
+use super::Shared;
+use super::connection::{Access, Connection, end};
+use super::plan::{TableColumn, TableInfo, Tables};
+use super::tables::{add_columns, ensure_tables, record, recorded};
 use crate::error::{Error, Result};
 use crate::increment::no_batches;
 use crate::key::FeatureKey;
 use crate::spec::ColumnSpec;
 use crate::store::backend::{BatchStream, Export, FeatureContext, Layout};
-use crate::store::plan::{TableInfo, Tables};
 use crate::store::stage::{WriteError, text_maps, write_error};
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
-use duckdb::Connection;
+use arrow::datatypes::{DataType, Field, Schema};
 use futures::StreamExt;
 use metaxy_sql::ast::{ColumnDecl, Statement};
-use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::plan::Merge;
 use metaxy_sql::{ColumnType, Dialect, Ident, lower, system};
 use std::sync::Arc;
@@ -39,128 +35,83 @@ struct Staged {
 
 impl Staged {
     /// As a plan sees a table.
-    fn info(&self) -> TableInfo {
-        let ty = |ty| DuckDbDialect.column_type(ty);
+    fn info(&self, dialect: &dyn Dialect) -> TableInfo {
+        let column = |(name, ty): &(String, ColumnType)| {
+            let type_name = dialect.column_type(*ty);
+            (name.clone(), TableColumn { type_name, ty: Some(*ty) })
+        };
         TableInfo {
-            columns: self.columns.iter().map(|(name, of)| (name.clone(), ty(*of))).collect(),
+            columns: self.columns.iter().map(column).collect(),
             stand_in: Some(self.table.clone()),
         }
     }
 }
 
 /// Everything that is stored of a feature.
-pub(super) async fn export(store: &DuckDb, feature: &FeatureContext) -> Result<Export> {
+pub(super) async fn export(shared: &Shared, feature: &FeatureContext) -> Result<Export> {
     let table = feature.key().table_name();
     let seals_table = system::seals(&table);
-    let names = vec![table.clone(), seals_table.clone()];
-    let shared = Arc::clone(&store.shared);
-    let found = on_thread(move || tables(&*shared.database.connect()?, &names)).await?;
-    if !found.contains_key(&table) {
+    let mut connection = shared.connect().await?;
+    let names = [table.clone(), seals_table.clone(), system::DEFINITIONS.to_owned()];
+    let found = connection.tables(&names).await?;
+    let Some(info) = found.get(&table) else {
         return Err(Error::NoTable { feature: feature.key().clone(), table });
-    }
-    // First the seals, whose snapshot is then the earlier one: every child that they promise is there.
-    let seals = if feature.is_expansion() && found.contains_key(&seals_table) {
-        whole(store, seals_table).await?
-    } else {
-        no_batches()
     };
-    let rows = whole(store, table).await?;
-    let (shared, key) = (Arc::clone(&store.shared), feature.key().clone());
-    let definitions =
-        on_thread(move || recorded(&*shared.database.connect()?, system::DEFINITIONS, &key))
-            .await?;
+    // First the seals, whose snapshot is then the earlier one: every child that they promise is there.
+    let seals = match found.get(&seals_table) {
+        Some(info) if feature.is_expansion() => whole(shared, &seals_table, info).await?,
+        _ => no_batches(),
+    };
+    let rows = whole(shared, &table, info).await?;
+    let definitions = match found.contains_key(system::DEFINITIONS) {
+        true => recorded(&mut *connection, system::DEFINITIONS, feature.key()).await?,
+        false => Vec::new(),
+    };
     Ok(Export { definitions, rows, seals })
 }
 
 /// All rows of a table; without any, one batch that tells its columns.
-async fn whole(store: &DuckDb, table: String) -> Result<BatchStream> {
-    let sql = format!("SELECT * FROM {}", DuckDbDialect.quote_ident(&Ident::new(table)?)?);
-    let text = sql.clone();
-    let mut batches = store.batches(move |_| Ok(text)).await?;
+async fn whole(shared: &Shared, table: &str, info: &TableInfo) -> Result<BatchStream> {
+    let connection = shared.connect().await?;
+    let mut batches = connection.stream(lower::everything(table, info.columns.keys())?).await?;
     let first = match batches.next().await.transpose()? {
         Some(first) => first,
-        None => {
-            let shared = Arc::clone(&store.shared);
-            on_thread(move || no_rows(&*shared.database.connect()?, &sql)).await?
-        }
+        None => no_rows(info),
     };
     Ok(futures::stream::iter([Ok(first)]).chain(batches).boxed())
 }
 
-/// A batch with the columns of a statement.
-fn no_rows(connection: &Connection, sql: &str) -> Result<RecordBatch> {
-    let mut statement = connection.prepare(sql).map_err(database_error)?;
-    let schema = statement.stream_arrow([]).map_err(database_error)?.get_schema();
-    in_utc(&RecordBatch::new_empty(schema))
-}
-
-/// What is recorded of the definitions of a feature.
-fn recorded(connection: &Connection, table: &str, key: &FeatureKey) -> Result<Vec<Vec<String>>> {
-    use system::definitions::{COLUMNS, FEATURE_KEY};
-    if tables(connection, &[table.to_owned()])?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let key = DuckDbDialect.quote_text(key.as_str())?;
-    let columns = COLUMNS[1..].join(", ");
-    texts(connection, &format!("SELECT {columns} FROM {table} WHERE {FEATURE_KEY} = {key}"))
-}
-
-/// Records definitions that are not known yet.
-fn record(
-    connection: &Connection,
-    table: &str,
-    feature: &FeatureContext,
-    known: &[Vec<String>],
-    definitions: &[Vec<String>],
-) -> Result<()> {
-    let today = id_columns_text(&feature.definition().spec.id_columns);
-    if let Some(other) = definitions.iter().filter_map(|row| row.last()).find(|ids| **ids != today)
-    {
-        let (feature, recorded) = (feature.key().clone(), other.clone());
-        return Err(Error::OtherIds { feature, today, recorded });
-    }
-    let mut values = Vec::new();
-    for row in definitions.iter().filter(|row| !known.contains(row)) {
-        let row = [feature.key().as_str()].into_iter().chain(row.iter().map(String::as_str));
-        let row = row.map(|text| DuckDbDialect.quote_text(text)).collect::<Result<Vec<_>, _>>()?;
-        values.push(format!("({})", row.join(", ")));
-    }
-    if values.is_empty() {
-        return Ok(());
-    }
-    let columns = system::definitions::COLUMNS.join(", ");
-    let table = DuckDbDialect.quote_ident(&Ident::new(table)?)?;
-    run(connection, &format!("INSERT INTO {table} ({columns}) VALUES {}", values.join(", ")))?;
-    Ok(())
+/// A batch with the columns of a table; versions per field are maps, however they are kept.
+fn no_rows(info: &TableInfo) -> RecordBatch {
+    let by_field = [system::PROVENANCE_BY_FIELD, system::DATA_VERSION_BY_FIELD];
+    let field = |(name, column): (&String, &TableColumn)| {
+        let is_by_field = by_field.contains(&name.as_str());
+        let ty = column.ty.or_else(|| is_by_field.then_some(ColumnType::TextMap));
+        Field::new(name, ty.map_or(DataType::Null, ColumnType::to_arrow), true)
+    };
+    let fields: Vec<_> = info.columns.iter().map(field).collect();
+    RecordBatch::new_empty(Arc::new(Schema::new(fields)))
 }
 
 /// Puts batches into a temporary table of their columns; nothing if there are none.
 async fn stage(
-    mut link: Link,
+    connection: &mut dyn Connection,
     feature: &FeatureContext,
     table: &str,
     mut batches: BatchStream,
-) -> Result<(Link, Option<Staged>)> {
+) -> Result<Option<Staged>> {
     let mut staged = None;
     while let Some(batch) = batches.next().await.transpose()? {
         let batch = text_maps(&batch)?;
-        let begin = staged.is_none();
-        if begin {
+        if staged.is_none() {
             let columns = columns_of(feature, &batch.schema())?;
-            staged = Some(Staged { table: table.to_owned(), columns });
+            let new = Staged { table: table.to_owned(), columns };
+            connection.execute(temporary(&new)?).await?;
+            staged = Some(new);
         }
-        let make = staged.as_ref().filter(|_| begin).map(temporary).transpose()?;
-        let table = table.to_owned();
-        link = on_thread(move || {
-            if let Some(make) = make {
-                run_ast(&link, &make)?;
-            }
-            append_to(&link, &table, batch)?;
-            Ok(link)
-        })
-        .await?;
+        connection.append(table, batch).await?;
     }
-    Ok((link, staged))
+    Ok(staged)
 }
 
 fn temporary(staged: &Staged) -> Result<Statement> {
@@ -178,7 +129,7 @@ fn columns_of(feature: &FeatureContext, schema: &Schema) -> Result<Vec<(String, 
         let columns = feature.definition().columns.iter().flatten();
         columns.filter(|column| column.name == name).map(|column| column.ty).next()
     };
-    let column = |field: &Arc<arrow::datatypes::Field>| {
+    let column = |field: &Arc<Field>| {
         let name = field.name();
         let ty = declared(name).or_else(|| ColumnType::from_arrow(field.data_type()));
         let ty = ty.ok_or_else(|| {
@@ -195,35 +146,38 @@ fn columns_of(feature: &FeatureContext, schema: &Schema) -> Result<Vec<(String, 
 }
 
 /// Appends what another store holds of a feature; the number of rows and seals.
-pub(super) async fn import(
-    shared: Arc<Shared>,
-    feature: FeatureContext,
-    from: Export,
+pub(super) async fn import(shared: &Shared, feature: FeatureContext, from: Export) -> Result<u64> {
+    let connection = &mut *shared.connect().await?;
+    let rows = stage(connection, &feature, ROWS, from.rows).await?;
+    let seals = stage(connection, &feature, SEALS, from.seals).await?;
+    let Some(rows) = rows else { return Ok(0) };
+    connection.begin(Access::Write(&[feature.key().table_name()])).await?;
+    let done = append(shared, connection, &feature, &from.definitions, &rows, seals.as_ref()).await;
+    end(connection, done).await
+}
+
+/// Appends what is staged.
+async fn append(
+    shared: &Shared,
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+    definitions: &[Vec<String>],
+    rows: &Staged,
+    seals: Option<&Staged>,
 ) -> Result<u64> {
-    let Export { definitions, rows, seals } = from;
-    let of = Arc::clone(&shared);
-    let link = on_thread(move || of.database.connect()).await?;
-    let (link, rows) = stage(link, &feature, ROWS, rows).await?;
-    let (link, seals) = stage(link, &feature, SEALS, seals).await?;
-    on_thread(move || {
-        let Some(rows) = rows else { return Ok(0) };
-        transaction(&shared, &link, || {
-            let layout = layout(&feature, &rows);
-            ensure_tables(&shared, &link, &feature, &layout, false)?;
-            let known = recorded(&link, system::DEFINITIONS, feature.key())?;
-            record(&link, system::DEFINITIONS, &feature, &known, &definitions)?;
-            let ids = &feature.definition().spec.id_columns;
-            let table = feature.key().table_name();
-            let mut n = merge(&shared, &link, &feature, &rows, &table, ids)?;
-            if let Some(seals) = &seals {
-                let parents: Vec<String> =
-                    feature.parent_ids().into_iter().map(|place| ids[place].clone()).collect();
-                n += merge(&shared, &link, &feature, seals, &system::seals(&table), &parents)?;
-            }
-            Ok(n)
-        })
-    })
-    .await
+    let layout = layout(feature, rows);
+    ensure_tables(shared, connection, feature, &layout, false).await?;
+    let known = recorded(connection, system::DEFINITIONS, feature.key()).await?;
+    record(connection, system::DEFINITIONS, feature, &known, definitions).await?;
+    let ids = &feature.definition().spec.id_columns;
+    let table = feature.key().table_name();
+    let mut n = merge(shared, connection, feature, rows, &table, ids).await?;
+    if let Some(seals) = seals {
+        let parents: Vec<String> =
+            feature.parent_ids().into_iter().map(|place| ids[place].clone()).collect();
+        n += merge(shared, connection, feature, seals, &system::seals(&table), &parents).await?;
+    }
+    Ok(n)
 }
 
 /// The layout of the table that rows of another store need.
@@ -251,22 +205,22 @@ fn layout(feature: &FeatureContext, rows: &Staged) -> Layout {
 }
 
 /// Appends staged rows that a table does not have yet; how many.
-fn merge(
+async fn merge(
     shared: &Shared,
-    connection: &Connection,
+    connection: &mut dyn Connection,
     feature: &FeatureContext,
     staged: &Staged,
     table: &str,
     ids: &[String],
 ) -> Result<u64> {
-    let found = tables(connection, &[table.to_owned()])?;
+    let found = connection.tables(&[table.to_owned()]).await?;
     let Some(info) = found.get(table) else {
         return Err(Error::NoTable { feature: feature.key().clone(), table: table.to_owned() });
     };
     info.keeps_maps(feature.key(), table)?;
     let lacking = staged.columns.iter().filter(|(name, _)| !info.columns.contains_key(name));
     let lacking = lacking.map(|(name, ty)| (name.as_str(), *ty)).collect();
-    add_columns(shared, connection, feature.key(), table, lacking)?;
+    add_columns(shared, connection, feature.key(), table, lacking).await?;
     let named = [
         system::UPDATED_AT,
         system::DELETED_AT,
@@ -279,7 +233,7 @@ fn merge(
     let same = same.filter(|name| columns.iter().any(|column| column == name)).map(str::to_owned);
     let same = same.collect();
     let plan = Merge { table: table.to_owned(), stage: staged.table.clone(), columns, same };
-    run_ast(connection, &lower::merge(&plan)?)
+    connection.execute(lower::merge(&plan)?).await
 }
 
 /// Records of other stores, staged where a statement of this connection can read them.
@@ -292,10 +246,10 @@ pub(super) struct Foreign {
 impl Foreign {
     /// Stages records of other stores.
     pub(super) async fn stage(
-        mut link: Link,
+        connection: &mut dyn Connection,
         feature: &FeatureContext,
         foreign: Vec<(FeatureKey, Export)>,
-    ) -> Result<(Link, Self)> {
+    ) -> Result<Self> {
         let mut all = Self { tables: Vec::new(), definitions: Vec::new() };
         for (i, (key, export)) in foreign.into_iter().enumerate() {
             let of = feature.of(&key)?;
@@ -305,43 +259,50 @@ impl Foreign {
                 (system::seals(&table), format!("@foreign seals {i}"), export.seals),
             ];
             for (name, stand_in, batches) in parts {
-                let (back, staged) = stage(link, &of, &stand_in, batches).await?;
-                link = back;
+                let staged = stage(connection, &of, &stand_in, batches).await?;
                 all.tables.extend(staged.map(|staged| (name, staged)));
             }
             all.definitions.push((of, export.definitions));
         }
-        Ok((link, all))
+        Ok(all)
     }
 
     /// Puts what is staged into the place of tables that are not here.
-    pub(super) fn stand_in(&self, connection: &Connection, found: &mut Tables) -> Result<()> {
+    pub(super) async fn stand_in(
+        self,
+        dialect: &dyn Dialect,
+        connection: &mut dyn Connection,
+        found: &mut Tables,
+    ) -> Result<()> {
         if self.tables.is_empty() {
             return Ok(());
         }
-        let statement = match found.get(system::DEFINITIONS) {
-            Some(_) => format!(
-                "CREATE TEMPORARY TABLE \"{DEFINITIONS}\" AS SELECT * FROM {}",
-                system::DEFINITIONS
-            ),
-            None => {
-                let columns: Vec<_> =
-                    system::definitions::COLUMNS.map(|name| format!("{name} VARCHAR")).into();
-                format!("CREATE TEMPORARY TABLE \"{DEFINITIONS}\" ({})", columns.join(", "))
-            }
+        let has_own = found.contains_key(system::DEFINITIONS);
+        let Statement::CreateTable { columns, key, .. } = lower::definitions() else {
+            return Err(Error::internal("a table is made by another statement"));
         };
-        run(connection, &statement)?;
-        for (feature, definitions) in &self.definitions {
-            let known = match found.get(system::DEFINITIONS) {
-                Some(_) => recorded(connection, system::DEFINITIONS, feature.key())?,
-                None => Vec::new(),
+        let names = columns.iter().map(|column| column.name.clone()).collect();
+        let table = Ident::new(DEFINITIONS)?;
+        let make = Statement::CreateTable { table: table.clone(), columns, key, temporary: true };
+        connection.execute(make).await?;
+        if has_own {
+            let own = lower::everything(
+                system::DEFINITIONS,
+                &system::definitions::COLUMNS.map(str::to_owned),
+            )?;
+            let Statement::Query(query) = own else {
+                return Err(Error::internal("rows are given by another statement"));
             };
-            record(connection, DEFINITIONS, feature, &known, definitions)?;
+            connection.execute(Statement::Insert { table, columns: names, query }).await?;
+        }
+        for (feature, definitions) in &self.definitions {
+            let known = recorded(connection, DEFINITIONS, feature.key()).await?;
+            record(connection, DEFINITIONS, feature, &known, definitions).await?;
         }
         let definitions = found.entry(system::DEFINITIONS.to_owned()).or_default();
         definitions.stand_in = Some(DEFINITIONS.to_owned());
         for (name, staged) in &self.tables {
-            found.insert(name.clone(), staged.info());
+            found.insert(name.clone(), staged.info(dialect));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::spec::{ColumnSpec, FeatureDep, FeatureSpec, FieldSpec, Lineage};
 use crate::store::backend::{
     Failed, FeatureContext, Layout, ReadOptions, ResolveOptions, WriteOptions,
 };
+use crate::store::filters::{self, Known};
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
@@ -19,24 +20,40 @@ use metaxy_sql::plan::{
     Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
     Tombstone,
 };
-use metaxy_sql::{ColumnType, system};
+use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;
 
 /// The tables of a store that a plan needs to know, by name.
 pub(crate) type Tables = HashMap<String, TableInfo>;
 
+/// A column as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct TableColumn {
+    /// The engine's own name of its type.
+    pub(crate) type_name: String,
+    /// The type, if it is one that a column of ours can have.
+    pub(crate) ty: Option<ColumnType>,
+}
+
+impl TableColumn {
+    /// A column whose type a dialect knows by this name, or not.
+    pub(crate) fn new(dialect: &dyn Dialect, type_name: String) -> Self {
+        Self { ty: dialect.parse_type(&type_name), type_name }
+    }
+}
+
 /// A table as it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableInfo {
-    /// Column -> the engine's own name of its type.
-    pub(crate) columns: IndexMap<String, String>,
+    /// The columns, in order.
+    pub(crate) columns: IndexMap<String, TableColumn>,
     /// The temporary table that is read in its place: its records are in another store.
     pub(crate) stand_in: Option<String>,
 }
 
 impl TableInfo {
     fn by_field(&self, column: &str) -> ByField {
-        match self.columns.get(column).and_then(|ty| struct_members(ty)) {
+        match self.columns.get(column).and_then(|column| struct_members(&column.type_name)) {
             Some(members) => ByField::Struct(members),
             None => ByField::Map,
         }
@@ -254,7 +271,8 @@ impl Planner<'_> {
     /// the id here that it equals: of a parent's ids, if the feature expands one.
     fn joined_on(&self, dep: &FeatureDep) -> Result<Vec<(String, usize)>> {
         let upstream = self.spec_of(&dep.feature)?;
-        let ids = self.record_ids();
+        self.feature.check_parent(dep)?;
+        let ids = self.feature.record_ids();
         let not_built =
             |what: String| Error::NotSupportedYet { feature: self.feature.key().clone(), what };
         let here: Vec<&str> = match &dep.lineage {
@@ -266,14 +284,6 @@ impl Planner<'_> {
                 upstream.id_columns.iter().map(|id| dep.renamed(id)).collect()
             }
         };
-        if let Lineage::Expansion { on, .. } = &dep.lineage
-            && (on.len() != here.len() || !here.iter().all(|id| on.iter().any(|on| on == id)))
-        {
-            return Err(not_built(format!(
-                "the parent of an expansion is one record: `on` has to name all ids of `{}`",
-                dep.feature
-            )));
-        }
         here.into_iter()
             .map(|here| {
                 let place = ids.iter().position(|id| id == here);
@@ -286,12 +296,6 @@ impl Planner<'_> {
                 Ok((dep.original(here).to_owned(), place))
             })
             .collect()
-    }
-
-    /// The ids by which records are compared: of an expansion, those of the parent.
-    pub(crate) fn record_ids(&self) -> Vec<String> {
-        let ids = &self.spec().id_columns;
-        self.feature.parent_ids().into_iter().map(|place| ids[place].clone()).collect()
     }
 
     /// What the records of an upstream are computed from, if that can be told from the ids of a
@@ -327,80 +331,9 @@ impl Planner<'_> {
         Ok(sources)
     }
 
-    /// The columns of an upstream as a filter sees them, by their names here; those of its table where
-    /// none are declared.
-    fn filter_columns(&self, dep: &FeatureDep) -> Result<Vec<filter::Column>> {
-        let mut columns = self.columns_of(&dep.feature)?;
-        for column in &mut columns {
-            column.name = dep.renamed(&column.name).to_owned();
-        }
-        Ok(columns)
-    }
-
-    /// The columns of a feature with their types, as far as they are known.
-    fn columns_of(&self, key: &FeatureKey) -> Result<Vec<filter::Column>> {
-        let definition = self.feature.graph().expect(key)?;
-        if let Some(columns) = &definition.columns {
-            let column = |c: &ColumnSpec| filter::Column { name: c.name.clone(), ty: Some(c.ty) };
-            return Ok(columns.iter().map(column).collect());
-        }
-        let Some(table) = self.tables.get(&key.table_name()) else {
-            let id = |id: &String| filter::Column { name: id.clone(), ty: None };
-            return Ok(definition.spec.id_columns.iter().map(id).collect());
-        };
-        let column = |(name, ty): (&String, &String)| filter::Column {
-            name: name.clone(),
-            ty: ColumnType::from_duckdb(ty),
-        };
-        let own = table.columns.iter().filter(|(name, _)| !name.starts_with(system::PREFIX));
-        Ok(own.map(column).collect())
-    }
-
-    /// A filter over an upstream, by the names that its columns have there.
-    fn upstream_filter<'f>(
-        &self,
-        dep: &FeatureDep,
-        texts: impl IntoIterator<Item = &'f String>,
-    ) -> Result<Option<Filter>> {
-        let mut texts = texts.into_iter().peekable();
-        if texts.peek().is_none() || !self.tables.contains_key(&dep.feature.table_name()) {
-            return Ok(None);
-        }
-        let columns = self.filter_columns(dep)?;
-        let filters = texts
-            .map(|text| self.parsed(&dep.feature, text, &columns))
-            .collect::<Result<Vec<_>>>()?;
-        let there = |here: &str| dep.original(here).to_owned();
-        Ok(Filter::all(filters).map(|filter| filter.rename(&there)))
-    }
-
-    fn parsed(&self, key: &FeatureKey, text: &str, columns: &[filter::Column]) -> Result<Filter> {
-        filter::parse(text, columns)
-            .map_err(|source| Error::Filter { feature: key.clone(), source: Box::new(source) })
-    }
-
-    /// Filters over the stored records of the feature, as they are compared: its own columns (of an
-    /// expansion, the ids of the parent), and the system columns that say when and by what a row (or
-    /// a seal) was written.
-    pub(crate) fn own_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
-        if !self.feature.is_expansion() {
-            return self.row_filters(texts);
-        }
-        let key = self.feature.key();
-        let ids = self.record_ids();
-        let mut columns = self.columns_of(key)?;
-        columns.retain(|column| ids.contains(&column.name));
-        columns.extend(filter::system_columns(true));
-        texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
-    }
-
-    /// Filters over the rows of the feature: its own columns, and the system columns that say when
-    /// and by what a row was written.
-    pub(crate) fn row_filters(&self, texts: &[String]) -> Result<Vec<Filter>> {
-        let key = self.feature.key();
-        let mut columns = self.columns_of(key)?;
-        columns.extend(filter::system_columns(false));
-        texts.iter().map(|text| self.parsed(key, text, &columns)).collect()
+    /// Filters over an upstream, by the names that its columns have there, as one.
+    fn there(dep: &FeatureDep, filters: Vec<Filter>) -> Option<Filter> {
+        Filter::all(filters).map(|filter| filter::upstream(dep, &filter))
     }
 
     /// The columns of an upstream that come along, as `(name there, name here)`.
@@ -481,7 +414,8 @@ impl Planner<'_> {
     pub(crate) fn resolve(&self, options: &ResolveOptions) -> Result<ResolvePlan> {
         let key = self.feature.key();
         let spec = self.spec();
-        let ids = self.record_ids();
+        let ids = self.feature.record_ids();
+        let mut call = filters::of_call(self.feature, options, self)?;
         let mut inputs = Vec::new();
         let mut brought: Vec<(String, Option<DataType>)> = Vec::new();
         let mut places = HashMap::new();
@@ -497,28 +431,20 @@ impl Planner<'_> {
                     places.insert(here.clone(), OrderBy::Brought(i, n));
                 }
             }
-            let of_call =
-                options.filters.iter().filter(|(of, _)| *of == dep.feature).map(|(_, text)| text);
             let on = self.joined_on(dep)?;
-            let asked = of_call.chain(&options.global_filters);
-            let asked = self.upstream_filter(dep, asked)?;
+            let declared = filters::over_upstream(dep, dep.filters.iter().flatten(), self)?;
             inputs.push(Input {
                 records: self.records_with(&dep.feature, on.iter().map(|(column, _)| column))?,
                 key: dep.feature.to_string(),
                 on,
                 grouped: matches!(dep.lineage, Lineage::Aggregation { .. }),
                 optional: dep.optional,
-                filter: self.upstream_filter(dep, dep.filters.iter().flatten())?,
-                asked,
+                filter: Self::there(dep, declared),
+                asked: Self::there(dep, std::mem::take(&mut call.upstreams[i])),
                 reads: self.reads(key, &dep.feature)?,
                 columns: columns.into_iter().map(|(there, _)| there).collect(),
                 sources: self.sources(dep)?,
             });
-        }
-        for (upstream, _) in &options.filters {
-            if !spec.deps.iter().any(|dep| dep.feature == *upstream) {
-                return Err(Error::NoUpstream { feature: key.clone(), upstream: upstream.clone() });
-            }
         }
         let plan = Resolve {
             target: Target { records: self.records(key)?, ids, fields: self.fields() },
@@ -527,7 +453,7 @@ impl Planner<'_> {
             hash: self.feature.hash(),
             rows: options.rows,
             removed: self.system_table(system::REMOVED),
-            call: self.call(options, &places)?,
+            call: self.call(options, call, &places)?,
         };
         let inputs = spec.deps.iter().map(|dep| dep.feature.clone()).collect();
         Ok(ResolvePlan { plan, brought, inputs })
@@ -556,18 +482,14 @@ impl Planner<'_> {
     }
 
     /// What a call asks for beyond everything.
-    fn call(&self, options: &ResolveOptions, brought: &HashMap<String, OrderBy>) -> Result<Call> {
+    fn call(
+        &self,
+        options: &ResolveOptions,
+        filters: filters::Call,
+        brought: &HashMap<String, OrderBy>,
+    ) -> Result<Call> {
         let key = self.feature.key();
-        if let Some((index, of)) = options.shard
-            && index >= of
-        {
-            return Err(Error::Setting {
-                setting: "shard",
-                value: format!("{index} of {of}"),
-                problem: "shards are counted from 0, and there is at least one",
-            });
-        }
-        let ids = self.record_ids();
+        let ids = self.feature.record_ids();
         let order_by = options.order_by.iter().map(|(column, descending)| {
             let id = ids.iter().position(|id| id == column).map(OrderBy::Id);
             let class = || (column == crate::increment::STATUS).then_some(OrderBy::Class);
@@ -587,8 +509,8 @@ impl Planner<'_> {
         let failures = failures.zip(self.system_table(system::FAILURES));
         Ok(Call {
             selects: options.selects(),
-            target: Filter::all(self.own_filters(&options.target_filters)?),
-            stale_if: self.own_filters(&options.stale_if)?,
+            target: Filter::all(filters.target),
+            stale_if: filters.stale_if,
             skip_comparison: options.skip_comparison,
             shard: options.shard,
             order_by: order_by.collect::<Result<_>>()?,
@@ -666,7 +588,7 @@ impl Planner<'_> {
                 tombstones: options.tombstones,
                 as_of: options.as_of,
             },
-            filter: Filter::all(self.row_filters(&options.filters)?),
+            filter: Filter::all(filters::over_rows(self.feature, &options.filters, self)?),
             definitions: self.definitions(),
             fields: self.field_definitions(),
         })
@@ -745,6 +667,30 @@ impl Planner<'_> {
             materialization_id: stamp.materialization_id,
             token: stamp.token,
         })
+    }
+}
+
+impl Known for Planner<'_> {
+    fn has_table(&self, key: &FeatureKey) -> bool {
+        self.tables.contains_key(&key.table_name())
+    }
+
+    fn columns_of(&self, key: &FeatureKey) -> Result<Vec<filter::Column>> {
+        let definition = self.feature.graph().expect(key)?;
+        if let Some(columns) = &definition.columns {
+            let column = |c: &ColumnSpec| filter::Column { name: c.name.clone(), ty: Some(c.ty) };
+            return Ok(columns.iter().map(column).collect());
+        }
+        let Some(table) = self.tables.get(&key.table_name()) else {
+            let id = |id: &String| filter::Column { name: id.clone(), ty: None };
+            return Ok(definition.spec.id_columns.iter().map(id).collect());
+        };
+        let column = |(name, column): (&String, &TableColumn)| filter::Column {
+            name: name.clone(),
+            ty: column.ty,
+        };
+        let own = table.columns.iter().filter(|(name, _)| !name.starts_with(system::PREFIX));
+        Ok(own.map(column).collect())
     }
 }
 

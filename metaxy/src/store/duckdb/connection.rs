@@ -1,0 +1,182 @@
+//! [`DuckDbConnection`]: statements of a store on blocking threads.
+
+use super::database::Link;
+use super::{database_error, for_each_batch, in_utc, on_thread, rows, run, texts};
+use crate::error::{Error, Result};
+use crate::store::backend::BatchStream;
+use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
+use crate::store::sql::{self, Access, check_column};
+use arrow::array::RecordBatch;
+use duckdb::Connection;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::StreamExt;
+use metaxy_sql::ast::Statement;
+use metaxy_sql::dialect::DuckDb as DuckDbDialect;
+use metaxy_sql::{Dialect, print};
+use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::task::JoinHandle;
+
+/// How many batches wait for a reader: enough to keep both sides busy.
+const BATCHES_AHEAD: usize = 4;
+
+/// A connection, and the turn to write if it has it. They are dropped in this order: who comes next
+/// finds what was not committed gone.
+struct Work {
+    link: Link,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+/// A connection of a store.
+pub(super) struct DuckDbConnection {
+    /// Gone while a thread works with it; lost with a call that was cancelled.
+    work: Option<Work>,
+}
+
+impl DuckDbConnection {
+    pub(super) fn new(link: Link) -> Self {
+        Self { work: Some(Work { link, turn: None }) }
+    }
+
+    fn take(&mut self) -> Result<Work> {
+        self.work.take().ok_or_else(|| Error::Database {
+            engine: "DuckDB",
+            message: "an earlier call of this write was cancelled; begin a new one".to_owned(),
+        })
+    }
+
+    /// Does something on a thread.
+    async fn with<T: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut Work) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut work = self.take()?;
+        let (work, result) = on_thread(move || {
+            let result = act(&mut work);
+            Ok((work, result))
+        })
+        .await?;
+        self.work = Some(work);
+        result
+    }
+
+    /// The rows of a statement whose text is made on the thread that runs it.
+    pub(super) fn stream_of(
+        mut self,
+        make: impl FnOnce(&Connection) -> Result<String> + Send + 'static,
+    ) -> Result<BatchStream> {
+        let work = self.take()?;
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let thread = tokio::task::spawn_blocking(move || {
+            let give = || -> Result<()> {
+                let sql = make(&work.link)?;
+                for_each_batch(&work.link, &sql, |batch| {
+                    Ok(sender.blocking_send(in_utc(&batch)).is_ok())
+                })
+            };
+            if let Err(error) = give() {
+                // Without a reader nobody is left to be told.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Ok(received(receiver, thread))
+    }
+}
+
+/// The batches that a thread sends. One that dies ends them with an error: what is missing must not
+/// look like the end.
+fn received(receiver: mpsc::Receiver<Result<RecordBatch>>, thread: JoinHandle<()>) -> BatchStream {
+    futures::stream::unfold((receiver, Some(thread)), |(mut receiver, mut thread)| async move {
+        if let Some(batch) = receiver.recv().await {
+            return Some((batch, (receiver, thread)));
+        }
+        match thread.take()?.await {
+            Ok(()) => None,
+            Err(_) => Some((Err(Error::internal("a database thread died")), (receiver, None))),
+        }
+    })
+    .boxed()
+}
+
+impl sql::Connection for DuckDbConnection {
+    fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>> {
+        let names = names.to_vec();
+        self.with(move |work| tables(&work.link, &names)).boxed()
+    }
+
+    fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let mut work = self.take()?;
+            if let Access::Write(_) = access {
+                work.turn = Some(work.link.writing().lock_owned().await);
+            }
+            self.work = Some(work);
+            self.with(|work| run(&work.link, "BEGIN TRANSACTION").map(drop)).await
+        }
+        .boxed()
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.with(|work| {
+            run(&work.link, "COMMIT")?;
+            work.turn = None;
+            Ok(())
+        })
+        .boxed()
+    }
+
+    fn rollback(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.with(|work| {
+            let ended = run(&work.link, "ROLLBACK");
+            work.turn = None;
+            ended.map(drop)
+        })
+        .boxed()
+    }
+
+    fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
+        self.with(move |work| run(&work.link, &print(&statement, &DuckDbDialect)?)).boxed()
+    }
+
+    fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
+        self.with(move |work| rows(&work.link, &print(&query, &DuckDbDialect)?)).boxed()
+    }
+
+    fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>> {
+        async move { self.stream_of(move |_| Ok(print(&query, &DuckDbDialect)?)) }.boxed()
+    }
+
+    fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>> {
+        let table = table.to_owned();
+        self.with(move |work| {
+            // Names of temporary tables begin with what no other table does.
+            let appender = match table.starts_with('@') {
+                true => work.link.appender_to_catalog_and_db(&table, "temp", "main"),
+                false => work.link.appender(&table),
+            };
+            let mut appender = appender.map_err(database_error)?;
+            appender.append_record_batch(rows).map_err(database_error)?;
+            appender.flush().map_err(database_error)
+        })
+        .boxed()
+    }
+}
+
+/// Those of some tables that are there, with their columns.
+fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
+    let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
+    let names = names.collect::<Result<Vec<_>, _>>()?.join(", ");
+    let sql = format!(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() \
+         WHERE database_name = current_database() AND schema_name = current_schema() \
+         AND table_name IN ({names}) ORDER BY table_name, column_index"
+    );
+    let mut tables = Tables::new();
+    for row in texts(connection, &sql)? {
+        if let [table, column, ty] = row.as_slice() {
+            check_column(&DuckDbDialect, table, column)?;
+            let table: &mut TableInfo = tables.entry(table.clone()).or_default();
+            table.columns.insert(column.clone(), TableColumn::new(&DuckDbDialect, ty.clone()));
+        }
+    }
+    Ok(tables)
+}

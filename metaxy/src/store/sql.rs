@@ -1,0 +1,294 @@
+//! [`SqlStore`]: records in a database that speaks SQL.
+//!
+//! Everything that a store does is here, once for all engines; an [`Engine`] runs statements and moves
+//! batches. Writes to a feature take turns (H15): each appends in one transaction, with one time that is
+//! later than any in the table.
+
+mod connection;
+mod copy;
+mod delete;
+mod failures;
+pub(crate) mod plan;
+mod rebase;
+mod rows;
+mod session;
+mod settings;
+mod tables;
+
+pub(crate) use connection::{Access, Connection, Engine};
+
+use crate::error::{Error, Result};
+use crate::increment::{Counts, no_batches};
+use crate::key::FeatureKey;
+use crate::store::Settings;
+use crate::store::backend::{
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
+    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
+    VacuumOptions, WriteOptions, WriteSession, Written,
+};
+use crate::store::open::{Access as StoreAccess, RequestedSettings};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use copy::Foreign;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::StreamExt;
+use metaxy_sql::lower;
+use plan::Planner;
+use rows::Answer;
+use session::Session;
+use std::fmt;
+use std::sync::Arc;
+pub(crate) use tables::check_column;
+use tables::tables_of;
+
+/// A store in a database.
+pub(crate) struct SqlStore {
+    shared: Arc<Shared>,
+}
+
+/// What all calls of a store work with.
+struct Shared {
+    engine: Box<dyn Engine>,
+    settings: Settings,
+    create_tables: bool,
+    read_only: bool,
+}
+
+impl Shared {
+    async fn connect(&self) -> Result<Box<dyn Connection>> {
+        self.engine.connect().await
+    }
+}
+
+impl fmt::Debug for SqlStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.engine.fmt(f)
+    }
+}
+
+impl SqlStore {
+    /// A store over an engine; one that is new is stamped with its settings, if tables may be made.
+    pub(crate) async fn open(
+        engine: Box<dyn Engine>,
+        access: StoreAccess,
+        requested: RequestedSettings,
+    ) -> Result<Self> {
+        let StoreAccess { read_only, create_tables } = access;
+        let settings = settings::open(&*engine, create_tables && !read_only, requested).await?;
+        Ok(Self { shared: Arc::new(Shared { engine, settings, create_tables, read_only }) })
+    }
+
+    /// What a call that writes works with.
+    fn writable(&self) -> Result<Arc<Shared>> {
+        if self.shared.read_only { Err(Error::ReadOnly) } else { Ok(Arc::clone(&self.shared)) }
+    }
+}
+
+impl Backend for SqlStore {
+    fn settings(&self) -> Settings {
+        self.shared.settings
+    }
+
+    fn resolve(
+        &self,
+        feature: FeatureContext,
+        options: ResolveOptions,
+        foreign: Vec<(FeatureKey, Export)>,
+    ) -> BoxFuture<'_, Result<Resolved>> {
+        resolve(&self.shared, feature, options, foreign).boxed()
+    }
+
+    fn read(
+        &self,
+        feature: FeatureContext,
+        options: ReadOptions,
+    ) -> BoxFuture<'_, Result<BatchStream>> {
+        async move {
+            let mut connection = self.shared.connect().await?;
+            connection.begin(Access::Read).await?;
+            let tables = tables_of(&mut *connection, &feature).await?;
+            let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
+            begun(connection.stream(lower::read(&plan)).await?).await
+        }
+        .boxed()
+    }
+
+    fn write(
+        &self,
+        feature: FeatureContext,
+        layout: Layout,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Box<dyn WriteSession>>> {
+        async move {
+            let session = Session::begin(self.writable()?, feature, layout, options).await?;
+            Ok(Box::new(session) as Box<dyn WriteSession>)
+        }
+        .boxed()
+    }
+
+    fn sync(
+        &self,
+        feature: FeatureContext,
+        layout: Layout,
+        mut samples: BatchStream,
+        options: SyncOptions,
+    ) -> BoxFuture<'_, Result<(Counts, Written)>> {
+        async move {
+            let shared = if options.dry_run { Arc::clone(&self.shared) } else { self.writable()? };
+            let write = options.write.clone();
+            let mut session = Session::begin(shared, feature, layout, write).await?;
+            while let Some(batch) = samples.next().await {
+                session.stage(batch?).await?;
+            }
+            session.sync(options).await
+        }
+        .boxed()
+    }
+
+    fn delete(
+        &self,
+        feature: FeatureContext,
+        which: Delete,
+        options: DeleteOptions,
+    ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
+        async move { delete::delete(&*self.writable()?, &feature, &which, &options).await }.boxed()
+    }
+
+    fn undelete(
+        &self,
+        feature: FeatureContext,
+        which: Delete,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        async move { delete::undelete(&*self.writable()?, &feature, &which, &options).await }
+            .boxed()
+    }
+
+    fn vacuum(
+        &self,
+        feature: FeatureContext,
+        options: VacuumOptions,
+    ) -> BoxFuture<'_, Result<u64>> {
+        async move { delete::vacuum(&*self.writable()?, &feature, options).await }.boxed()
+    }
+
+    fn rebase(
+        &self,
+        feature: FeatureContext,
+        options: RebaseOptions,
+    ) -> BoxFuture<'_, Result<Written>> {
+        async move { rebase::rebase(&*self.writable()?, &feature, &options).await }.boxed()
+    }
+
+    fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
+        async move { rebase::rebases(&self.shared, &feature).await }.boxed()
+    }
+
+    fn fail(
+        &self,
+        feature: FeatureContext,
+        failures: Vec<Failure>,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>> {
+        async move { failures::add(&*self.writable()?, &feature, &failures, &options).await }
+            .boxed()
+    }
+
+    fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
+        async move {
+            let mut connection = self.shared.connect().await?;
+            failures::of(&mut *connection, feature.key(), None).await
+        }
+        .boxed()
+    }
+
+    fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
+        async move {
+            let names: Vec<String> = features.iter().map(FeatureKey::table_name).collect();
+            if names.is_empty() {
+                return Ok(Vec::new());
+            }
+            let found = self.shared.connect().await?.tables(&names).await?;
+            let is_there = |key: &FeatureKey| found.contains_key(&key.table_name());
+            Ok(features.into_iter().filter(is_there).collect())
+        }
+        .boxed()
+    }
+
+    fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {
+        async move { copy::export(&self.shared, &feature).await }.boxed()
+    }
+
+    fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
+        async move { copy::import(&*self.writable()?, feature, from).await }.boxed()
+    }
+
+    fn read_samples(
+        &self,
+        feature: FeatureContext,
+        from: SampleSource,
+    ) -> BoxFuture<'_, Result<BatchStream>> {
+        async move { begun(self.shared.engine.read_samples(feature, from).await?).await }.boxed()
+    }
+}
+
+/// Resolves: the answer gives counts first, and then batches for as long as somebody takes them.
+async fn resolve(
+    shared: &Shared,
+    feature: FeatureContext,
+    options: ResolveOptions,
+    foreign: Vec<(FeatureKey, Export)>,
+) -> Result<Resolved> {
+    let mut connection = shared.connect().await?;
+    let foreign = Foreign::stage(&mut *connection, &feature, foreign).await?;
+    connection.begin(Access::Read).await?;
+    let mut tables = tables_of(&mut *connection, &feature).await?;
+    foreign.stand_in(shared.engine.dialect(), &mut *connection, &mut tables).await?;
+    let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
+    let mut counts = Counts::default();
+    let Some(statement) = lower::resolve(&plan.plan) else {
+        return Ok(Resolved { counts, batches: no_batches() });
+    };
+    let mut answers = connection.stream(statement).await?;
+    while let Some(answer) = answers.next().await.transpose()? {
+        // A row of the increment comes after all counts.
+        let Some(first) = Answer(&answer).take_counts(&mut counts)? else { continue };
+        let rows = futures::stream::iter([Ok(first)]).chain(answers);
+        let batches = rows.map(move |rows| Answer(&rows?).increment(&feature, &plan)).boxed();
+        return Ok(Resolved { counts, batches });
+    }
+    Ok(Resolved { counts, batches: no_batches() })
+}
+
+/// The same batches, but an error before the first is an error of the call and not of the stream.
+async fn begun(mut batches: BatchStream) -> Result<BatchStream> {
+    Ok(match batches.next().await.transpose()? {
+        None => no_batches(),
+        Some(first) => futures::stream::iter([Ok(first)]).chain(batches).boxed(),
+    })
+}
+
+/// The rows of a query whose columns are all texts.
+async fn texts(
+    connection: &mut dyn Connection,
+    query: metaxy_sql::ast::Statement,
+) -> Result<Vec<Vec<String>>> {
+    let mut all = Vec::new();
+    for batch in connection.rows(query).await? {
+        for row in 0..batch.num_rows() {
+            let text = |column: &ArrayRef| column.as_string::<i32>().value(row).to_owned();
+            all.push(batch.columns().iter().map(text).collect());
+        }
+    }
+    Ok(all)
+}
+
+/// Rows of texts as a batch with these columns.
+fn text_batch(columns: &[&str], rows: &[Vec<String>]) -> Result<RecordBatch> {
+    let fields = columns.iter().map(|name| Field::new(*name, DataType::Utf8, true));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let column = |i: usize| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| Some(row[i].as_str())).collect::<StringArray>())
+    };
+    Ok(RecordBatch::try_new(Arc::new(schema), (0..columns.len()).map(column).collect())?)
+}

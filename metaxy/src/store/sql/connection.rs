@@ -1,0 +1,104 @@
+//! [`Engine`] and [`Connection`]: what a store asks of a database.
+//!
+//! Statements arrive as trees; an engine prints them with its dialect and runs them. What a statement
+//! is good for, and in which order statements run, is none of its business.
+
+use crate::error::Result;
+use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
+use crate::store::sql::plan::Tables;
+use arrow::array::RecordBatch;
+use futures::future::BoxFuture;
+use metaxy_sql::ast::Statement;
+use metaxy_sql::{Dialect, HashAlgorithm};
+use std::fmt;
+
+/// A database that a store can be in.
+pub(crate) trait Engine: fmt::Debug + Send + Sync {
+    /// How it writes SQL, and what messages call it.
+    fn dialect(&self) -> &'static dyn Dialect;
+
+    /// How a new store hashes.
+    fn default_algorithm(&self) -> HashAlgorithm;
+
+    /// A connection for one call, or for one write.
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>>>;
+
+    /// The rows of a file or of a table that is not ours, as [`Backend::read_samples`] gives them.
+    ///
+    /// [`Backend::read_samples`]: crate::store::Backend::read_samples
+    fn read_samples(
+        &self,
+        feature: FeatureContext,
+        from: SampleSource,
+    ) -> BoxFuture<'_, Result<BatchStream>>;
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access<'a> {
+    /// Reading: all of it sees one snapshot, where the engine has such a thing.
+    Read,
+    /// Writing to the tables of some features. Whoever writes to one of them waits for its turn, and
+    /// keeps it until the end: times of later turns are later.
+    Write(&'a [String]),
+}
+
+/// A connection to a database.
+///
+/// When it is dropped, what was not committed was never there, and its temporary tables are gone. A
+/// call whose future is dropped leaves a connection that refuses all calls.
+pub(crate) trait Connection: Send {
+    /// Those of some tables that are there, with their columns in order.
+    fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>>;
+
+    /// Begins a transaction.
+    fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>>;
+
+    /// Ends a transaction: what was done in it is there for all.
+    fn commit(&mut self) -> BoxFuture<'_, Result<()>>;
+
+    /// Ends a transaction: what was done in it was never there, if the engine
+    /// [can do that](Self::can_roll_back).
+    fn rollback(&mut self) -> BoxFuture<'_, Result<()>>;
+
+    /// Runs a statement; gives the number of rows that it appended or removed.
+    fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>>;
+
+    /// The rows of a query that gives few of them.
+    fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>>;
+
+    /// The rows of a query, as they come. The rows of its first SELECT come first.
+    fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>>;
+
+    /// Appends rows to a table, temporary or not: a column for each of the table's, in order and by
+    /// the same names.
+    fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>>;
+
+    /// Whether what was done in a transaction can be taken back.
+    fn can_roll_back(&self) -> bool {
+        true
+    }
+}
+
+/// Ends the transaction of a connection: commits what was done, or takes it back.
+pub(crate) async fn end<T>(connection: &mut dyn Connection, done: Result<T>) -> Result<T> {
+    match done {
+        Ok(value) => {
+            connection.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = connection.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// The same, but nothing stays of what was done only to see what it does.
+pub(crate) async fn end_dry<T>(connection: &mut dyn Connection, done: Result<T>) -> Result<T> {
+    let ended = connection.rollback().await;
+    let value = done?;
+    ended?;
+    Ok(value)
+}

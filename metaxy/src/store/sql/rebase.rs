@@ -1,0 +1,131 @@
+//! Rebases: rows of former definitions are appended again under today's, where their output is the
+//! same.
+
+use super::Shared;
+use super::connection::{Access, Connection, end, end_dry};
+use super::delete::{copy_seals, keep, time_for};
+use super::plan::Planner;
+use super::session::{INCREMENT, make_increment, token};
+use super::tables::{ensure_system_table, record_definition, tables_of};
+use crate::error::Result;
+use crate::increment::Reason;
+use crate::store::backend::{
+    FeatureContext, RebaseOptions, Rebased as Noted, ResolveOptions, WriteOptions, Written,
+};
+use crate::store::filters;
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use metaxy_sql::filter::Filter;
+use metaxy_sql::plan::{Rebase, Rebased, SealCopy, reason};
+use metaxy_sql::{lower, system};
+
+/// What a rebase appends again: records, or parents of an expansion.
+const REBASED: &str = "@rebased";
+
+/// Gives records today's definition.
+pub(super) async fn rebase(
+    shared: &Shared,
+    feature: &FeatureContext,
+    options: &RebaseOptions,
+) -> Result<Written> {
+    let connection = &mut *shared.connect().await?;
+    connection.begin(Access::Write(&[feature.key().table_name()])).await?;
+    let done = append(shared, connection, feature, options).await;
+    if options.dry_run {
+        let written = end_dry(connection, done).await?;
+        return Ok(Written { time: None, ..written });
+    }
+    end(connection, done).await
+}
+
+/// Appends what is rebased, and notes it.
+async fn append(
+    shared: &Shared,
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+    options: &RebaseOptions,
+) -> Result<Written> {
+    let tables = tables_of(connection, feature).await?;
+    let planner = Planner { feature, tables: &tables };
+    let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
+    planner.check_maps(&records)?;
+    let filter = filters::over_records(feature, &options.filter, &planner)?;
+    let mut resolve = planner.resolve(&ResolveOptions::default())?;
+    resolve.plan.call.older = true;
+    make_increment(connection, lower::resolve(&resolve.plan)).await?;
+    let fields = feature.field_names();
+    let rebased = Rebased {
+        records: records.clone(),
+        increment: INCREMENT.to_owned(),
+        n_fields: fields.len(),
+        accepted: options.accept.iter().map(|reason| bit(*reason)).fold(0, |all, bit| all | bit),
+        filter: Filter::all(filter),
+    };
+    keep(connection, REBASED, lower::rebased(&rebased)).await?;
+    let time = time_for(connection, &records).await?;
+    let stamp = planner.stamp(time, token(), &WriteOptions::default());
+    let columns = tables[&records.table].columns.keys().cloned().collect();
+    let plan = Rebase {
+        records,
+        columns,
+        rebased: REBASED.to_owned(),
+        fields: fields.clone(),
+        stamp: stamp.clone(),
+        hash: feature.hash(),
+    };
+    let rows = connection.execute(lower::rebase(&plan)?).await?;
+    let of = SealCopy::Rebase(REBASED.to_owned(), fields);
+    let seals = copy_seals(connection, &tables, &plan.records, of, &stamp).await?;
+    let written = Written { rows, seals, ..Written::default() };
+    if written == Written::default() {
+        return Ok(written);
+    }
+    ensure_system_table(shared, connection, system::DEFINITIONS, lower::definitions()).await?;
+    record_definition(connection, feature).await?;
+    ensure_system_table(shared, connection, system::REBASES, lower::rebases()).await?;
+    let names: Vec<&str> = options.accept.iter().map(|reason| reason.name()).collect();
+    let accepted = serde_json::to_string(&names).expect("a list of texts is JSON");
+    let n_rows = i64::try_from(written.rows + written.seals).unwrap_or(i64::MAX);
+    let texts = [accepted.as_str(), &options.by, &options.reason];
+    connection.execute(lower::note_rebase(feature.key().as_str(), &stamp, n_rows, texts)).await?;
+    Ok(Written { time: Some(time), ..written })
+}
+
+fn bit(of: Reason) -> i8 {
+    match of {
+        Reason::Code => reason::CODE,
+        Reason::Added => reason::ADDED,
+        Reason::Upstream => reason::UPSTREAM,
+        Reason::Forced => reason::FORCED,
+    }
+}
+
+/// What is noted of the rebases of a feature.
+pub(super) async fn rebases(shared: &Shared, feature: &FeatureContext) -> Result<Vec<Noted>> {
+    let connection = &mut *shared.connect().await?;
+    let table = system::REBASES;
+    if !connection.tables(&[table.to_owned()]).await?.contains_key(table) {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for batch in connection.rows(lower::rebases_of(feature.key().as_str())).await? {
+        let text = |column: usize, row: usize| -> String {
+            batch.column(column).as_string::<i32>().value(row).to_owned()
+        };
+        let number =
+            |column: usize, row: usize| batch.column(column).as_primitive::<Int64Type>().value(row);
+        for row in 0..batch.num_rows() {
+            let names: Vec<String> = serde_json::from_str(&text(3, row)).unwrap_or_default();
+            all.push(Noted {
+                feature: feature.key().clone(),
+                feature_version: text(1, row),
+                rows: u64::try_from(number(2, row)).unwrap_or_default(),
+                accepted: names.iter().filter_map(|name| Reason::parse(name)).collect(),
+                by: text(4, row),
+                reason: text(5, row),
+                time: number(6, row),
+            });
+        }
+    }
+    Ok(all)
+}

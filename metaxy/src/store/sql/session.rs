@@ -1,0 +1,276 @@
+//! Writes: rows are staged in a temporary table and appended in one transaction.
+
+use super::Shared;
+use super::connection::{Access, Connection, end};
+use super::failures::clear as clear_failures;
+use super::plan::{Planner, Tables, stage};
+use super::rows::Answer;
+use super::tables::{ensure_tables, record_definition, tables_of};
+use crate::error::Result;
+use crate::increment::Counts;
+use crate::store::backend::{
+    FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
+};
+use crate::store::hashing::write_token;
+use crate::store::stage::{WriteError, describe_ids, write_error};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use futures::future::{BoxFuture, FutureExt};
+use metaxy_sql::ast::Statement;
+use metaxy_sql::plan::{AppendFrom, orphan};
+use metaxy_sql::{Ident, lower};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The staged rows of a session; temporary tables are seen by their connection alone. They hide tables
+/// of the same name, and no feature's table has an `@`.
+pub(super) const STAGE: &str = "@stage";
+/// The staged seals of a session.
+const SEALS: &str = "@seals";
+/// What a resolve found, while it is being acted upon.
+pub(super) const INCREMENT: &str = "@increment";
+
+/// A write to one feature.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    connection: Box<dyn Connection>,
+    feature: FeatureContext,
+    layout: Layout,
+    options: WriteOptions,
+    /// How often it was committed: with the token it says which write a commit is.
+    commits: u64,
+}
+
+impl Session {
+    pub(super) async fn begin(
+        shared: Arc<Shared>,
+        feature: FeatureContext,
+        layout: Layout,
+        options: WriteOptions,
+    ) -> Result<Self> {
+        let connection = shared.connect().await?;
+        let mut session = Self { shared, connection, feature, layout, options, commits: 0 };
+        session.make_stages().await?;
+        Ok(session)
+    }
+
+    async fn make_stages(&mut self) -> Result<()> {
+        let Self { connection, layout, .. } = self;
+        connection.execute(lower::stage(&stage(STAGE, layout))).await?;
+        if let Some(parents) = &layout.parents {
+            let ids: Vec<_> = parents.iter().map(|place| layout.ids[*place].ty).collect();
+            connection.execute(lower::seal_stage(SEALS, &ids, layout.fields.len())).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is staged.
+    async fn clear(&mut self) -> Result<()> {
+        drop_temporary(&mut *self.connection, STAGE).await?;
+        if self.layout.parents.is_some() {
+            drop_temporary(&mut *self.connection, SEALS).await?;
+        }
+        self.make_stages().await
+    }
+
+    /// Compares what is staged with the records of a root, and appends what differs.
+    pub(super) async fn sync(mut self, options: SyncOptions) -> Result<(Counts, Written)> {
+        self.check_duplicates().await?;
+        self.connection.begin(Access::Write(&[self.feature.key().table_name()])).await?;
+        let done = self.append_difference(&options).await;
+        end(&mut *self.connection, done).await
+    }
+
+    /// The tables of the feature, made if they are missing and the store may.
+    async fn ensure_tables(&mut self) -> Result<Tables> {
+        let needs_token = self.options.token.is_some();
+        let Self { shared, connection, feature, layout, .. } = self;
+        ensure_tables(shared, &mut **connection, feature, layout, needs_token).await
+    }
+
+    /// The number of the next commit: random, or what the caller's token says.
+    fn token(&self) -> i64 {
+        match &self.options.token {
+            Some(name) => write_token(name, self.commits),
+            None => token(),
+        }
+    }
+
+    /// Whether a write has been appended before: only the caller can name one that has.
+    async fn is_repeated(&mut self, tables: &[String], token: i64) -> Result<bool> {
+        if self.options.token.is_none() {
+            return Ok(false);
+        }
+        for table in tables {
+            let found = self.connection.rows(lower::has_token(table, token)).await?;
+            if found.iter().any(|batch| batch.num_rows() > 0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Appends what is staged.
+    async fn append(&mut self) -> Result<Written> {
+        let tables = self.ensure_tables().await?;
+        let feature = self.feature.clone();
+        let planner = Planner { feature: &feature, tables: &tables };
+        let appended_to = planner.appended_to()?;
+        let token = self.token();
+        if self.is_repeated(&appended_to, token).await? {
+            return Ok(Written { repeated: true, ..Written::default() });
+        }
+        let connection = &mut *self.connection;
+        let time = next_time(connection, &appended_to).await?;
+        let stamp = planner.stamp(time, token, &self.options);
+        let from = AppendFrom::Stage(STAGE.to_owned());
+        let plan = planner.append(&self.layout, from, stamp.clone())?;
+        // Children before their seal: without it they do not exist.
+        let rows = connection.execute(lower::append(&plan)?).await?;
+        let seals = match planner.seal(&self.layout, SEALS, stamp)? {
+            Some(plan) => connection.execute(lower::seal(&plan)?).await?,
+            None => 0,
+        };
+        if rows == 0 && seals == 0 {
+            return Ok(Written::default());
+        }
+        // What is written did not fail.
+        let (stage, n_ids) = match &self.layout.parents {
+            Some(parents) => (SEALS, parents.len()),
+            None => (STAGE, self.layout.ids.len()),
+        };
+        clear_failures(connection, &tables, feature.key(), stage, n_ids).await?;
+        record_definition(connection, &feature).await?;
+        Ok(Written { rows, seals, time: Some(time), ..Written::default() })
+    }
+
+    async fn append_difference(&mut self, options: &SyncOptions) -> Result<(Counts, Written)> {
+        let tables = if options.dry_run {
+            tables_of(&mut *self.connection, &self.feature).await?
+        } else {
+            self.ensure_tables().await?
+        };
+        let feature = self.feature.clone();
+        let planner = Planner { feature: &feature, tables: &tables };
+        let resolve = planner.resolve_samples(STAGE, options.complete)?;
+        let counts = make_increment(&mut *self.connection, lower::resolve(&resolve)).await?;
+        let orphans = options.delete_orphans && counts.orphaned > 0;
+        if options.dry_run || (counts.to_compute() == 0 && !orphans) {
+            return Ok((counts, Written::default()));
+        }
+        let (appended_to, token) = (planner.appended_to()?, self.token());
+        if self.is_repeated(&appended_to, token).await? {
+            return Ok((counts, Written { repeated: true, ..Written::default() }));
+        }
+        let connection = &mut *self.connection;
+        let time = next_time(connection, &appended_to).await?;
+        let stamp = planner.stamp(time, token, &self.options);
+        let mut written = Written { time: Some(time), ..Written::default() };
+        if counts.to_compute() > 0 {
+            let from =
+                AppendFrom::Increment { stage: STAGE.to_owned(), increment: INCREMENT.to_owned() };
+            let plan = planner.append(&self.layout, from, stamp.clone())?;
+            written.rows = connection.execute(lower::append(&plan)?).await?;
+            record_definition(connection, &feature).await?;
+        }
+        if orphans {
+            let plan = planner.tombstone(INCREMENT, Some(vec![orphan::GONE]), stamp)?;
+            written.deleted = connection.execute(lower::tombstone(&plan)?).await?;
+        }
+        Ok((counts, written))
+    }
+
+    /// Refuses ids that are staged more than once, and parents that are sealed more than once.
+    async fn check_duplicates(&mut self) -> Result<()> {
+        let all: Vec<usize> = (0..self.layout.ids.len()).collect();
+        let stages = [(STAGE, Some(&all)), (SEALS, self.layout.parents.as_ref())];
+        for (stage, places) in stages {
+            let Some(places) = places else { continue };
+            let found = self.connection.rows(lower::duplicates(stage, places.len())).await?;
+            let Some(example) = found.into_iter().find(|b| b.num_rows() > 0) else { continue };
+            let names = places.iter().map(|place| self.layout.ids[*place].name.as_str());
+            let id = describe_ids(names.zip(example.columns()), 0);
+            let counts = example.column(places.len()).as_primitive::<Int64Type>();
+            let count = u64::try_from(counts.value(0)).unwrap_or_default();
+            let reason = if stage == STAGE {
+                WriteError::DuplicateId { id, count }
+            } else {
+                WriteError::SealedTwice { id, count }
+            };
+            return Err(write_error(&self.feature, reason));
+        }
+        Ok(())
+    }
+}
+
+impl WriteSession for Session {
+    fn stage(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        self.connection.append(STAGE, rows)
+    }
+
+    fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        self.connection.append(SEALS, parents)
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Result<Written>> {
+        async move {
+            self.check_duplicates().await?;
+            self.connection.begin(Access::Write(&[self.feature.key().table_name()])).await?;
+            let done = self.append().await;
+            let written = end(&mut *self.connection, done).await?;
+            self.clear().await?;
+            self.commits += 1;
+            Ok(written)
+        }
+        .boxed()
+    }
+}
+
+/// Removes a temporary table, if there is one.
+pub(super) async fn drop_temporary(connection: &mut dyn Connection, table: &str) -> Result<()> {
+    connection.execute(Statement::DropTemporary { table: Ident::new(table)? }).await?;
+    Ok(())
+}
+
+/// Keeps the answer of a resolve in a temporary table, made anew; gives its counts.
+pub(super) async fn make_increment(
+    connection: &mut dyn Connection,
+    resolve: Option<Statement>,
+) -> Result<Counts> {
+    let mut counts = Counts::default();
+    drop_temporary(connection, INCREMENT).await?;
+    let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
+    let table = Ident::new(INCREMENT)?;
+    connection.execute(Statement::CreateTemporaryAs { table, query }).await?;
+    for batch in connection.rows(lower::counts_of(INCREMENT)).await? {
+        Answer(&batch).take_counts(&mut counts)?;
+    }
+    Ok(counts)
+}
+
+/// The time of a write: the clock's, but later than anything in the tables (H15).
+pub(super) async fn next_time(connection: &mut dyn Connection, tables: &[String]) -> Result<i64> {
+    let mut time = now();
+    for table in tables {
+        let found = connection.rows(lower::latest_time(table)).await?;
+        let latest = found.first().and_then(|batch| {
+            let time = batch.column(0).as_primitive_opt::<Int64Type>()?;
+            (time.len() == 1 && time.is_valid(0)).then(|| time.value(0))
+        });
+        time = latest.map_or(time, |latest| time.max(latest + 1));
+    }
+    Ok(time)
+}
+
+/// The clock's time, in microseconds since 1970-01-01 UTC.
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+/// A number for a write: random, so that two processes never take the same one. Not negative.
+pub(super) fn token() -> i64 {
+    let random = RandomState::new().hash_one(SystemTime::now());
+    i64::try_from(random >> 1).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,263 @@
+//! The tables of features and of the store: found, checked, made.
+
+use super::connection::Connection;
+use super::plan::{Planner, Tables, parents_text};
+use super::{Shared, text_batch, texts};
+use crate::error::{Error, Result};
+use crate::key::FeatureKey;
+use crate::store::backend::{FeatureContext, Layout};
+use crate::store::stage::{WriteError, write_error};
+use metaxy_sql::ast::{ColumnDecl, Statement};
+use metaxy_sql::{ColumnType, Dialect, Ident, lower, system};
+
+/// The tables of a feature and of what it is computed from, as far as they are there; refused if one
+/// of them was written with other ids than it has today.
+pub(super) async fn tables_of(
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+) -> Result<Tables> {
+    let tables = connection.tables(&Planner::table_names(feature)).await?;
+    check_ids(connection, feature, &tables).await?;
+    Ok(tables)
+}
+
+/// Refuses tables that were written with other id columns: their rows cannot be compared with
+/// records of today.
+async fn check_ids(
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+    tables: &Tables,
+) -> Result<()> {
+    if !tables.contains_key(system::DEFINITIONS) {
+        return Ok(());
+    }
+    let graph = feature.graph();
+    let all = [feature.definition()].into_iter().chain(graph.upstreams(feature.key()));
+    let all: Vec<_> =
+        all.map(|d| &d.spec).filter(|spec| tables.contains_key(&spec.key.table_name())).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let keys = all.iter().map(|spec| spec.key.as_str());
+    let recorded = texts(connection, lower::ids_of_definitions(system::DEFINITIONS, keys)).await?;
+    for spec in all {
+        let today = id_columns_text(&spec.id_columns);
+        for row in &recorded {
+            if let [key, recorded] = row.as_slice()
+                && *key == spec.key.as_str()
+                && *recorded != today
+            {
+                let recorded = recorded.clone();
+                return Err(Error::OtherIds { feature: spec.key.clone(), today, recorded });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The id columns of a feature as they are recorded: a JSON list.
+pub(super) fn id_columns_text(ids: &[String]) -> String {
+    serde_json::to_string(ids).expect("a list of texts is JSON")
+}
+
+/// Refuses a column that would take the place of the address of a row.
+pub(crate) fn check_column(dialect: &dyn Dialect, table: &str, column: &str) -> Result<()> {
+    if dialect.row_address().iter().any(|address| column.eq_ignore_ascii_case(address)) {
+        return Err(Error::ReservedColumn {
+            table: table.to_owned(),
+            column: column.to_owned(),
+            engine: dialect.name(),
+        });
+    }
+    Ok(())
+}
+
+/// Makes a system table, if it is not there and the store may.
+pub(super) async fn ensure_system_table(
+    shared: &Shared,
+    connection: &mut dyn Connection,
+    table: &str,
+    statement: Statement,
+) -> Result<()> {
+    if connection.tables(&[table.to_owned()]).await?.contains_key(table) {
+        return Ok(());
+    }
+    if !shared.create_tables {
+        return Err(Error::NoSystemTable { table: table.to_owned() });
+    }
+    connection.execute(statement).await?;
+    Ok(())
+}
+/// The tables of a feature, made if they are missing and the store may; with the columns of a layout,
+/// and with a column for write tokens if they are relied on.
+pub(super) async fn ensure_tables(
+    shared: &Shared,
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+    layout: &Layout,
+    needs_token: bool,
+) -> Result<Tables> {
+    let dialect = shared.engine.dialect();
+    let mut found = tables_of(connection, feature).await?;
+    let key = feature.key();
+    let table = key.table_name();
+    let all = || layout.ids.iter().chain(&layout.columns);
+    all().try_for_each(|column| check_column(dialect, &table, &column.name))?;
+    let mut changed = false;
+    if !found.contains_key(system::DEFINITIONS) {
+        if !shared.create_tables {
+            return Err(Error::NoSystemTable { table: system::DEFINITIONS.to_owned() });
+        }
+        connection.execute(lower::definitions()).await?;
+        changed = true;
+    }
+    if !found.contains_key(system::FAILURES) && shared.create_tables {
+        connection.execute(lower::failures()).await?;
+        changed = true;
+    }
+    match found.get(&table) {
+        None if !shared.create_tables => {
+            return Err(Error::NoTable { feature: key.clone(), table });
+        }
+        None => {
+            let columns: Vec<(String, ColumnType, bool)> =
+                all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
+            let statement = match &layout.parents {
+                Some(_) => lower::children_table(&table, &columns, layout.ids.len())?,
+                None => lower::table(&table, &columns, layout.ids.len())?,
+            };
+            connection.execute(statement).await?;
+            changed = true;
+        }
+        Some(info) => {
+            for column in all() {
+                let expected = dialect.column_type(column.ty);
+                match info.columns.get(&column.name) {
+                    Some(found) if found.type_name != expected => {
+                        let found = &found.type_name;
+                        return Err(write_error(
+                            feature,
+                            WriteError::Type {
+                                column: column.name.clone(),
+                                found: column.ty.to_string(),
+                                expected: format!("{found}, as in the table `{table}`"),
+                            },
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+            let ours = [
+                layout.parents.is_some().then_some(system::TRY),
+                needs_token.then_some(system::WRITE_TOKEN),
+            ];
+            let ours = ours.into_iter().flatten();
+            let needed = all()
+                .map(|column| (column.name.as_str(), column.ty))
+                .chain(ours.map(|column| (column, lower::column_type(column))));
+            let lacking = needed.filter(|(name, _)| !info.columns.contains_key(*name)).collect();
+            changed |= add_columns(shared, connection, key, &table, lacking).await?;
+        }
+    }
+    let seals = system::seals(&table);
+    if let Some(parents) = &layout.parents
+        && !found.contains_key(&seals)
+    {
+        if !shared.create_tables {
+            return Err(Error::NoTable { feature: key.clone(), table: seals });
+        }
+        let ids: Vec<_> = parents
+            .iter()
+            .map(|place| (layout.ids[*place].name.clone(), layout.ids[*place].ty))
+            .collect();
+        connection.execute(lower::seals_table(&seals, &ids)?).await?;
+        changed = true;
+    }
+    if changed {
+        found = tables_of(connection, feature).await?;
+    }
+    Ok(found)
+}
+
+/// Adds columns to a table if the store may; whether there were any. Older rows have no value in
+/// them.
+pub(super) async fn add_columns(
+    shared: &Shared,
+    connection: &mut dyn Connection,
+    key: &FeatureKey,
+    table: &str,
+    lacking: Vec<(&str, ColumnType)>,
+) -> Result<bool> {
+    if !lacking.is_empty() && !shared.create_tables {
+        let columns = lacking.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let table = table.to_owned();
+        return Err(Error::TableLacksColumns { feature: key.clone(), table, columns });
+    }
+    let any = !lacking.is_empty();
+    for (name, ty) in lacking {
+        let column = ColumnDecl { name: Ident::new(name)?, ty, nullable: true };
+        let table = Ident::new(table)?;
+        connection.execute(Statement::AddColumn { table, column }).await?;
+    }
+    Ok(any)
+}
+
+/// What is recorded of the definitions of a feature: per row all columns but the key.
+pub(super) async fn recorded(
+    connection: &mut dyn Connection,
+    table: &str,
+    key: &FeatureKey,
+) -> Result<Vec<Vec<String>>> {
+    let rows = texts(connection, lower::definitions_of(table, [key.as_str()])).await?;
+    Ok(rows.into_iter().map(|mut row| row.split_off(1)).collect())
+}
+
+/// Records definitions that are not known yet, each as [`recorded`] gives it.
+pub(super) async fn record(
+    connection: &mut dyn Connection,
+    table: &str,
+    feature: &FeatureContext,
+    known: &[Vec<String>],
+    definitions: &[Vec<String>],
+) -> Result<()> {
+    let today = id_columns_text(&feature.definition().spec.id_columns);
+    if let Some(other) = definitions.iter().filter_map(|row| row.last()).find(|ids| **ids != today)
+    {
+        let (feature, recorded) = (feature.key().clone(), other.clone());
+        return Err(Error::OtherIds { feature, today, recorded });
+    }
+    let with_key = |row: &Vec<String>| {
+        [feature.key().to_string()].into_iter().chain(row.iter().cloned()).collect()
+    };
+    let unknown = definitions.iter().filter(|row| !known.contains(row));
+    let rows: Vec<Vec<String>> = unknown.map(with_key).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    connection.append(table, text_batch(&system::definitions::COLUMNS, &rows)?).await
+}
+
+/// Records what today's definition says of each field, unless that version is known.
+pub(super) async fn record_definition(
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+) -> Result<()> {
+    let version = &feature.versions().feature_version;
+    let known = recorded(connection, system::DEFINITIONS, feature.key()).await?;
+    if known.iter().any(|row| row[0] == *version) {
+        return Ok(());
+    }
+    let spec = &feature.definition().spec;
+    let of_field = |field: &crate::spec::FieldSpec| {
+        vec![
+            version.clone(),
+            field.wire_key().struct_key(),
+            feature.versions().fields[&field.key].clone(),
+            field.code_version.clone(),
+            parents_text(feature.graph().parents(feature.key(), &field.key)),
+            id_columns_text(&spec.id_columns),
+        ]
+    };
+    let today: Vec<_> = spec.fields.iter().map(of_field).collect();
+    record(connection, system::DEFINITIONS, feature, &[], &today).await
+}
