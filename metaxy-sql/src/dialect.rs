@@ -105,6 +105,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         "row_number() OVER ()"
     }
 
+    /// Whether a column in a SELECT has to be given its own name, to be called by it from around.
+    fn names_every_column(&self) -> bool {
+        false
+    }
+
     /// Whether NaN equals itself and is larger than all other numbers, in comparisons and orders. If
     /// not, they say so themselves.
     fn nan_is_largest(&self) -> bool {
@@ -177,6 +182,11 @@ pub enum LatestRows {
     FirstOfEach {
         /// The parts of [`Function::RowOrder`] as a list to order by, the latest first; a template as
         /// in [`crate::functions`].
+        order: &'static str,
+    },
+    /// The same, with `LIMIT 1 BY`.
+    LimitBy {
+        /// As above.
         order: &'static str,
     },
 }

@@ -227,7 +227,8 @@ impl Printer<'_> {
             }
             self.line(depth + 1, "");
             self.expr(expr, Binding::Any, depth + 1)?;
-            if !matches!(expr, Expr::Column(_, column) if column == alias) {
+            let is_name = matches!(expr, Expr::Column(_, column) if column == alias);
+            if !is_name || self.dialect.names_every_column() {
                 self.push(" AS ");
                 self.ident(alias)?;
             }
@@ -313,20 +314,28 @@ impl Printer<'_> {
     }
 
     /// The latest rows of a stored table, with their addresses, as a relation of their own.
-    fn first_of_each(&mut self, latest: &Latest, order: &str, depth: usize) -> Result<()> {
+    fn first_of_each(
+        &mut self,
+        latest: &Latest,
+        order: &str,
+        is_limit: bool,
+        depth: usize,
+    ) -> Result<()> {
         let Expr::Call(Function::RowOrder, parts) = &latest.order else {
             return Err(self.unsupported("another order of rows".to_owned()));
         };
         self.push("(\n");
-        self.line(depth + 1, "SELECT DISTINCT ON (");
-        self.list(&latest.among, ", ", depth)?;
-        self.push(")");
-        self.line(depth + 2, "");
-        self.expr(&Expr::RowAddress(latest.rows.first.alias.clone()), Binding::Any, depth)?;
-        self.push(",");
-        self.line(depth + 2, "");
-        self.ident(&latest.rows.first.alias)?;
-        self.push(".*");
+        self.line(depth + 1, "SELECT");
+        if !is_limit {
+            self.push(" DISTINCT ON (");
+            self.list(&latest.among, ", ", depth)?;
+            self.push(")");
+        }
+        let rows = self.dialect.quote_ident(&latest.rows.first.alias)?;
+        for address in self.dialect.row_address() {
+            self.line(depth + 2, &format!("{rows}.{address},"));
+        }
+        self.line(depth + 2, &format!("{rows}.*"));
         self.from(&latest.rows, depth + 1)?;
         if let Some(filter) = &latest.filter {
             self.line(depth + 1, "WHERE ");
@@ -336,6 +345,10 @@ impl Printer<'_> {
         self.list(&latest.among, ", ", depth)?;
         self.push(", ");
         self.template(order, parts, depth)?;
+        if is_limit {
+            self.line(depth + 1, "LIMIT 1 BY ");
+            self.list(&latest.among, ", ", depth)?;
+        }
         self.line(depth, ")");
         Ok(())
     }
@@ -344,7 +357,10 @@ impl Printer<'_> {
         self.line(depth, "FROM ");
         match (&from.latest, self.dialect.latest_rows()) {
             (Some(latest), LatestRows::FirstOfEach { order }) => {
-                self.first_of_each(latest, order, depth)?;
+                self.first_of_each(latest, order, false, depth)?;
+            }
+            (Some(latest), LatestRows::LimitBy { order }) => {
+                self.first_of_each(latest, order, true, depth)?;
             }
             _ => self.ident(&from.first.relation)?,
         }
