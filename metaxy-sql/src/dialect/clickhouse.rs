@@ -3,7 +3,7 @@
 //! What is printed relies on settings that come with each query: see `SETTINGS`.
 
 use super::{Dialect, LatestRows};
-use crate::error::{Error, Reason, Result};
+use crate::error::Result;
 use crate::functions::{self, Function};
 use crate::literal::check_text;
 use crate::types::{ColumnType, ScalarType};
