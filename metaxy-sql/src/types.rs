@@ -71,7 +71,7 @@ struct TypeRow {
 /// The type table. The Arrow side is [`ScalarType::to_arrow`], since a [`DataType`] is no constant.
 ///
 /// Postgres has no unsigned integers: each takes the next larger signed type, `u64` takes
-/// `numeric(20)`.
+/// `numeric(20,0)`.
 const TYPES: &[TypeRow] = {
     use ScalarType as S;
     const fn row(
@@ -92,7 +92,7 @@ const TYPES: &[TypeRow] = {
         row(S::UInt8, "UInt8", "UTINYINT", "smallint", "UInt8"),
         row(S::UInt16, "UInt16", "USMALLINT", "integer", "UInt16"),
         row(S::UInt32, "UInt32", "UINTEGER", "bigint", "UInt32"),
-        row(S::UInt64, "UInt64", "UBIGINT", "numeric(20)", "UInt64"),
+        row(S::UInt64, "UInt64", "UBIGINT", "numeric(20,0)", "UInt64"),
         row(S::Float32, "Float32", "FLOAT", "real", "Float32"),
         row(S::Float64, "Float64", "DOUBLE", "double precision", "Float64"),
         row(S::Text, "Utf8", "VARCHAR", "text", "String"),
@@ -102,7 +102,7 @@ const TYPES: &[TypeRow] = {
             S::Timestamp,
             "Timestamp",
             "TIMESTAMP WITH TIME ZONE",
-            "timestamptz",
+            "timestamp with time zone",
             "DateTime64(6, 'UTC')",
         ),
         row(S::Uuid, "Uuid", "UUID", "uuid", "UUID"),

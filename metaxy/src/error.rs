@@ -292,6 +292,14 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// Another transaction was in the way.
+    #[error("{engine}: {message}; nothing was changed, repeat the call")]
+    Conflict {
+        /// The engine.
+        engine: &'static str,
+        /// What it said.
+        message: String,
+    },
     /// A file that is not there or cannot be read as rows.
     #[error("cannot read rows from `{}`: {problem}", .path.display())]
     File {
@@ -347,7 +355,7 @@ impl Error {
     /// Whether the same call may succeed later without any change: a lock, a lost connection.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Unreachable { .. })
+        matches!(self, Self::Locked { .. } | Self::Unreachable { .. } | Self::Conflict { .. })
     }
 
     /// A selected column of a group's members that would be a list of lists.

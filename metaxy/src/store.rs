@@ -15,10 +15,12 @@ mod filters;
 pub(crate) mod hashing;
 pub mod memory;
 mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provenance;
 mod read;
 mod rebase;
-#[cfg(feature = "duckdb")]
+#[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
 mod sql;
 pub(crate) mod stage;
 mod sync;
@@ -66,8 +68,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`, or, without any
-    /// database, `memory:` ([`memory`]).
+    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`,
+    /// `postgres://user@host/database`, or, without any database, `memory:` ([`memory`]).
     ///
     /// ```no_run
     /// # use metaxy::{FeatureGraph, Store};
@@ -78,6 +80,15 @@ impl Store {
     /// ```
     pub fn open(url: impl Into<String>) -> OpenStore {
         OpenStore::new(url.into())
+    }
+
+    /// Begins to open a store over a pool of connections to Postgres, which are given back to it as
+    /// they were.
+    ///
+    /// A call takes a connection for as long as it runs, and a stream for as long as it is read.
+    #[cfg(feature = "postgres")]
+    pub fn from_pool(pool: sqlx::postgres::PgPool) -> OpenStore {
+        OpenStore::of_pool(pool)
     }
 
     /// A store over an engine of one's own.

@@ -44,12 +44,10 @@ impl Dialect for Postgres {
     fn parse_type(&self, name: &str) -> Option<ColumnType> {
         let scalar = |name: &str| match name {
             "character varying" => Some(ScalarType::Text),
-            "numeric(20,0)" => Some(ScalarType::UInt64),
             // Of several types that are kept in one, the one that holds all of its values.
             "smallint" => Some(ScalarType::Int16),
             "integer" => Some(ScalarType::Int32),
             "bigint" => Some(ScalarType::Int64),
-            "timestamp with time zone" => Some(ScalarType::Timestamp),
             name => ScalarType::named(ScalarType::postgres, name),
         };
         match name.strip_suffix("[]") {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
-#[cfg(feature = "duckdb")]
+#[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
 use crate::store::sql::SqlStore;
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
@@ -61,13 +61,13 @@ impl RequestedSettings {
     }
 
     /// Whether nothing is left to a default.
-    #[cfg(feature = "duckdb")]
+    #[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
     pub(crate) fn is_complete(self) -> bool {
         self.hash_algorithm.is_some() && self.hash_truncation_length.is_some()
     }
 
     /// The settings of a store that has some.
-    #[cfg(feature = "duckdb")]
+    #[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
     pub(crate) fn check(self, stored: Settings) -> Result<Settings> {
         if let Some(requested) = self.hash_algorithm
             && requested != stored.hash_algorithm
@@ -95,11 +95,23 @@ impl RequestedSettings {
 #[derive(Clone, Debug)]
 #[must_use = "a store is opened by `.await`"]
 pub struct OpenStore {
-    url: String,
+    place: Place,
     graph: Option<FeatureGraph>,
     access: Access,
     settings: RequestedSettings,
     fallbacks: Vec<Store>,
+    #[cfg(feature = "postgres")]
+    postgres: super::postgres::Options,
+}
+
+/// Where a store is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// What an address names.
+    Url(String),
+    /// Where the connections of a pool lead.
+    #[cfg(feature = "postgres")]
+    Pool(sqlx::postgres::PgPool),
 }
 
 /// What may be done with a store.
@@ -113,8 +125,51 @@ pub(crate) struct Access {
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
-        let (access, settings) = (Access::default(), RequestedSettings::default());
-        Self { url, graph: None, access, settings, fallbacks: Vec::new() }
+        Self::at(Place::Url(url))
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_pool(pool: sqlx::postgres::PgPool) -> Self {
+        Self::at(Place::Pool(pool))
+    }
+
+    fn at(place: Place) -> Self {
+        Self {
+            place,
+            graph: None,
+            access: Access::default(),
+            settings: RequestedSettings::default(),
+            fallbacks: Vec::new(),
+            #[cfg(feature = "postgres")]
+            postgres: super::postgres::Options::default(),
+        }
+    }
+
+    /// In Postgres, the schema of the tables; `?schema=` of an address says the same. Without one it
+    /// is the first of the connection's `search_path`. It has to be there.
+    #[cfg(feature = "postgres")]
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.postgres.schema = Some(schema.into());
+        self
+    }
+
+    /// In Postgres, how long a statement may take before the server ends it; `?statement_timeout=` of
+    /// an address, in milliseconds or with a unit as `30s`, says the same. What a call has done is then
+    /// taken back.
+    #[cfg(feature = "postgres")]
+    pub fn statement_timeout(mut self, timeout: std::time::Duration) -> Self {
+        // Zero would be no timeout at all.
+        self.postgres.statement_timeout = Some(timeout.as_millis().max(1).to_string());
+        self
+    }
+
+    /// In Postgres, whether functions for `xxhash32` and `xxhash64` are made in the schema, which has
+    /// none of its own: for a store that has to hash like one in another database. They are slow: some
+    /// 10 us for each value with `xxhash32`, and more with `xxhash64`, where `md5` takes less than 1 us.
+    #[cfg(feature = "postgres")]
+    pub fn install_xxhash(mut self, install: bool) -> Self {
+        self.postgres.install_xxhash = install;
+        self
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -188,7 +243,27 @@ impl OpenStore {
             Some(graph) => graph,
             None => FeatureGraph::linked()?,
         };
-        let backend = open(&self.url, self.access, self.settings).await?;
+        let (access, settings) = (self.access, self.settings);
+        #[cfg(feature = "postgres")]
+        let backend = match self.place {
+            Place::Pool(pool) => {
+                let engine = super::postgres::Postgres::from_pool(pool, &self.postgres).await?;
+                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
+            }
+            Place::Url(url) if super::postgres::is_address(&url) => {
+                let engine = super::postgres::Postgres::open(&url, self.postgres).await?;
+                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
+            }
+            Place::Url(url) => {
+                self.postgres.check_unused()?;
+                open(&url, access, settings).await?
+            }
+        };
+        #[cfg(not(feature = "postgres"))]
+        let backend = {
+            let Place::Url(url) = self.place;
+            open(&url, access, settings).await?
+        };
         for fallback in &self.fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
         }
@@ -225,14 +300,19 @@ async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<
             let _ = access;
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
-        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`"
+        #[cfg(not(feature = "postgres"))]
+        Some(("postgres" | "postgresql", _)) => {
+            "this program was built without the cargo feature `postgres`".to_owned()
+        }
+        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
+              `postgres://user:password@host:5432/database` or `memory:`"
             .to_owned(),
     };
     Err(Error::Url { url: without_secrets(url), problem })
 }
 
 /// An address without a password.
-fn without_secrets(url: &str) -> String {
+pub(crate) fn without_secrets(url: &str) -> String {
     match (url.find("://"), url.find('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}://***{}", &url[..scheme], &url[at..])

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
 use crate::store::sql::plan::Tables;
 use arrow::array::RecordBatch;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::Statement;
 use metaxy_sql::{Dialect, HashAlgorithm};
 use std::fmt;
@@ -19,6 +19,12 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
 
     /// How a new store hashes.
     fn default_algorithm(&self) -> HashAlgorithm;
+
+    /// Refuses a way to hash that the database lacks.
+    fn check_algorithm(&self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
+        let _ = algorithm;
+        futures::future::ready(Ok(())).boxed()
+    }
 
     /// A connection for one call, or for one write.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>>>;

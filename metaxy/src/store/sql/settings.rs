@@ -25,7 +25,11 @@ pub(super) async fn open(
     };
     connection.begin(access).await?;
     let default = engine.default_algorithm();
-    let settings = stamped(connection, create_tables, requested, default).await;
+    let settings = match stamped(connection, create_tables, requested, default).await {
+        // A store that could not be used is not made.
+        Ok(settings) => engine.check_algorithm(settings.hash_algorithm).await.map(|()| settings),
+        Err(error) => Err(error),
+    };
     end(connection, settings).await
 }
 

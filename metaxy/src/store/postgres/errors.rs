@@ -1,0 +1,59 @@
+//! What Postgres and the way to it say, as errors of ours.
+
+use crate::error::Error;
+use metaxy_sql::Dialect;
+use metaxy_sql::dialect::Postgres as Sql;
+
+/// An error of the driver.
+pub(super) fn of(error: sqlx::Error) -> Error {
+    let engine = Sql.name();
+    match error {
+        sqlx::Error::Database(said) => {
+            let code = said.code().unwrap_or_default().into_owned();
+            let message = said.message().to_owned();
+            of_code(&code, message)
+        }
+        sqlx::Error::PoolTimedOut => Error::Unreachable {
+            engine,
+            message:
+                "all connections are in use; end streams that are not read, or open the store \
+                      with a larger pool"
+                    .to_owned(),
+        },
+        sqlx::Error::Io(problem) => Error::Unreachable { engine, message: problem.to_string() },
+        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            Error::Unreachable { engine, message: error.to_string() }
+        }
+        other => database(other.to_string()),
+    }
+}
+
+/// What the server says with a code: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn of_code(code: &str, message: String) -> Error {
+    let engine = Sql.name();
+    match code {
+        // Serialization failure, deadlock, lock not available.
+        "40001" | "40P01" | "55P03" => Error::Conflict { engine, message },
+        // Shut down, crashed, starting; too many connections; and all about connections.
+        "57P01" | "57P02" | "57P03" | "53300" => Error::Unreachable { engine, message },
+        _ if code.starts_with("08") => Error::Unreachable { engine, message },
+        // Canceled: by a timeout or by somebody.
+        "57014" if message.contains("statement timeout") => database(format!(
+            "{message}; nothing was changed: repeat the call with a longer `statement_timeout`, or \
+             with fewer records"
+        )),
+        // Disk full.
+        "53100" => database(format!(
+            "{message}; nothing was changed: make room on the server, and repeat the call"
+        )),
+        // No schema.
+        "3F000" => database(format!(
+            "{message}; make the schema with `CREATE SCHEMA`, or name another one with `?schema=`"
+        )),
+        _ => database(message),
+    }
+}
+
+pub(super) fn database(message: impl Into<String>) -> Error {
+    Error::Database { engine: Sql.name(), message: message.into() }
+}
