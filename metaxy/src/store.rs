@@ -6,6 +6,8 @@
 
 pub mod backend;
 mod buffered;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod copy;
 mod delete;
 #[cfg(feature = "duckdb")]
@@ -18,7 +20,7 @@ mod open;
 mod provenance;
 mod read;
 mod rebase;
-#[cfg(feature = "duckdb")]
+#[cfg(feature = "sql")]
 mod sql;
 pub(crate) mod stage;
 mod sync;
@@ -66,8 +68,9 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`, or, without any
-    /// database, `memory:` ([`memory`]).
+    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`,
+    /// `clickhouse://user:password@host:8123/database` (`?secure=true` encrypts, other parameters are
+    /// settings that come with each query), or, without any database, `memory:` ([`memory`]).
     ///
     /// ```no_run
     /// # use metaxy::{FeatureGraph, Store};
@@ -78,6 +81,14 @@ impl Store {
     /// ```
     pub fn open(url: impl Into<String>) -> OpenStore {
         OpenStore::new(url.into())
+    }
+
+    /// Begins to open a store in the database of a ClickHouse client; settings of the client come with
+    /// each query, below those that the store relies on.
+    #[cfg(feature = "clickhouse")]
+    #[must_use]
+    pub fn from_client(client: ::clickhouse::Client) -> OpenStore {
+        OpenStore::of_client(client)
     }
 
     /// A store over an engine of one's own.

@@ -3,13 +3,14 @@
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
-#[cfg(feature = "duckdb")]
+#[cfg(feature = "sql")]
 use crate::store::sql::SqlStore;
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
+use std::fmt;
 use std::sync::Arc;
 
 /// How a store hashes. It is decided when the store is created and the same ever after.
@@ -61,13 +62,13 @@ impl RequestedSettings {
     }
 
     /// Whether nothing is left to a default.
-    #[cfg(feature = "duckdb")]
+    #[cfg(feature = "sql")]
     pub(crate) fn is_complete(self) -> bool {
         self.hash_algorithm.is_some() && self.hash_truncation_length.is_some()
     }
 
     /// The settings of a store that has some.
-    #[cfg(feature = "duckdb")]
+    #[cfg(feature = "sql")]
     pub(crate) fn check(self, stored: Settings) -> Result<Settings> {
         if let Some(requested) = self.hash_algorithm
             && requested != stored.hash_algorithm
@@ -91,11 +92,31 @@ impl RequestedSettings {
     }
 }
 
+/// Where a store is.
+#[derive(Clone)]
+enum Place {
+    /// An address.
+    Url(String),
+    /// The database of a client.
+    #[cfg(feature = "clickhouse")]
+    Client(::clickhouse::Client),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(&without_secrets(url)),
+            #[cfg(feature = "clickhouse")]
+            Self::Client(_) => f.write_str("a client of ClickHouse"),
+        }
+    }
+}
+
 /// A store that is being opened; `.await` it.
 #[derive(Clone, Debug)]
 #[must_use = "a store is opened by `.await`"]
 pub struct OpenStore {
-    url: String,
+    place: Place,
     graph: Option<FeatureGraph>,
     access: Access,
     settings: RequestedSettings,
@@ -113,8 +134,17 @@ pub(crate) struct Access {
 
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
+        Self::at(Place::Url(url))
+    }
+
+    #[cfg(feature = "clickhouse")]
+    pub(crate) fn of_client(client: ::clickhouse::Client) -> Self {
+        Self::at(Place::Client(client))
+    }
+
+    fn at(place: Place) -> Self {
         let (access, settings) = (Access::default(), RequestedSettings::default());
-        Self { url, graph: None, access, settings, fallbacks: Vec::new() }
+        Self { place, graph: None, access, settings, fallbacks: Vec::new() }
     }
 
     /// The graph; without one, that of all features linked into this program.
@@ -188,7 +218,14 @@ impl OpenStore {
             Some(graph) => graph,
             None => FeatureGraph::linked()?,
         };
-        let backend = open(&self.url, self.access, self.settings).await?;
+        let backend = match self.place {
+            Place::Url(url) => open(&url, self.access, self.settings).await?,
+            #[cfg(feature = "clickhouse")]
+            Place::Client(client) => {
+                let engine = super::clickhouse::ClickHouse::from_client(client).await?;
+                Arc::new(SqlStore::open(Box::new(engine), self.access, self.settings).await?)
+            }
+        };
         for fallback in &self.fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
         }
@@ -207,6 +244,8 @@ impl IntoFuture for OpenStore {
 
 /// The engine that an address names.
 async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
+    // Without a database nothing can be opened in another way.
+    let _ = access;
     let problem = match url.split_once(':') {
         // It is always new, and has no tables that somebody would have to make.
         Some(("memory", "")) => {
@@ -222,17 +261,26 @@ async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {
-            let _ = access;
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
-        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`"
+        #[cfg(feature = "clickhouse")]
+        Some(("clickhouse" | "clickhouse+https", _)) => {
+            let engine = super::clickhouse::ClickHouse::open(url).await?;
+            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
+        }
+        #[cfg(not(feature = "clickhouse"))]
+        Some(("clickhouse" | "clickhouse+https", _)) => {
+            "this program was built without the cargo feature `clickhouse`".to_owned()
+        }
+        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
+              `clickhouse://user:password@host:8123/database` or `memory:`"
             .to_owned(),
     };
     Err(Error::Url { url: without_secrets(url), problem })
 }
 
 /// An address without a password.
-fn without_secrets(url: &str) -> String {
+pub(crate) fn without_secrets(url: &str) -> String {
     match (url.find("://"), url.find('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             format!("{}://***{}", &url[..scheme], &url[at..])

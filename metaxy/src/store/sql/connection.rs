@@ -41,6 +41,16 @@ pub(crate) enum Access<'a> {
     /// Writing to the tables of some features. Whoever writes to one of them waits for its turn, and
     /// keeps it until the end: times of later turns are later.
     Write(&'a [String]),
+    /// The same for what is done only to see what it does, and taken back in every case. An engine that
+    /// [cannot take it back](Connection::can_roll_back) does it to copies.
+    Dry(&'a [String]),
+}
+
+impl<'a> Access<'a> {
+    /// Writing, or a dry run of it.
+    pub(crate) fn writing(tables: &'a [String], is_dry: bool) -> Self {
+        if is_dry { Self::Dry(tables) } else { Self::Write(tables) }
+    }
 }
 
 /// A connection to a database.
@@ -74,7 +84,8 @@ pub(crate) trait Connection: Send {
     /// the same names.
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>>;
 
-    /// Whether what was done in a transaction can be taken back.
+    /// Whether what was done in a transaction can be taken back. If not, each statement is there for
+    /// all when it is done: no order of statements may do harm that ends after any of them.
     fn can_roll_back(&self) -> bool {
         true
     }
