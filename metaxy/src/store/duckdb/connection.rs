@@ -94,6 +94,8 @@ fn received(receiver: mpsc::Receiver<Result<RecordBatch>>, thread: JoinHandle<()
             Err(_) => Some((Err(Error::internal("a database thread died")), (receiver, None))),
         }
     })
+    // Whoever asks again is told again.
+    .fuse()
     .boxed()
 }
 
