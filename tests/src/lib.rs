@@ -2,6 +2,8 @@
 
 #[cfg(feature = "duckdb")]
 pub mod batch;
+#[cfg(feature = "servers")]
+pub mod databases;
 #[cfg(feature = "duckdb")]
 mod engines;
 #[cfg(feature = "duckdb")]

@@ -24,7 +24,7 @@ const WITHOUT_ENGINE: [&str; 10] = [
 
 pub(crate) fn run() -> Result {
     // The build scripts ask for the library even when nothing is linked.
-    setup::run()?;
+    setup::embedded()?;
     let most = all_but_bundled()?;
 
     let deny = ["--", "--deny", "warnings"];

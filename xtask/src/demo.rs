@@ -5,7 +5,7 @@ use crate::sh::{self, Result};
 use crate::workspace::cargo;
 
 pub(crate) fn run(args: &[String]) -> Result {
-    setup::run()?;
+    setup::embedded()?;
     let mut command = cargo(["run", "--package", "metaxy-examples", "--example", "demo"]);
     // A path among the arguments is relative to where the user stands.
     command.current_dir(".");

@@ -70,6 +70,21 @@ pub(crate) const DUCKDB: Library = Library {
     ],
 };
 
+/// ClickHouse, the engine of its server as a library, which `tests/servers` runs.
+pub(crate) const CLICKHOUSE: Library = Library {
+    name: "ClickHouse",
+    folder: "clickhouse",
+    variable: "CLICKHOUSE_LIB_DIR",
+    version: "26.7.3-stable.1",
+    builds: &[Build {
+        os: "linux",
+        arch: "x86_64",
+        package: "@chdb/lib-linux-x64-gnu",
+        file: "libchdb.so",
+        sha256: Some("36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5"),
+    }],
+};
+
 impl Library {
     /// The build for the machine that this runs on.
     pub(crate) fn build(&self) -> Result<&Build> {

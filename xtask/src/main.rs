@@ -4,9 +4,11 @@
 //! Metaxy does not. One file per command, [`sh`] for processes, [`workspace`] for what the checkout
 //! says about itself.
 
+mod apt;
 mod bless;
 mod check;
 mod demo;
+mod engines;
 mod library;
 mod npm;
 mod setup;
@@ -29,8 +31,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetches the prebuilt engines that tests and examples link; does nothing when they are there
-    Setup,
+    /// Fetches the prebuilt DuckDB that everything links; does nothing when it is there
+    Setup {
+        /// Also fetches the servers that tests start: Postgres and ClickHouse
+        #[arg(long)]
+        servers: bool,
+    },
+    /// Runs a command with a Postgres and a ClickHouse server of its own: `DATABASE_URL`, `CLICKHOUSE_URL`
+    Engines {
+        /// The command, after `--`
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
     /// Runs every test of the workspace: unit, integration, documentation and compile-fail tests
     Test,
     /// Shows that the random histories notice when a rule of the engine in memory is left out
@@ -49,7 +61,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Setup => setup::run(),
+        Command::Setup { servers: false } => setup::embedded(),
+        Command::Setup { servers: true } => setup::run(),
+        Command::Engines { command } => engines::run(&command),
         Command::Test => test::run(),
         Command::Rules => test::rules(),
         Command::Check => check::run(),

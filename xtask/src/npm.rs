@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::apt;
 use crate::sh::{self, Context, Failure, Result};
 
 /// npm's program; on Windows it is a script.
@@ -40,29 +41,11 @@ fn require() -> Result {
     if sh::is_there(NPM) {
         return Ok(());
     }
-    if !(is_root() && sh::is_there("apt-get")) {
+    if !apt::can_install() {
         return Err(Failure::new(
             "npm is missing, which fetches the prebuilt engines: `apt-get install npm` on Debian and \
              Ubuntu, `brew install node` on macOS, or https://nodejs.org",
         ));
     }
-    sh::run(apt_get().arg("update"))?;
-    sh::run(apt_get().args([
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "ca-certificates",
-        "npm",
-    ]))
-}
-
-fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    command
-}
-
-fn is_root() -> bool {
-    // The standard library has no `geteuid`, and one question is not worth a dependency.
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    apt::install(&["ca-certificates", "npm"])
 }

@@ -1,24 +1,67 @@
-//! `cargo xtask setup`: the prebuilt engines, fetched once per machine and placed once per checkout.
+//! `cargo xtask setup`: the engines, fetched once per machine and placed once per checkout.
 //!
-//! A library goes package -> cache (outside the checkout, shared by all of them) -> `.tools`. Each
-//! step ends in one rename, so a run that is cut off leaves nothing half done, and a run that finds
-//! everything in place changes nothing.
+//! Postgres is a package of the system. DuckDB and ClickHouse are libraries: one goes package -> cache
+//! (outside the checkout, shared by all of them) -> `.tools`. Each step ends in one rename, so a run that
+//! is cut off leaves nothing half done, and a run that finds everything in place changes nothing.
 
 use std::env;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
+use test_servers::{Engine, POSTGRES_MISSING, postgres_programs};
 
-use crate::library::{Build, DUCKDB, Library};
+use crate::apt;
+use crate::engines;
+use crate::library::{Build, CLICKHOUSE, DUCKDB, Library};
 use crate::npm;
 use crate::sh::{self, Context, Failure, Result};
 use crate::workspace;
 
 pub(crate) fn run() -> Result {
+    embedded()?;
+    servers()
+}
+
+/// The engine that is linked, without which nothing builds.
+pub(crate) fn embedded() -> Result {
     provide(&DUCKDB)
+}
+
+/// The engines that tests start as servers, but for those that the user has running.
+pub(crate) fn servers() -> Result {
+    if !engines::is_set(Engine::ClickHouse) {
+        provide(&CLICKHOUSE).map_err(|failure| {
+            Failure::new(format!("{failure}; or set CLICKHOUSE_URL to a server of your own"))
+        })?;
+    }
+    if !engines::is_set(Engine::Postgres) {
+        postgres()?;
+    }
+    Ok(())
+}
+
+/// Sees to it that Postgres' programs are there.
+fn postgres() -> Result {
+    if let Some(folder) = postgres_programs() {
+        eprintln!("Postgres is in `{}`", folder.display());
+        return Ok(());
+    }
+    if !apt::can_install() {
+        return Err(Failure::new(POSTGRES_MISSING));
+    }
+    // Debian would start a server of its own, which nobody has asked for.
+    let settings = Path::new("/etc/postgresql-common/createcluster.conf");
+    if !settings.exists() {
+        let folder = settings.parent().expect("a file has a folder");
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(settings, "create_main_cluster = false\n"))
+            .context(|| format!("write `{}`", settings.display()))?;
+    }
+    apt::install(&["postgresql"])?;
+    postgres_programs().map(drop).ok_or_else(|| Failure::new(POSTGRES_MISSING))
 }
 
 /// Sees to it that `library` is where the build looks for it.
@@ -93,11 +136,26 @@ fn cache() -> Result<PathBuf> {
 
 /// Whether the file is there and hashes to what is pinned.
 fn is_intact(path: &Path, build: &Build) -> Result<bool> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        read => read.context(|| format!("read `{}`", path.display()))?,
+    let hash = || -> io::Result<String> {
+        let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+        let mut hasher = Sha256::new();
+        loop {
+            let bytes = file.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(hex::encode(hasher.finalize()));
+            }
+            hasher.update(bytes);
+            let n_read = bytes.len();
+            file.consume(n_read);
+        }
     };
-    Ok(build.sha256.is_none_or(|pinned| hex::encode(Sha256::digest(&bytes)) == pinned))
+    match hash() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        hash => {
+            let hash = hash.context(|| format!("read `{}`", path.display()))?;
+            Ok(build.sha256.is_none_or(|pinned| hash == pinned))
+        }
+    }
 }
 
 /// Puts `from` at `to` under its final name only when it is whole.
