@@ -142,6 +142,8 @@ pub mod version;
 
 /// Arrow, in the version that batches have.
 pub use ::arrow;
+#[cfg(feature = "clickhouse")]
+pub use ::clickhouse;
 pub use column::{Column, DecodeError, IdColumn, IdValue};
 pub use data_version::DataVersion;
 pub use def::{ColumnRef, FieldRef};

@@ -6,6 +6,8 @@
 
 pub mod backend;
 mod buffered;
+#[cfg(feature = "clickhouse")]
+mod clickhouse;
 mod copy;
 mod delete;
 #[cfg(feature = "duckdb")]
@@ -20,7 +22,7 @@ mod postgres;
 mod provenance;
 mod read;
 mod rebase;
-#[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
+#[cfg(feature = "sql")]
 mod sql;
 pub(crate) mod stage;
 mod sync;
@@ -69,7 +71,9 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`,
-    /// `postgres://user@host/database`, or, without any database, `memory:` ([`memory`]).
+    /// `postgres://user@host/database`, `clickhouse://user:password@host:8123/database` (`?secure=true`
+    /// encrypts, other parameters are settings that come with each query), or, without any database,
+    /// `memory:` ([`memory`]).
     ///
     /// ```no_run
     /// # use metaxy::{FeatureGraph, Store};
@@ -89,6 +93,14 @@ impl Store {
     #[cfg(feature = "postgres")]
     pub fn from_pool(pool: sqlx::postgres::PgPool) -> OpenStore {
         OpenStore::of_pool(pool)
+    }
+
+    /// Begins to open a store in the database of a ClickHouse client; settings of the client come with
+    /// each query, below those that the store relies on.
+    #[cfg(feature = "clickhouse")]
+    #[must_use]
+    pub fn from_client(client: ::clickhouse::Client) -> OpenStore {
+        OpenStore::of_client(client)
     }
 
     /// A store over an engine of one's own.

@@ -5,13 +5,18 @@
 //! `DATABASE_URL` and `CLICKHOUSE_URL` name. A test that needs one fails where it is not named.
 
 use sqlx::{Connection, PgConnection};
+use std::collections::HashMap;
 use std::env;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 pub use test_servers::{Engine, Host, Server};
 use url::Url;
+
+/// Databases that were made beside another one, by the name of that; they are gone with it.
+static BESIDE: LazyLock<Mutex<HashMap<String, Vec<Database>>>> = LazyLock::new(Mutex::default);
 
 /// An empty database; dropped with all that is in it when this is.
 #[derive(Debug)]
@@ -47,6 +52,16 @@ impl Database {
         let database = Self { engine, server: url, name: unique_name() };
         database.run(&database.server, &format!("CREATE DATABASE {}", database.name)).await;
         database
+    }
+
+    /// Another empty database on the same server, gone with the one that an address names.
+    async fn beside(engine: Engine, url: &Url) -> String {
+        let first = url.path().trim_start_matches('/').to_owned();
+        let another = Self::on(engine, url.as_str()).await;
+        let address = another.url();
+        let mut beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.entry(first).or_default().push(another);
+        address
     }
 
     /// The address of the database, as stores take it.
@@ -101,6 +116,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        let beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        drop(beside);
         let (how, name) = match self.engine {
             // Whoever still looks into it is sent away.
             Engine::Postgres => ("WITH (FORCE)", &self.name),
@@ -117,6 +134,26 @@ impl Drop for Database {
         });
         // The thread has said why. A test that fails anyhow must not end the process with this.
         assert!(dropped.is_ok() || thread::panicking(), "the database `{name}` is still there");
+    }
+}
+
+/// The address of a new store: of a server, that of another database.
+///
+/// # Panics
+/// If the server refuses.
+pub async fn another(url: &str) -> String {
+    for engine in Engine::ALL {
+        if let Some(parsed) = Url::parse(url).ok().filter(|url| is_of(engine, url)) {
+            return Database::beside(engine, &parsed).await;
+        }
+    }
+    url.to_owned()
+}
+
+fn is_of(engine: Engine, url: &Url) -> bool {
+    match engine {
+        Engine::Postgres => matches!(url.scheme(), "postgres" | "postgresql"),
+        Engine::ClickHouse => url.scheme() == "clickhouse",
     }
 }
 

@@ -10,7 +10,7 @@ use metaxy::arrow::compute::take_record_batch;
 use metaxy::prelude::*;
 use metaxy_tests::batch::{batch, batch_of, collect, only, sorted};
 use metaxy_tests::flow::{
-    compute, counts, delete, graph, increment, key, open, read, time_of_deletion, write,
+    compute, counts, delete, graph, increment, key, open, opening, read, time_of_deletion, write,
 };
 use metaxy_tests::foreign::changed;
 use metaxy_tests::on_every_engine;
@@ -487,7 +487,7 @@ async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever(engine: &str) 
         with_column(&rows, "id", &ids)
     });
     let theirs = theirs.await;
-    let store = Store::open(engine).graph(features.clone()).create_tables(true);
+    let store = opening(engine, &features).await;
     let store = store.fallback(theirs.clone()).await.expect("a store");
     assert_eq!(compute(&store, "b").await.new, 1);
     let left = counts(&store, "b").await;

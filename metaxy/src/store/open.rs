@@ -3,13 +3,14 @@
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
-#[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
+#[cfg(feature = "sql")]
 use crate::store::sql::SqlStore;
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
+use std::fmt;
 use std::sync::Arc;
 
 /// How a store hashes. It is decided when the store is created and the same ever after.
@@ -61,13 +62,13 @@ impl RequestedSettings {
     }
 
     /// Whether nothing is left to a default.
-    #[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
+    #[cfg(feature = "sql")]
     pub(crate) fn is_complete(self) -> bool {
         self.hash_algorithm.is_some() && self.hash_truncation_length.is_some()
     }
 
     /// The settings of a store that has some.
-    #[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
+    #[cfg(feature = "sql")]
     pub(crate) fn check(self, stored: Settings) -> Result<Settings> {
         if let Some(requested) = self.hash_algorithm
             && requested != stored.hash_algorithm
@@ -91,6 +92,31 @@ impl RequestedSettings {
     }
 }
 
+/// Where a store is.
+#[derive(Clone)]
+enum Place {
+    /// An address.
+    Url(String),
+    /// Where the connections of a pool lead.
+    #[cfg(feature = "postgres")]
+    Pool(sqlx::postgres::PgPool),
+    /// The database of a client.
+    #[cfg(feature = "clickhouse")]
+    Client(::clickhouse::Client),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(&without_secrets(url)),
+            #[cfg(feature = "postgres")]
+            Self::Pool(_) => f.write_str("a pool of connections to Postgres"),
+            #[cfg(feature = "clickhouse")]
+            Self::Client(_) => f.write_str("a client of ClickHouse"),
+        }
+    }
+}
+
 /// A store that is being opened; `.await` it.
 #[derive(Clone, Debug)]
 #[must_use = "a store is opened by `.await`"]
@@ -102,16 +128,6 @@ pub struct OpenStore {
     fallbacks: Vec<Store>,
     #[cfg(feature = "postgres")]
     postgres: super::postgres::Options,
-}
-
-/// Where a store is.
-#[derive(Clone, Debug)]
-enum Place {
-    /// What an address names.
-    Url(String),
-    /// Where the connections of a pool lead.
-    #[cfg(feature = "postgres")]
-    Pool(sqlx::postgres::PgPool),
 }
 
 /// What may be done with a store.
@@ -126,6 +142,11 @@ pub(crate) struct Access {
 impl OpenStore {
     pub(crate) fn new(url: String) -> Self {
         Self::at(Place::Url(url))
+    }
+
+    #[cfg(feature = "clickhouse")]
+    pub(crate) fn of_client(client: ::clickhouse::Client) -> Self {
+        Self::at(Place::Client(client))
     }
 
     #[cfg(feature = "postgres")]
@@ -245,24 +266,28 @@ impl OpenStore {
         };
         let (access, settings) = (self.access, self.settings);
         #[cfg(feature = "postgres")]
+        if !matches!(&self.place, Place::Pool(_))
+            && !matches!(&self.place, Place::Url(url) if super::postgres::is_address(url))
+        {
+            self.postgres.check_unused()?;
+        }
         let backend = match self.place {
+            #[cfg(feature = "postgres")]
             Place::Pool(pool) => {
                 let engine = super::postgres::Postgres::from_pool(pool, &self.postgres).await?;
                 Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
             }
+            #[cfg(feature = "postgres")]
             Place::Url(url) if super::postgres::is_address(&url) => {
                 let engine = super::postgres::Postgres::open(&url, self.postgres).await?;
                 Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
             }
-            Place::Url(url) => {
-                self.postgres.check_unused()?;
-                open(&url, access, settings).await?
+            #[cfg(feature = "clickhouse")]
+            Place::Client(client) => {
+                let engine = super::clickhouse::ClickHouse::from_client(client).await?;
+                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
             }
-        };
-        #[cfg(not(feature = "postgres"))]
-        let backend = {
-            let Place::Url(url) = self.place;
-            open(&url, access, settings).await?
+            Place::Url(url) => open(&url, access, settings).await?,
         };
         for fallback in &self.fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
@@ -282,6 +307,8 @@ impl IntoFuture for OpenStore {
 
 /// The engine that an address names.
 async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
+    // Without a database nothing can be opened in another way.
+    let _ = access;
     let problem = match url.split_once(':') {
         // It is always new, and has no tables that somebody would have to make.
         Some(("memory", "")) => {
@@ -297,15 +324,24 @@ async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<
         }
         #[cfg(not(feature = "duckdb"))]
         Some(("duckdb", _)) => {
-            let _ = access;
             "this program was built without the cargo feature `duckdb`".to_owned()
         }
         #[cfg(not(feature = "postgres"))]
         Some(("postgres" | "postgresql", _)) => {
             "this program was built without the cargo feature `postgres`".to_owned()
         }
+        #[cfg(feature = "clickhouse")]
+        Some(("clickhouse" | "clickhouse+https", _)) => {
+            let engine = super::clickhouse::ClickHouse::open(url).await?;
+            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
+        }
+        #[cfg(not(feature = "clickhouse"))]
+        Some(("clickhouse" | "clickhouse+https", _)) => {
+            "this program was built without the cargo feature `clickhouse`".to_owned()
+        }
         _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
-              `postgres://user:password@host:5432/database` or `memory:`"
+              `postgres://user:password@host:5432/database`, \
+              `clickhouse://user:password@host:8123/database` or `memory:`"
             .to_owned(),
     };
     Err(Error::Url { url: without_secrets(url), problem })

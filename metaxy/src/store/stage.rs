@@ -811,7 +811,7 @@ pub(crate) fn texts_by_name(
 }
 
 /// The by-field columns of a batch as maps from text to text: other programs write structs.
-#[cfg(any(feature = "duckdb", feature = "postgres", feature = "clickhouse"))]
+#[cfg(feature = "sql")]
 pub(crate) fn text_maps(batch: &RecordBatch) -> Result<RecordBatch> {
     let names = [system::PROVENANCE_BY_FIELD, system::DATA_VERSION_BY_FIELD];
     let mut fields = Vec::new();

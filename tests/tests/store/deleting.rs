@@ -4,7 +4,8 @@ use metaxy::store::DeleteReport;
 use metaxy::{Error, Store};
 use metaxy_tests::batch::{batch, collect, only, sorted};
 use metaxy_tests::flow::{
-    compute, counts, delete, graph, increment, key, open, read, stored, time_of_deletion, write,
+    compute, counts, delete, graph, increment, key, open, opening, read, stored, time_of_deletion,
+    write,
 };
 use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
@@ -495,7 +496,7 @@ async fn a_deletion_where_there_is_nothing(engine: &str) {
 /// What is computed from records of another store must not look orphaned.
 async fn orphans_are_not_looked_for_where_an_upstream_is_elsewhere(engine: &str) {
     let of_a = two(engine).await;
-    let store = Store::open(engine).graph(graph(&[root(), on("b", &["a"])])).create_tables(true);
+    let store = opening(engine, &graph(&[root(), on("b", &["a"])])).await;
     let store = store.fallback(of_a.clone()).await.expect("a store");
     compute(&store, "b").await;
     assert_eq!(ids_of(&store, "b").await, ids(&["1", "2", "3"]));

@@ -50,8 +50,8 @@ impl Session {
         let random = || RandomState::new().hash_one("session");
         let client = client
             .clone()
-            .with_option("session_id", format!("metaxy-{:016x}{:016x}", random(), random()))
-            .with_option("session_timeout", SESSION_SECONDS);
+            .with_setting("session_id", format!("metaxy-{:016x}{:016x}", random(), random()))
+            .with_setting("session_timeout", SESSION_SECONDS);
         Self { client }
     }
 }
@@ -60,7 +60,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Without a runtime the server ends it by itself, later.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let client = self.client.clone().with_option("close_session", "1");
+            let client = self.client.clone().with_setting("close_session", "1");
             runtime.spawn(async move {
                 let _ = client.query_raw("SELECT 1 FORMAT Null").execute().await;
             });
@@ -94,7 +94,7 @@ impl ClickHouseConnection {
     async fn run(&self, sql: &str) -> Result<u64> {
         tracing::debug!(sql, "statement");
         // The summary is right only at the end.
-        let query = self.client().query_raw(sql).with_option("wait_end_of_query", "1");
+        let query = self.client().query_raw(sql).with_setting("wait_end_of_query", "1");
         let mut cursor = query.fetch_bytes("TSV").map_err(errors::of)?;
         cursor.collect().await.map_err(errors::of)?;
         Ok(cursor.summary().and_then(clickhouse::QuerySummary::written_rows).unwrap_or_default())
@@ -154,7 +154,8 @@ impl ClickHouseConnection {
         let name = Sql.quote_ident(table)?;
         let layout = Sql.table_layout(&[], true);
         self.in_session();
-        self.run(&format!("CREATE TEMPORARY TABLE {name}{layout} AS\nSELECT * FROM {name}")).await?;
+        self.run(&format!("CREATE TEMPORARY TABLE {name}{layout} AS\nSELECT * FROM {name}"))
+            .await?;
         Ok(())
     }
 
@@ -189,7 +190,9 @@ impl ClickHouseConnection {
                 self.hide(&table).await?;
                 return self.remove(statement).await;
             }
-            Statement::Query(_) | Statement::CreateTableAs { .. } | Statement::DropTemporary { .. } => {}
+            Statement::Query(_)
+            | Statement::CreateTableAs { .. }
+            | Statement::DropTemporary { .. } => {}
         }
         self.run(&print(&statement, &Sql)?).await
     }
@@ -203,18 +206,19 @@ impl ClickHouseConnection {
         let [find, remove] = lower::found(removal, &table)
             .ok_or_else(|| Error::internal("a removal is a removal"))?;
         let (find, remove) = (print(&find, &Sql)?, print(&remove, &Sql)?);
-        let done = async {
-            let found = self.run(&find).await?;
-            if found > 0 {
-                self.run(&remove).await?;
-            }
-            Ok(found)
-        };
-        let done = done.await;
+        let done = self.find_and_remove(&find, &remove).await;
         let drop = print(&Statement::DropTemporary { table }, &Sql)?;
         let dropped = self.run(&drop).await;
         let found = done?;
         dropped?;
+        Ok(found)
+    }
+
+    async fn find_and_remove(&self, find: &str, remove: &str) -> Result<u64> {
+        let found = self.run(find).await?;
+        if found > 0 {
+            self.run(remove).await?;
+        }
         Ok(found)
     }
 }
@@ -283,7 +287,7 @@ impl sql::Connection for ClickHouseConnection {
             match access {
                 Access::Read => {}
                 Access::Write(tables) => self.turns = self.engine.turns(tables).await,
-                Access::Dry => self.copies = Some(BTreeSet::new()),
+                Access::Dry(_) => self.copies = Some(BTreeSet::new()),
             }
             Ok(())
         }
@@ -325,12 +329,11 @@ impl sql::Connection for ClickHouseConnection {
             let table = Ident::new(table)?;
             self.hide(&table).await?;
             let columns = rows.schema();
-            let columns = columns.fields().iter().map(|field| Sql.quote_ident(&Ident::new(field.name())?));
+            let columns =
+                columns.fields().iter().map(|field| Sql.quote_ident(&Ident::new(field.name())?));
             let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
-            let sql = format!(
-                "INSERT INTO {} ({columns}) FORMAT ArrowStream",
-                Sql.quote_ident(&table)?
-            );
+            let sql =
+                format!("INSERT INTO {} ({columns}) FORMAT ArrowStream", Sql.quote_ident(&table)?);
             tracing::debug!(sql, n_rows = rows.num_rows(), "statement");
             let mut insert = self.client().insert_formatted_with(sql);
             for piece in encode(&rows, ROWS_AT_ONCE)? {
@@ -340,15 +343,13 @@ impl sql::Connection for ClickHouseConnection {
         }
         .boxed()
     }
-
-    fn can_roll_back(&self) -> bool {
-        false
-    }
 }
 
 /// The name of a type without what says that a column may hold NULL.
 fn without_null(ty: &str) -> &str {
-    let inner = |ty: &'_ str, of| -> Option<&str> { ty.strip_prefix(of)?.strip_suffix(')') };
+    fn inner<'a>(ty: &'a str, of: &str) -> Option<&'a str> {
+        ty.strip_prefix(of)?.strip_suffix(')')
+    }
     let ty = inner(ty, "LowCardinality(").unwrap_or(ty);
     inner(ty, "Nullable(").unwrap_or(ty)
 }

@@ -11,7 +11,9 @@ pub(super) fn of(error: clickhouse::error::Error) -> Error {
         // The server has spoken.
         E::BadResponse(message) => message.trim_end().to_owned(),
         E::Network(problem) => return lost(&*problem),
-        E::TimedOut => return Error::Unreachable { engine: Sql.name(), message: "no answer in time".into() },
+        E::TimedOut => {
+            return Error::Unreachable { engine: Sql.name(), message: "no answer in time".into() };
+        }
         other => return database(other.to_string()),
     };
     match code(&message) {

@@ -84,15 +84,18 @@ fn canonical(batch: &RecordBatch) -> Result<RecordBatch> {
     let columns = batch.columns().iter().map(canonical_array).collect::<Result<Vec<_>>>()?;
     let fields = batch.schema();
     let fields = fields.fields().iter().zip(&columns);
-    let fields: Vec<_> =
-        fields.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true)).collect();
+    let fields: Vec<_> = fields
+        .map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true))
+        .collect();
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 fn canonical_array(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
         // What is not UTF-8 stays what it is.
-        DataType::Binary => cast_strict(array, &DataType::Utf8).unwrap_or_else(|_| Arc::clone(array)),
+        DataType::Binary => {
+            cast_strict(array, &DataType::Utf8).unwrap_or_else(|_| Arc::clone(array))
+        }
         DataType::FixedSizeBinary(16) => Arc::new(uuids(array.as_fixed_size_binary())),
         DataType::Timestamp(_, _) => cast(array, &ScalarType::Timestamp.to_arrow())?,
         DataType::Dictionary(_, values) => canonical_array(&cast(array, values)?)?,
@@ -182,7 +185,8 @@ fn storable(column: &str, array: &ArrayRef) -> Result<ArrayRef> {
             Arc::clone(array)
         }
         DataType::Timestamp(_, _) => {
-            let array = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
+            let array =
+                cast(array, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
             let times: &TimestampMicrosecondArray = array.as_primitive();
             if times.iter().flatten().any(|time| time < MICROS.0 || time > MICROS.1) {
                 return Err(out_of_range("a point in time"));
@@ -229,10 +233,8 @@ fn without_null_values(map: &MapArray) -> Result<ArrayRef> {
     let is_kept = |row: usize, item: usize| is_there(row) && map.values().is_valid(item);
     let (offsets, keys) = keep_items(map.offsets(), map.keys(), is_kept)?;
     let (_, values) = keep_items(map.offsets(), map.values(), is_kept)?;
-    let entries = vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Utf8, false),
-    ];
+    let entries =
+        vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)];
     let structs = StructArray::try_new(entries.into(), vec![keys, values], None)?;
     let field = Arc::new(Field::new("entries", structs.data_type().clone(), false));
     Ok(Arc::new(MapArray::try_new(field, offsets, structs, None, false)?))

@@ -47,6 +47,16 @@ pub(crate) enum Access<'a> {
     /// Writing to the tables of some features. Whoever writes to one of them waits for its turn, and
     /// keeps it until the end: times of later turns are later.
     Write(&'a [String]),
+    /// The same for what is done only to see what it does, and taken back in every case. An engine
+    /// that cannot take it back does it to copies.
+    Dry(&'a [String]),
+}
+
+impl<'a> Access<'a> {
+    /// Writing, or a dry run of it.
+    pub(crate) fn writing(tables: &'a [String], is_dry: bool) -> Self {
+        if is_dry { Self::Dry(tables) } else { Self::Write(tables) }
+    }
 }
 
 /// A connection to a database.
@@ -64,7 +74,8 @@ pub(crate) trait Connection: Send {
     fn commit(&mut self) -> BoxFuture<'_, Result<()>>;
 
     /// Ends a transaction: what was done in it was never there, if the engine
-    /// [can do that](Self::can_roll_back).
+    /// can do that. If not, each statement is there for all when it is done: no order of statements may
+    /// do harm that ends after any of them.
     fn rollback(&mut self) -> BoxFuture<'_, Result<()>>;
 
     /// Runs a statement; gives the number of rows that it appended or removed.
@@ -79,11 +90,6 @@ pub(crate) trait Connection: Send {
     /// Appends rows to a table, temporary or not: a column for each of the table's, in order and by
     /// the same names.
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>>;
-
-    /// Whether what was done in a transaction can be taken back.
-    fn can_roll_back(&self) -> bool {
-        true
-    }
 }
 
 /// Ends the transaction of a connection: commits what was done, or takes it back.

@@ -50,7 +50,7 @@ pub(super) async fn delete(
     let connection = &mut *shared.connect().await?;
     let all = [feature].into_iter().chain(&downstream);
     let tables: Vec<String> = all.map(|feature| feature.key().table_name()).collect();
-    connection.begin(Access::Write(&tables)).await?;
+    connection.begin(Access::writing(&tables, options.dry_run)).await?;
     let mut deletion = Deletion { shared, connection, options };
     let done = deletion.run(feature, which, downstream).await;
     if options.dry_run { end_dry(connection, done).await } else { end(connection, done).await }
@@ -65,7 +65,7 @@ pub(super) async fn keep(connection: &mut dyn Connection, table: &str, query: Qu
 }
 
 /// The number of rows of a temporary table.
-async fn count(connection: &mut dyn Connection, table: &str) -> Result<u64> {
+pub(super) async fn count(connection: &mut dyn Connection, table: &str) -> Result<u64> {
     let batches = connection.rows(lower::count(table)).await?;
     let n = batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0));
     Ok(u64::try_from(n).unwrap_or_default())
@@ -381,7 +381,7 @@ pub(super) async fn vacuum(
     options: VacuumOptions,
 ) -> Result<u64> {
     let connection = &mut *shared.connect().await?;
-    connection.begin(Access::Write(&[feature.key().table_name()])).await?;
+    connection.begin(Access::writing(&[feature.key().table_name()], options.dry_run)).await?;
     let done = remove_superseded(connection, feature, options).await;
     if options.dry_run { end_dry(connection, done).await } else { end(connection, done).await }
 }

@@ -3,7 +3,7 @@
 
 use super::Shared;
 use super::connection::{Access, Connection, end, end_dry};
-use super::delete::{copy_seals, keep, time_for};
+use super::delete::{copy_seals, count, keep, time_for};
 use super::plan::Planner;
 use super::session::{INCREMENT, make_increment, token};
 use super::tables::{ensure_system_table, record_definition, tables_of};
@@ -29,7 +29,7 @@ pub(super) async fn rebase(
     options: &RebaseOptions,
 ) -> Result<Written> {
     let connection = &mut *shared.connect().await?;
-    connection.begin(Access::Write(&[feature.key().table_name()])).await?;
+    connection.begin(Access::writing(&[feature.key().table_name()], options.dry_run)).await?;
     let done = append(shared, connection, feature, options).await;
     if options.dry_run {
         let written = end_dry(connection, done).await?;
@@ -62,6 +62,12 @@ async fn append(
         filter: Filter::all(filter),
     };
     keep(connection, REBASED, lower::rebased(&rebased)).await?;
+    if count(connection, REBASED).await? == 0 {
+        return Ok(Written::default());
+    }
+    // No row carries a definition that is not recorded.
+    ensure_system_table(shared, connection, system::DEFINITIONS, lower::definitions()).await?;
+    record_definition(connection, feature).await?;
     let time = time_for(connection, &records).await?;
     let stamp = planner.stamp(time, token(), &WriteOptions::default());
     let columns = tables[&records.table].columns.keys().cloned().collect();
@@ -80,8 +86,6 @@ async fn append(
     if written == Written::default() {
         return Ok(written);
     }
-    ensure_system_table(shared, connection, system::DEFINITIONS, lower::definitions()).await?;
-    record_definition(connection, feature).await?;
     ensure_system_table(shared, connection, system::REBASES, lower::rebases()).await?;
     let names: Vec<&str> = options.accept.iter().map(|reason| reason.name()).collect();
     let accepted = serde_json::to_string(&names).expect("a list of texts is JSON");

@@ -38,6 +38,8 @@ pub(super) struct Session {
     feature: FeatureContext,
     layout: Layout,
     options: WriteOptions,
+    /// Whether there are rows or seals in the stages.
+    is_staged: bool,
     /// How often it was committed: with the token it says which write a commit is.
     commits: u64,
 }
@@ -50,7 +52,8 @@ impl Session {
         options: WriteOptions,
     ) -> Result<Self> {
         let connection = shared.connect().await?;
-        let mut session = Self { shared, connection, feature, layout, options, commits: 0 };
+        let mut session =
+            Self { shared, connection, feature, layout, options, is_staged: false, commits: 0 };
         session.make_stages().await?;
         Ok(session)
     }
@@ -67,6 +70,7 @@ impl Session {
 
     /// Forgets what is staged.
     async fn clear(&mut self) -> Result<()> {
+        self.is_staged = false;
         drop_temporary(&mut *self.connection, STAGE).await?;
         if self.layout.parents.is_some() {
             drop_temporary(&mut *self.connection, SEALS).await?;
@@ -122,6 +126,10 @@ impl Session {
             return Ok(Written { repeated: true, ..Written::default() });
         }
         let connection = &mut *self.connection;
+        if self.is_staged {
+            // No row carries a definition that is not recorded.
+            record_definition(connection, &feature).await?;
+        }
         let time = next_time(connection, &appended_to).await?;
         let stamp = planner.stamp(time, token, &self.options);
         let from = AppendFrom::Stage(STAGE.to_owned());
@@ -141,7 +149,6 @@ impl Session {
             None => (STAGE, self.layout.ids.len()),
         };
         clear_failures(connection, &tables, feature.key(), stage, n_ids).await?;
-        record_definition(connection, &feature).await?;
         Ok(Written { rows, seals, time: Some(time), ..Written::default() })
     }
 
@@ -171,8 +178,8 @@ impl Session {
             let from =
                 AppendFrom::Increment { stage: STAGE.to_owned(), increment: INCREMENT.to_owned() };
             let plan = planner.append(&self.layout, from, stamp.clone())?;
-            written.rows = connection.execute(lower::append(&plan)?).await?;
             record_definition(connection, &feature).await?;
+            written.rows = connection.execute(lower::append(&plan)?).await?;
         }
         if orphans {
             let plan = planner.tombstone(INCREMENT, Some(vec![orphan::GONE]), stamp)?;
@@ -206,10 +213,12 @@ impl Session {
 
 impl WriteSession for Session {
     fn stage(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        self.is_staged |= rows.num_rows() > 0;
         self.connection.append(STAGE, rows)
     }
 
     fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        self.is_staged |= parents.num_rows() > 0;
         self.connection.append(SEALS, parents)
     }
 
