@@ -9,6 +9,7 @@ use metaxy::spec::FeatureDefinition;
 use metaxy::store::Update;
 use metaxy::{Error, FeatureGraph, FeatureKey, HashAlgorithm, Store};
 use metaxy_tests::batch::{batch, collect, only, rows, sorted};
+use metaxy_tests::flow::opening;
 use metaxy_tests::golden;
 use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
@@ -194,7 +195,7 @@ impl Replay {
         let length = scenario["hash_truncation_length"].as_u64().expect("a length");
         let settings = (algorithm, usize::try_from(length).expect("a small length"));
         let store = empty_store(engine, settings, graph).await;
-        Self { engine, shorts, settings, store }
+        Self { engine: engine.to_owned(), shorts, settings, store }
     }
 
     /// What a step gives, in the form of the golden file; an error of ours is an answer too.
@@ -225,7 +226,7 @@ impl Replay {
         let key = self.key(step);
         let ids = self.ids(&key);
         let samples = step["samples"].as_array().expect("a list of rows");
-        let scratch = empty_store(self.engine, self.settings, self.store.graph().clone()).await;
+        let scratch = empty_store(&self.engine, self.settings, self.store.graph().clone()).await;
         scratch.sync_of(&key, batch(samples)).await?;
         let written = self.read_rows(&scratch, &key, false).await?;
         let stored = match self.read_rows(&self.store, &key, false).await {
