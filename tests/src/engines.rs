@@ -11,5 +11,12 @@ macro_rules! on_every_engine {
         mod on_duckdb {
             $(#[tokio::test] async fn $test() { super::$test("duckdb::memory:").await; })*
         }
+        #[cfg(feature = "servers")]
+        mod on_clickhouse {
+            $(#[tokio::test] async fn $test() {
+                let database = $crate::databases::Database::clickhouse().await;
+                super::$test(&database.url()).await;
+            })*
+        }
     };
 }

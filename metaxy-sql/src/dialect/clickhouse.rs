@@ -3,7 +3,7 @@
 //! What is printed relies on settings that come with each query: see `SETTINGS`.
 
 use super::{Dialect, LatestRows};
-use crate::error::{Error, Reason, Result};
+use crate::error::Result;
 use crate::functions::{self, Function};
 use crate::literal::check_text;
 use crate::types::{ColumnType, ScalarType};
@@ -151,6 +151,11 @@ impl Dialect for ClickHouse {
     // <https://clickhouse.com/docs/sql-reference/statements/select/with>
     fn named_part(&self, uses: usize) -> &'static str {
         if uses > 1 { "AS MATERIALIZED" } else { "AS" }
+    }
+
+    // <https://clickhouse.com/docs/sql-reference/data-types/special-data-types/nothing>
+    fn keeps_untyped_columns(&self) -> bool {
+        false
     }
 
     // A column that two sides of a join have is called by both its names otherwise.

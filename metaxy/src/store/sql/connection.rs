@@ -42,7 +42,7 @@ pub(crate) enum Access<'a> {
     /// keeps it until the end: times of later turns are later.
     Write(&'a [String]),
     /// The same for what is done only to see what it does, and taken back in every case. An engine that
-    /// [cannot take it back](Connection::can_roll_back) does it to copies.
+    /// cannot take it back does it to copies.
     Dry(&'a [String]),
 }
 
@@ -67,8 +67,8 @@ pub(crate) trait Connection: Send {
     /// Ends a transaction: what was done in it is there for all.
     fn commit(&mut self) -> BoxFuture<'_, Result<()>>;
 
-    /// Ends a transaction: what was done in it was never there, if the engine
-    /// [can do that](Self::can_roll_back).
+    /// Ends a transaction: what was done in it was never there, if the engine can do that. ClickHouse
+    /// cannot: no order of statements may do harm that ends after any of them.
     fn rollback(&mut self) -> BoxFuture<'_, Result<()>>;
 
     /// Runs a statement; gives the number of rows that it appended or removed.
@@ -83,12 +83,6 @@ pub(crate) trait Connection: Send {
     /// Appends rows to a table, temporary or not: a column for each of the table's, in order and by
     /// the same names.
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>>;
-
-    /// Whether what was done in a transaction can be taken back. If not, each statement is there for
-    /// all when it is done: no order of statements may do harm that ends after any of them.
-    fn can_roll_back(&self) -> bool {
-        true
-    }
 }
 
 /// Ends the transaction of a connection: commits what was done, or takes it back.
