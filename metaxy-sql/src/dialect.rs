@@ -105,6 +105,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         "row_number() OVER ()"
     }
 
+    /// Whether a table that is made from rows can have a column that is NULL in all of them and has no
+    /// type.
+    fn keeps_untyped_columns(&self) -> bool {
+        true
+    }
+
     /// Whether a column in a SELECT has to be given its own name, to be called by it from around.
     fn names_every_column(&self) -> bool {
         false

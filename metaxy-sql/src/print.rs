@@ -11,6 +11,7 @@ use crate::error::{Error, Reason, Result};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
+use crate::types::ScalarType;
 use std::fmt::Write;
 
 /// The text of a statement in a dialect, over several lines, without a closing semicolon.
@@ -78,7 +79,11 @@ impl Printer<'_> {
                 let layout = self.dialect.table_layout(&[], true);
                 self.push(&layout);
                 self.push(" AS\n");
-                self.query(query)
+                if self.dialect.keeps_untyped_columns() {
+                    self.query(query)
+                } else {
+                    self.query(&typed(query))
+                }
             }
             Statement::CreateTableAs { table, query } => {
                 self.push("CREATE TABLE ");
@@ -678,6 +683,25 @@ fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Add => "+",
         BinaryOp::Sub => "-",
     }
+}
+
+/// A query whose columns all have a type: what is NULL in every row is a text.
+fn typed(query: &Query) -> Query {
+    let mut query = query.clone();
+    let is_null = |select: &Select, i: usize| {
+        matches!(select.columns.get(i), Some((Expr::Literal(Literal::Null), _)))
+    };
+    let n_columns = query.union_all.first().map_or(0, |select| select.columns.len());
+    for i in (0..n_columns)
+        .filter(|i| query.union_all.iter().all(|s| is_null(s, *i)))
+        .collect::<Vec<_>>()
+    {
+        for select in &mut query.union_all {
+            let text = SqlType::Column(ScalarType::Text.into());
+            select.columns[i].0 = Expr::Cast(Box::new(Expr::Literal(Literal::Null)), text);
+        }
+    }
+    query
 }
 
 /// A comparison in which NaN equals itself and is largest, for a database where it is neither. It is

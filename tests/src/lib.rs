@@ -23,5 +23,5 @@ pub mod place;
 #[cfg(feature = "duckdb")]
 #[must_use]
 pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

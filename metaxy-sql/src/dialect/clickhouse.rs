@@ -153,6 +153,11 @@ impl Dialect for ClickHouse {
         if uses > 1 { "AS MATERIALIZED" } else { "AS" }
     }
 
+    // <https://clickhouse.com/docs/sql-reference/data-types/special-data-types/nothing>
+    fn keeps_untyped_columns(&self) -> bool {
+        false
+    }
+
     // A column that two sides of a join have is called by both its names otherwise.
     fn names_every_column(&self) -> bool {
         true

@@ -110,10 +110,15 @@ struct Machine {
 /// Runs a history to its end, and then brings everything up to date. Gives those of some rules whose
 /// absence would have shown: where any are asked for, no store but those in memory has a part in it.
 pub(crate) async fn run(history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
+    run_on("duckdb::memory:", history, rules).await
+}
+
+/// The same over an empty store at an address.
+pub(crate) async fn run_on(url: &str, history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
     let program = Arc::new(Program::new(&history.features));
     let algorithm = history.hash_algorithm;
     let mut machine = match rules {
-        [] => Machine::open(algorithm, program).await?,
+        [] => Machine::open(url, algorithm, program).await?,
         rules => Machine::in_memory(algorithm, program, rules),
     };
     machine.holds_laws = !history.has_lineages;
@@ -132,8 +137,8 @@ fn text(error: impl std::fmt::Display) -> Failure {
 }
 
 impl Machine {
-    async fn open(algorithm: HashAlgorithm, program: Arc<Program>) -> Result<Self> {
-        let store = Store::open("duckdb::memory:")
+    async fn open(url: &str, algorithm: HashAlgorithm, program: Arc<Program>) -> Result<Self> {
+        let store = Store::open(url)
             .graph(program.graph.clone())
             .create_tables(true)
             .hash_algorithm(algorithm)

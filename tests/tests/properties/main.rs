@@ -23,18 +23,30 @@ fn cases() -> u32 {
 
 /// Runs a share of the histories, in percent.
 fn hold(percent: u32, begins_full: bool, has_lineages: bool) {
+    let cases = (cases() * percent / 100).max(1);
     let runtime = runtime();
+    hold_all((cases, 600), begins_full, has_lineages, |history| {
+        runtime.block_on(machine::run(history, &[])).map(drop)
+    });
+}
+
+/// Runs so many histories; one that fails is made smaller so many times.
+fn hold_all(
+    (cases, max_shrink_iters): (u32, u32),
+    begins_full: bool,
+    has_lineages: bool,
+    run: impl Fn(&history::History) -> Result<(), String>,
+) {
     let mut runner = TestRunner::new(Config {
-        cases: (cases() * percent / 100).max(1),
+        cases,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "proptest-regressions/properties.txt",
         ))),
-        max_shrink_iters: 600,
+        max_shrink_iters,
         ..Config::default()
     });
     let result = runner.run(&histories(begins_full, has_lineages), |history| {
-        let run = runtime.block_on(machine::run(&history, &[]));
-        run.map(drop).map_err(TestCaseError::fail)
+        run(&history).map_err(TestCaseError::fail)
     });
     if let Err(failure) = result {
         panic!("{failure}");
@@ -62,6 +74,36 @@ fn new_stores_of_all_lineages_do_what_memory_does() {
 #[test]
 fn full_stores_of_all_lineages_do_what_memory_does() {
     hold(2, true, true);
+}
+
+/// Histories of a run on a server without any wish: each has a database of its own.
+#[cfg(feature = "servers")]
+const CASES_ON_SERVERS: u32 = 300;
+
+#[cfg(feature = "servers")]
+fn hold_on_clickhouse(has_lineages: bool) {
+    use metaxy_tests::databases::Database;
+    let cases = std::env::var("METAXY_PROPERTY_CASES").ok().and_then(|n| n.parse().ok());
+    let runtime = runtime();
+    let cases = cases.unwrap_or(CASES_ON_SERVERS) / 2;
+    hold_all((cases, 60), false, has_lineages, |history| {
+        runtime.block_on(async {
+            let database = Database::clickhouse().await;
+            machine::run_on(&database.url(), history, &[]).await.map(drop)
+        })
+    });
+}
+
+#[cfg(feature = "servers")]
+#[test]
+fn clickhouse_does_what_memory_does() {
+    hold_on_clickhouse(false);
+}
+
+#[cfg(feature = "servers")]
+#[test]
+fn clickhouse_does_what_memory_does_in_all_lineages() {
+    hold_on_clickhouse(true);
 }
 
 /// Histories that are rare among the random ones, or have found something.

@@ -17,6 +17,7 @@ use metaxy_sql::dialect::ClickHouse as Sql;
 use metaxy_sql::{Dialect, Ident, lower, print};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
 /// How long the server keeps the temporary tables of a connection that says nothing, in seconds: the
@@ -62,7 +63,14 @@ impl Drop for Session {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let client = self.client.clone().with_setting("close_session", "1");
             runtime.spawn(async move {
-                let _ = client.query_raw("SELECT 1 FORMAT Null").execute().await;
+                // A statement whose answer nobody reads any more takes a moment to end.
+                for wait in [50, 200, 1_000, 5_000] {
+                    let ended = client.query_raw("SELECT 1 FORMAT Null").execute().await;
+                    if ended.is_ok() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                }
             });
         }
     }

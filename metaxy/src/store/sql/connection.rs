@@ -47,8 +47,8 @@ pub(crate) enum Access<'a> {
     /// Writing to the tables of some features. Whoever writes to one of them waits for its turn, and
     /// keeps it until the end: times of later turns are later.
     Write(&'a [String]),
-    /// The same for what is done only to see what it does, and taken back in every case. An engine
-    /// that cannot take it back does it to copies.
+    /// The same for what is done only to see what it does, and taken back in every case. An engine that
+    /// cannot take it back does it to copies.
     Dry(&'a [String]),
 }
 
@@ -73,9 +73,8 @@ pub(crate) trait Connection: Send {
     /// Ends a transaction: what was done in it is there for all.
     fn commit(&mut self) -> BoxFuture<'_, Result<()>>;
 
-    /// Ends a transaction: what was done in it was never there, if the engine
-    /// can do that. If not, each statement is there for all when it is done: no order of statements may
-    /// do harm that ends after any of them.
+    /// Ends a transaction: what was done in it was never there, if the engine can do that. ClickHouse
+    /// cannot: no order of statements may do harm that ends after any of them.
     fn rollback(&mut self) -> BoxFuture<'_, Result<()>>;
 
     /// Runs a statement; gives the number of rows that it appended or removed.

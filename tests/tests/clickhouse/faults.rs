@@ -1,0 +1,128 @@
+//! What breaks: servers that stop, answers that break off. No batch is ever seen in part, the error
+//! says what to do, and the call that is repeated succeeds.
+
+use super::wire::{Crop, Source, Video, compute, graph, videos};
+use metaxy::prelude::*;
+use metaxy_tests::databases::{Database, Engine, own_server};
+use std::time::Duration;
+
+const MANY: u32 = 200_000;
+
+async fn open(url: &str) -> Store {
+    Store::open(url).graph(graph()).create_tables(true).await.expect("a store")
+}
+
+fn assert_lost(error: &metaxy::Error) {
+    assert!(error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains("repeat the call"), "{error}");
+}
+
+async fn n_crops(store: &Store) -> usize {
+    match store.read::<Crop>().rows().await {
+        Ok(rows) => rows.len(),
+        Err(metaxy::Error::NoTable { .. }) => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_a_resolve() {
+    let mut server = own_server(Engine::ClickHouse);
+    let database = Database::on(Engine::ClickHouse, server.url()).await;
+    let store = open(&database.url()).await;
+    store.sync(videos(0..MANY, "1")).await.expect("a sync");
+
+    let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+    drop(jobs.try_next().await.expect("a job").expect("a job").failed("only looked at"));
+    server.stop();
+    let broke = loop {
+        match jobs.try_next().await {
+            Ok(Some(job)) => drop(job.failed("only looked at")),
+            Ok(None) => panic!("an answer that breaks off looks whole"),
+            Err(error) => break error,
+        }
+    };
+    assert_lost(&broke);
+    assert_lost(&store.resolve_update::<Crop>().await.expect_err("no server"));
+    assert_lost(&Store::open(database.url()).graph(graph()).await.expect_err("no server"));
+
+    server.start().expect("the server again");
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").new, u64::from(MANY));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_a_write() {
+    let mut server = own_server(Engine::ClickHouse);
+    let database = Database::on(Engine::ClickHouse, server.url()).await;
+    let store = open(&database.url()).await;
+    store.sync(videos(0..MANY, "1")).await.expect("a sync");
+    for (n, wait) in [0, 20, 60, 120, 240, 480].into_iter().enumerate() {
+        let before = n_crops(&store).await;
+        let mut out = store.writer::<Crop>().token(format!("write {n}"));
+        let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+        while let Some(job) = jobs.try_next().await.expect("a job") {
+            let crop = Crop { id: job.input().id, frames: DataVersion::default() };
+            out.push(job.done(crop).expect("the same record")).await.expect("a good record");
+        }
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            server.stop();
+        };
+        let (written, ()) = tokio::join!(out.commit(), stop);
+        if let Err(error) = &written {
+            assert_lost(error);
+        }
+        server.start().expect("the server again");
+        let after = n_crops(&store).await;
+        let whole = MANY as usize;
+        assert!(after == before || after == whole, "{before} became {after} of {whole}");
+        if written.is_ok() {
+            assert_eq!(after, whole, "what was committed is there");
+        }
+        // For the next one they are all to be written again.
+        store.sync(videos(0..MANY, &format!("{n}"))).await.expect("a sync");
+    }
+    assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
+    assert_eq!(n_crops(&store).await, MANY as usize);
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").to_compute(), 0);
+}
+
+/// The server has sent much of an answer when it finds out that it cannot go on: it says so within
+/// the answer.
+#[tokio::test]
+async fn an_error_in_the_middle_of_an_answer_is_an_error() {
+    let database = Database::clickhouse().await;
+    let store = open(&database.url()).await;
+    store.sync(videos(0..MANY, "1")).await.expect("a sync");
+    let limited = format!("{}?max_result_rows=150000&result_overflow_mode=throw", database.url());
+    let limited = Store::open(limited).graph(graph()).await.expect("a store");
+    let mut rows = limited.read::<Video>().stream().await.expect("a stream");
+    let mut n = 0;
+    let error = loop {
+        match rows.try_next().await {
+            Ok(Some(_)) => n += 1,
+            Ok(None) => panic!("an answer that breaks off looks whole"),
+            Err(error) => break error,
+        }
+    };
+    assert!(n > 0, "it has not begun");
+    assert!(error.to_string().contains("TOO_MANY_ROWS_OR_BYTES"), "{error}");
+    assert!(!error.is_transient(), "it will not go away by itself");
+}
+
+/// A statement that takes too long is an error that says so, and leaves the store as it was.
+#[tokio::test]
+async fn a_statement_that_takes_too_long() {
+    let database = Database::clickhouse().await;
+    let store = open(&database.url()).await;
+    store.sync(videos(0..MANY, "1")).await.expect("a sync");
+    let hasty = format!("{}?max_execution_time=0.001&timeout_overflow_mode=throw", database.url());
+    let hasty = Store::open(hasty).graph(graph()).create_tables(true).await;
+    let error = match hasty {
+        Err(error) => error,
+        Ok(hasty) => compute(&hasty).await.expect_err("too little time"),
+    };
+    assert!(error.to_string().contains("TIMEOUT_EXCEEDED"), "{error}");
+    assert_eq!(n_crops(&store).await, 0);
+    assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
+}
