@@ -4,6 +4,7 @@
 //! definitions that form a graph; a choice that a graph would not allow is replaced by the nearest
 //! one that it does, so that every sketch means something and a smaller sketch a smaller program.
 
+use super::rows::Value;
 use metaxy::spec::{
     ColumnSpec, FeatureDefinition, FeatureDep, FeatureSpec, FieldDep, FieldDeps, FieldSpec,
     FieldsMapping, Lineage, Origin,
@@ -505,7 +506,9 @@ impl Program {
     /// Whether one upstream record gives any number of records.
     pub(crate) fn is_expansion(&self, key: &FeatureKey) -> bool {
         let deps = &self.spec(key).deps;
-        let adds = deps.iter().any(|dep| matches!(dep.lineage, Lineage::Expansion { .. }));
+        // One that was added later adds no id to a table that has rows: it gives a record each.
+        let adds = self.spec(key).id_columns.iter().any(|id| id == CHILD)
+            && deps.iter().any(|dep| matches!(dep.lineage, Lineage::Expansion { .. }));
         // Where an upstream has such an id as well, it gives it.
         let gives = |dep: &FeatureDep| match &dep.lineage {
             Lineage::Identity => {
@@ -589,14 +592,16 @@ fn empty(index: usize) -> FeatureSpec {
     }
 }
 
+/// Whether a column holds numbers: ids by their first letter, and the features' own columns, which may
+/// be the ids of a group, and of a root that was one.
+pub(crate) fn is_number(column: &str) -> bool {
+    column.starts_with('i') || column.starts_with("value of")
+}
+
 fn definition(index: usize, spec: FeatureSpec) -> FeatureDefinition {
     let id = |name: &String| ColumnSpec {
         name: name.clone(),
-        ty: ColumnType::Scalar(if name.starts_with('i') || name.starts_with("value of") {
-            ScalarType::Int64
-        } else {
-            ScalarType::Text
-        }),
+        ty: ColumnType::Scalar(if is_number(name) { ScalarType::Int64 } else { ScalarType::Text }),
         nullable: false,
     };
     let mut columns: Vec<_> = spec.id_columns.iter().map(id).collect();
@@ -665,16 +670,41 @@ fn filter_of(sketch: u8, upstream: &FeatureDefinition, dep: &FeatureDep) -> Opti
 
 /// A condition over a column of numbers, or over an id.
 fn condition(sketch: u8, column: &str, id: &str) -> Option<String> {
-    let is_number = id.starts_with('i') || id.starts_with("value of");
     Some(match sketch {
         1 => format!("\"{column}\" < 3"),
         2 => format!("\"{column}\" <> 1"),
         3 => format!("\"{column}\" IN (0, 2) OR \"{column}\" IS NULL"),
-        4 if is_number => format!("\"{id}\" > 1"),
+        4 if is_number(id) => format!("\"{id}\" > 1"),
         4 => format!("\"{id}\" LIKE 'p%'"),
         5 => format!("NOT \"{column}\" = 2"),
         _ => return None,
     })
+}
+
+/// Whether some values fulfil one of these conditions: an understanding of them that no engine has a
+/// part in.
+pub(crate) fn fulfils(condition: &str, value: impl Fn(&str) -> Value) -> bool {
+    let (is_negated, condition) = match condition.strip_prefix("NOT ") {
+        Some(rest) => (true, rest),
+        None => (false, condition),
+    };
+    let (column, test) = condition.trim_start_matches('"').split_once("\" ").expect("a column");
+    // Nothing is unknown here: columns without a value are no part of these histories.
+    let (number, text) = match value(column) {
+        Value::Int(number) => (number, String::new()),
+        Value::Text(text) => (0, text),
+        Value::Null => panic!("`{column}` has no value"),
+    };
+    let holds = match test {
+        "< 3" => number < 3,
+        "<> 1" => number != 1,
+        "= 2" => number == 2,
+        "> 1" => number > 1,
+        "LIKE 'p%'" => text.starts_with('p'),
+        test if test.starts_with("IN (0, 2)") => number == 0 || number == 2,
+        test => panic!("what `{test}` means is not known here"),
+    };
+    holds != is_negated
 }
 
 fn mapping_of(sketch: &MappingSketch) -> FieldsMapping {

@@ -1,5 +1,5 @@
 //! What happens to a store besides the daily round: calls with options, failures, rows of other
-//! programs, vacuums. Laws are not held here; stores are compared.
+//! programs, vacuums. Here stores are compared; what they have written is told to the third account.
 
 use super::{Crash, Machine, Result, fields, same, text, with_columns};
 use crate::history::{Call, Jobs, Samples as Sketch};
@@ -336,7 +336,15 @@ impl Machine {
         let expected = self.tell(by, copy).await?;
         self.touched.insert(feature.clone());
         same("rows copied, and copied again", &found, &expected)?;
-        same("rows copied, and copied again", &found, &[n as u64, 0])
+        same("rows copied, and copied again", &found, &[n as u64, 0])?;
+        if let Some(ghost) = &mut self.ghost {
+            let names = &program.spec(feature).id_columns;
+            for (row, (value, provenance)) in values.into_iter().zip(&provenances).enumerate() {
+                let ids = rows::ids(&ids, names, row);
+                ghost.write_foreign(&program, feature, ids, value, provenance);
+            }
+        }
+        Ok(())
     }
 
     /// The ids of rows that another program would write.
