@@ -263,6 +263,7 @@ fn query(filter: &Filter) -> String {
             (Expr::IsNull(Box::new(lowered())), ident("is unknown")),
         ],
         from: Some(From {
+            latest: None,
             first: Source { relation: ident("rows"), alias: ident("r") },
             joins: Vec::new(),
         }),
