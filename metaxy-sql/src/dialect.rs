@@ -14,6 +14,7 @@ pub use postgres::Postgres;
 use crate::error::{Error, Reason, Result};
 use crate::functions::Function;
 use crate::ident::Ident;
+use crate::literal::check_text;
 use crate::types::ColumnType;
 use std::fmt;
 
@@ -157,9 +158,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// # Errors
     /// When it holds a NUL character: not every engine can store one.
     fn quote_text(&self, text: &str) -> Result<String> {
-        if text.contains('\0') {
-            return Err(Error::new(Reason::Text { problem: "it holds a NUL character" }));
-        }
+        check_text(text)?;
         Ok(format!("'{}'", text.replace('\'', "''")))
     }
 

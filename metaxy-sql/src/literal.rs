@@ -1,5 +1,7 @@
 //! [`Literal`]: a value inside a statement, escaped by the dialect in one place.
 
+use crate::error::{Error, Reason, Result};
+
 /// A constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Literal {
@@ -15,4 +17,15 @@ pub enum Literal {
     Date(i32),
     /// A point in time: microseconds since 1970-01-01 UTC.
     Timestamp(i64),
+}
+
+/// Refuses texts that no statement and no column of text can hold.
+///
+/// # Errors
+/// When it holds a NUL character.
+pub fn check_text(text: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(Error::new(Reason::Text { problem: "it holds a NUL character" }));
+    }
+    Ok(())
 }

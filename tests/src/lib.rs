@@ -8,6 +8,8 @@ pub mod databases;
 mod engines;
 #[cfg(feature = "duckdb")]
 pub mod flow;
+#[cfg(feature = "duckdb")]
+pub mod foreign;
 pub mod golden;
 #[cfg(feature = "duckdb")]
 pub mod nasty;

@@ -3,12 +3,16 @@
 //! The numbers are those of the table in the design; where a scenario of the golden file shows the
 //! hazard, `golden_records.rs` asserts our answer to it as well.
 
-use metaxy::arrow::array::RecordBatch;
+use metaxy::arrow::array::{
+    ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use metaxy::arrow::compute::take_record_batch;
 use metaxy::prelude::*;
-use metaxy_tests::batch::{batch, collect, only, sorted};
+use metaxy_tests::batch::{batch, batch_of, collect, only, sorted};
 use metaxy_tests::flow::{
     compute, counts, delete, graph, increment, key, open, read, time_of_deletion, write,
 };
+use metaxy_tests::foreign::changed;
 use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
 use serde_json::{Value, json};
@@ -28,6 +32,7 @@ on_every_engine! {
     h16_filters_of_a_call_select_and_change_nothing,
     h16_a_call_forces_nothing_that_is_blocked,
     h03_null_ids_are_refused,
+    h03_null_ids_of_other_programs_do_not_come_back_for_ever,
     h05_a_bump_elsewhere_orphans_nothing,
     h06_a_bump_is_stale_with_its_reason,
     h07_an_added_field_is_stale_alone,
@@ -40,6 +45,7 @@ on_every_engine! {
     h13_history_keeps_every_row,
     h13_a_hard_deletion_revives_nothing_and_leaves_a_trace,
     h13_a_soft_deletion_has_a_time_of_its_own,
+    h15_a_row_from_the_future_is_followed,
     h15_times_of_writes_increase_strictly,
     h17_samples_are_compared_with_what_is_stored,
 }
@@ -60,6 +66,16 @@ fn records(rows: &[(&str, &str, &str)]) -> Vec<Value> {
         .iter()
         .map(|(id, x, y)| json!({ "id": id, "metaxy_provenance_by_field": { "x": x, "y": y } }));
     rows.collect()
+}
+
+/// A batch with other values in a column.
+fn with_column(batch: &RecordBatch, name: &str, values: &ArrayRef) -> RecordBatch {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns());
+    batch_of(columns.map(|(field, column)| match field.name() == name {
+        true => (name, Arc::clone(values)),
+        false => (field.name().as_str(), Arc::clone(column)),
+    }))
 }
 
 async fn sync(store: &Store, rows: &[Value]) {
@@ -461,9 +477,32 @@ async fn h03_null_ids_are_refused(engine: &str) {
     assert_eq!(write(&store, "a", &good).await.expect("good rows"), 1);
 }
 
-/// In Python's tables such rows can stand already: they are nobody's record.
+/// In tables of others such rows can stand already: they are nobody's record.
+async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever(engine: &str) {
+    let features = graph(&[root(), on("b", "a", &json!(["x"]))]);
+    let (like, samples) = (open(engine, &features).await, records(&[("1", "1", "1")]));
+    let theirs = changed(&like, "a", &samples, |row| {
+        let rows = take_record_batch(&row, &UInt32Array::from(vec![0; 3])).expect("a row");
+        let ids: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), None, None]));
+        with_column(&rows, "id", &ids)
+    });
+    let theirs = theirs.await;
+    let store = Store::open(engine).graph(features.clone()).create_tables(true);
+    let store = store.fallback(theirs.clone()).await.expect("a store");
+    assert_eq!(compute(&store, "b").await.new, 1);
+    let left = counts(&store, "b").await;
+    assert!(left.is_up_to_date(), "{left}");
+
+    // A copy leaves them where they are.
+    let copied = theirs.copy_to(&store).features([key("a")]).await.expect("a copy");
+    assert_eq!(copied[0].rows, 1);
+    assert_eq!(read(&store, "a").await.len(), 1);
+    assert!(counts(&store, "b").await.is_up_to_date());
+}
+
+/// The same of rows that stand in a table of the database itself.
 #[tokio::test]
-async fn h03_null_ids_of_other_programs_do_not_come_back_for_ever() {
+async fn h03_null_ids_in_a_table_do_not_come_back_for_ever() {
     let features = [root(), on("b", "a", &json!(["x"]))];
     let place = Place::new();
     let store = place.open(&graph(&features)).await.expect("a store");
@@ -852,32 +891,34 @@ async fn h13_a_soft_deletion_has_a_time_of_its_own(engine: &str) {
     assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
 }
 
-#[tokio::test]
-async fn h15_a_row_from_the_future_is_followed() {
-    let place = Place::new();
-    let features = graph(&[root()]);
-    let store = place.open(&features).await.expect("a store");
-    write(&store, "a", &records(&[("1", "1", "1"), ("2", "1", "1")])).await.expect("good rows");
-    drop(store);
-    place.execute("UPDATE a SET metaxy_updated_at = TIMESTAMPTZ '2100-01-01 00:00:00+00'");
-    let future = 4_102_444_800_000_000;
+/// When the rows of [`h15_a_row_from_the_future_is_followed`] say that they were written.
+const FUTURE: i64 = 4_102_444_800_000_000;
+
+async fn h15_a_row_from_the_future_is_followed(engine: &str) {
+    let store = open(engine, &graph(&[root()])).await;
+    let samples = records(&[("1", "1", "1"), ("2", "1", "1")]);
+    let theirs = changed(&store, "a", &samples, |rows| {
+        let times = TimestampMicrosecondArray::from(vec![FUTURE; rows.num_rows()]);
+        let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
+        with_column(&rows, "metaxy_updated_at", &times)
+    });
+    theirs.await.copy_to(&store).await.expect("a copy");
 
     // The clock stands still, as far as the table can tell: every write is later all the same.
-    let store = place.open(&features).await.expect("a store");
     for n in 1..=3 {
         let rows = records(&[("1", &format!("{n} later"), "1")]);
         let mut out = store.batch_writer(&key("a"));
         out.push(&batch(&rows)).await.expect("good rows");
-        assert_eq!(out.commit().await.expect("a commit").time, Some(future + n));
+        assert_eq!(out.commit().await.expect("a commit").time, Some(FUTURE + n));
         let now = read(&store, "a").await;
         let row = now.iter().find(|row| row["id"] == "1").expect("a record");
         assert_eq!(row["metaxy_provenance_by_field"]["x"], format!("{n} later"));
     }
     assert_eq!(delete(&store, "a", &[json!({"id": "1"})]).await, 1);
-    assert_eq!(time_of_deletion(&store, "a").await, future + 4);
+    assert_eq!(time_of_deletion(&store, "a").await, FUTURE + 4);
     // A write after a tombstone counts from the tombstone.
     let report = store.sync_of(&key("a"), batch(&records(&[("1", "back", "1"), ("2", "1", "1")])));
-    assert_eq!(report.await.expect("a sync").written.time, Some(future + 5));
+    assert_eq!(report.await.expect("a sync").written.time, Some(FUTURE + 5));
     assert_eq!(read(&store, "a").await.len(), 2);
 }
 

@@ -3,8 +3,9 @@
 //! What is printed relies on settings that come with each query: see `SETTINGS`.
 
 use super::{Dialect, LatestRows};
-use crate::error::{Error, Reason, Result};
+use crate::error::Result;
 use crate::functions::{self, Function};
+use crate::literal::check_text;
 use crate::types::{ColumnType, ScalarType};
 
 /// ClickHouse from 26.3 on: before, a part of a statement could not be computed once
@@ -188,9 +189,7 @@ impl Dialect for ClickHouse {
     }
 
     fn quote_text(&self, text: &str) -> Result<String> {
-        if text.contains('\0') {
-            return Err(Error::new(Reason::Text { problem: "it holds a NUL character" }));
-        }
+        check_text(text)?;
         Ok(format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")))
     }
 

@@ -75,6 +75,8 @@ use crate::version::{FeatureVersions, GraphVersions};
 use arrow::array::RecordBatch;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use metaxy_sql::Ident;
+use metaxy_sql::literal::check_text;
 use metaxy_sql::plan::Hash;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -96,9 +98,16 @@ impl FeatureContext {
     /// A feature of a graph.
     ///
     /// # Errors
-    /// When the graph does not have it.
+    /// When the graph does not have it, or it has a name or a code version that no engine can keep.
     pub fn new(graph: &FeatureGraph, key: &FeatureKey, hash: Hash) -> Result<Self> {
-        graph.expect(key)?;
+        let definition = graph.expect(key)?;
+        let columns = definition.columns.iter().flatten().map(|column| &column.name);
+        for name in definition.spec.id_columns.iter().chain(columns) {
+            Ident::new(name)?;
+        }
+        for field in &definition.spec.fields {
+            check_text(&field.code_version)?;
+        }
         Ok(Self {
             graph: graph.clone(),
             key: key.clone(),
@@ -353,6 +362,19 @@ pub struct WriteOptions {
     /// The caller's name for the write: a commit whose token and number are in the table already
     /// writes nothing.
     pub token: Option<String>,
+}
+
+impl WriteOptions {
+    /// Refuses names that no engine can keep.
+    ///
+    /// # Errors
+    /// When one holds a NUL character.
+    pub(crate) fn check(&self) -> Result<()> {
+        for name in self.materialization_id.iter().chain(&self.token) {
+            check_text(name)?;
+        }
+        Ok(())
+    }
 }
 
 /// How a root is brought up to date.

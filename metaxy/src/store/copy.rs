@@ -4,7 +4,11 @@ use crate::error::Result;
 use crate::feature::FeatureSet;
 use crate::key::FeatureKey;
 use crate::store::Store;
+use crate::store::backend::{BatchStream, Export};
 use crate::store::fallback::check_settings;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{and, filter_record_batch, is_not_null};
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::fmt;
 
@@ -12,6 +16,7 @@ use std::fmt;
 ///
 /// Rows keep their times, versions and tombstones, with all of their history. What the other store has
 /// already is not appended again, so that a copy can be repeated, after a crash or for what came since.
+/// Rows that lack an id, as another program may have left them, are no records and stay behind.
 #[must_use = "a copy begins with `.await`"]
 #[derive(Debug)]
 pub struct Copy {
@@ -64,13 +69,29 @@ impl Copy {
         let mut copied = Vec::with_capacity(features.len());
         for key in features {
             let feature = self.from.feature(&key)?;
-            let export = self.from.backend.export(feature.clone()).await?;
+            let Export { definitions, rows, seals } =
+                self.from.backend.export(feature.clone()).await?;
+            let rows = with_ids(rows, feature.definition().spec.id_columns.clone());
+            let seals = with_ids(seals, feature.record_ids());
+            let export = Export { definitions, rows, seals };
             let rows = self.to.backend.import(feature, export).await?;
             tracing::debug!(feature = %key, rows, "copied");
             copied.push(Copied { feature: key, rows });
         }
         Ok(copied)
     }
+}
+
+/// The rows that have all of these ids. Others are no records, and not every table can hold them.
+fn with_ids(batches: BatchStream, ids: Vec<String>) -> BatchStream {
+    let with_ids = move |batch: RecordBatch| -> Result<RecordBatch> {
+        let mut has_all = BooleanArray::from(vec![true; batch.num_rows()]);
+        for column in ids.iter().filter_map(|id| batch.column_by_name(id)) {
+            has_all = and(&has_all, &is_not_null(column)?)?;
+        }
+        Ok(filter_record_batch(&batch, &has_all)?)
+    };
+    batches.map(move |batch| batch.and_then(&with_ids)).boxed()
 }
 
 impl IntoFuture for Copy {

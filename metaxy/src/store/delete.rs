@@ -231,6 +231,7 @@ impl Deletion {
         let feature = self.store.feature(&self.key)?;
         let which = self.named.staged(&feature)?;
         check_cascade(&self.store, &self.key, &self.options).await?;
+        self.options.write.check()?;
         let features = self.store.backend.delete(feature, which, self.options).await?;
         Ok(DeleteReport { features })
     }
@@ -277,6 +278,7 @@ impl DeleteOrphans {
             .needs_upstreams_here(std::slice::from_ref(&self.key), "deleting orphans")
             .await?;
         check_cascade(&self.store, &self.key, &self.options).await?;
+        self.options.write.check()?;
         let features = self.store.backend.delete(feature, which, self.options).await?;
         Ok(DeleteReport { features })
     }
@@ -316,6 +318,7 @@ impl Undeletion {
     async fn run(self) -> Result<Written> {
         let feature = self.store.feature(&self.key)?;
         let which = self.named.staged(&feature)?;
+        self.options.check()?;
         self.store.backend.undelete(feature, which, self.options).await
     }
 }

@@ -7,6 +7,7 @@ use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::backend::{RebaseOptions, Rebased, Written};
 use futures::future::BoxFuture;
+use metaxy_sql::literal::check_text;
 
 /// A rebase that has not begun; `.await` it. It gives the number of rows that were appended; of an
 /// expansion these are the children of the parents that are rebased, and their seals are counted as
@@ -69,6 +70,8 @@ impl Rebase {
                 fix: "`store.sync(samples)` brings a root to its definition of today",
             });
         }
+        check_text(&self.options.by)?;
+        check_text(&self.options.reason)?;
         let is_missing = |text: &String| text.trim().is_empty();
         let RebaseOptions { accept, by, reason, .. } = &self.options;
         if !accept.is_empty() && (is_missing(by) || is_missing(reason)) {

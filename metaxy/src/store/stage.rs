@@ -68,6 +68,17 @@ pub enum WriteError {
         /// How many such rows the batch has.
         count: usize,
     },
+    /// A text with a NUL character, which not every engine can keep.
+    #[error(
+        "row {row} has a NUL character in the column `{column}`, which no text in a store may hold; \
+         remove it, or keep such values as bytes"
+    )]
+    Nul {
+        /// The column.
+        column: String,
+        /// The row of its batch, from 0.
+        row: usize,
+    },
     /// One record more than once in a write.
     #[error("{count} rows have the same id {id}; a record can be written once in a write")]
     DuplicateId {
@@ -116,7 +127,7 @@ pub enum WriteError {
     /// A version that would make two different histories look alike.
     #[error(
         "row {row} ({id}) has the data version {version:?} for field `{field}`; it may not be empty \
-         nor contain `|`, which separates versions in what is hashed"
+         nor contain `|`, which separates versions in what is hashed, nor NUL"
     )]
     BadVersion {
         /// The row of its batch, from 0.
@@ -506,6 +517,7 @@ impl Stager<'_> {
             .iter()
             .map(|column| {
                 let array = batch.column_by_name(&column.name).expect("names were checked");
+                self.no_nul(&column.name, array)?;
                 let expected = column.ty.to_arrow();
                 if array.data_type() == &expected {
                     return Ok(Arc::clone(array));
@@ -587,6 +599,17 @@ impl Stager<'_> {
         }
     }
 
+    /// Refuses texts that not every engine can keep.
+    pub(crate) fn no_nul(&self, column: &str, array: &ArrayRef) -> Result<()> {
+        match row_with_nul(array) {
+            None => Ok(()),
+            Some(row) => {
+                let column = column.to_owned();
+                Err(self.error(WriteError::Nul { column, row }))
+            }
+        }
+    }
+
     /// The ids of a row, for messages.
     fn id(&self, batch: &RecordBatch, row: usize) -> String {
         let names = self.layout.ids.iter().map(|column| column.name.as_str());
@@ -663,7 +686,7 @@ impl Stager<'_> {
         field: &str,
         version: &str,
     ) -> Result<()> {
-        if version.is_empty() || version.contains('|') {
+        if !is_version(version) {
             return Err(self.error(WriteError::BadVersion {
                 row,
                 id: self.id(batch, row),
@@ -857,6 +880,39 @@ pub(crate) fn text_map_array<'a>(
 
 fn offset(value: i32) -> usize {
     usize::try_from(value).expect("offsets of an array are never negative")
+}
+
+/// Whether a text can be a version: something, in one piece, that every engine keeps.
+pub(crate) fn is_version(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['|', '\0'])
+}
+
+/// The first row that has a text with a NUL character, in a list or map of it as well.
+fn row_with_nul(array: &ArrayRef) -> Option<usize> {
+    let is_in = |row: &usize| {
+        let of_row = array.slice(*row, 1);
+        match array.data_type() {
+            DataType::List(_) => row_with_nul(of_row.as_list::<i32>().values()).is_some(),
+            DataType::Map(_, _) => {
+                let entries = of_row.as_map().entries().clone();
+                entries.columns().iter().any(|column| row_with_nul(column).is_some())
+            }
+            _ => true,
+        }
+    };
+    match array.data_type() {
+        DataType::Utf8 => {
+            array.as_string::<i32>().iter().position(|text| text.is_some_and(|t| t.contains('\0')))
+        }
+        DataType::LargeUtf8 => {
+            array.as_string::<i64>().iter().position(|text| text.is_some_and(|t| t.contains('\0')))
+        }
+        DataType::Utf8View => {
+            array.as_string_view().iter().position(|text| text.is_some_and(|t| t.contains('\0')))
+        }
+        DataType::List(_) | DataType::Map(_, _) => (0..array.len()).find(is_in),
+        _ => None,
+    }
 }
 
 /// Whether an array of one type can be written to a column of another without any loss.

@@ -265,6 +265,7 @@ impl<F> Sync<F> {
         layout: Layout,
         staged: BatchStream,
     ) -> Result<SyncReport> {
+        self.options.write.check()?;
         let (counts, written) =
             self.store.backend.sync(feature, layout, staged, self.options).await?;
         tracing::debug!(%counts, "synced");

@@ -12,7 +12,7 @@ use crate::spec::{ColumnSpec, FeatureDefinition};
 use crate::store::Store;
 use crate::store::backend::{Failure, FeatureContext, Layout, WriteOptions, WriteSession, Written};
 use crate::store::stage::{
-    Stager, Types, WriteError, layout, seals_schema, staged_schema, write_error,
+    Stager, Types, WriteError, is_version, layout, seals_schema, staged_schema, write_error,
 };
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray, UInt64Array,
@@ -184,6 +184,7 @@ impl<F: Feature> Writer<F> {
     pub async fn push(&mut self, item: impl Into<Item<F>>) -> Result<()> {
         if self.open.is_none() {
             let feature = self.store.feature(&self.key)?;
+            self.options.check()?;
             let layout = typed_layout::<F>(&feature)?;
             let session =
                 self.store.backend.write(feature.clone(), layout.clone(), self.options.clone());
@@ -328,7 +329,7 @@ pub(crate) fn check_versions<F: Feature>(
     let versions = record.data_versions().into_iter().zip(&origin.provenances).enumerate();
     for (k, (given, provenance)) in versions {
         let version = given.as_given().unwrap_or(provenance);
-        if version.is_empty() || version.contains('|') {
+        if !is_version(version) {
             return Err(write_error(
                 feature,
                 WriteError::BadVersion {
@@ -365,6 +366,10 @@ pub(crate) fn staged<F: Feature>(
         }
     }
     let mut arrays = F::encode(records);
+    let stager = Stager { feature, layout, types: Types::Exact };
+    for (column, array) in layout.ids.iter().chain(&layout.columns).zip(&arrays) {
+        stager.no_nul(&column.name, array)?;
+    }
     let computed = computed.into_iter().map(StringArray::from);
     let given = given.into_iter().map(StringArray::from);
     arrays.extend(computed.chain(given).map(|column| Arc::new(column) as ArrayRef));
@@ -490,6 +495,7 @@ impl BatchWriter {
     }
 
     async fn begin(&mut self, feature: FeatureContext, layout: Layout) -> Result<()> {
+        self.options.check()?;
         let backend = &self.store.backend;
         let session = backend.write(feature.clone(), layout.clone(), self.options.clone()).await?;
         self.open = Some(Open { feature, layout, session });
@@ -587,6 +593,7 @@ impl BatchWriter {
         if !self.failures.is_empty() {
             let feature = self.store.feature(&self.key)?;
             let failures = self.failures.clone();
+            self.options.check()?;
             self.store.backend.fail(feature, failures, self.options.clone()).await?;
             self.failures.clear();
         }

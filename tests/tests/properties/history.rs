@@ -56,8 +56,11 @@ pub(crate) enum Action {
     Undelete { feature: u8, records: u8 },
     /// Rows of former definitions get today's.
     Rebase { feature: u8, accepts_code: bool },
-    /// A worker dies over an expansion: before it seals, or with only some of the children.
-    Crash { feature: u8, jobs: Jobs, seals: bool },
+    /// A worker that computes an expansion anew dies: before it seals, or with only some of the
+    /// children.
+    Crash { expansion: u8, jobs: Jobs, seals: bool },
+    /// A developer changes the code of a field, and only some of the records are computed again.
+    Release { feature: u8, field: u8, version: u8, jobs: Jobs },
     /// An increment is resolved with options, and perhaps written.
     Call { feature: u8, call: Call, writes: bool },
     /// An increment is resolved, and these of its jobs fail.
@@ -69,7 +72,7 @@ pub(crate) enum Action {
 }
 
 /// The options of a resolve. Filters are numbers, 0 for none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Call {
     /// An upstream, and a filter over its columns.
     pub(crate) on_upstream: (u8, u8),
@@ -116,7 +119,8 @@ fn jobs() -> impl Strategy<Value = Jobs> {
 
 fn calls() -> impl Strategy<Value = Call> {
     let filters = (
-        (0..3_u8, prop_oneof![Just(0_u8), 1..6_u8]),
+        // Often one over an id: within a group by a column it holds for some members alone.
+        (0..3_u8, prop_oneof![1 => Just(0_u8), 1 => Just(4), 1 => 1..6_u8]),
         prop::bool::weighted(0.15),
         prop_oneof![2 => Just(0_u8), 1 => 1..7_u8],
         prop_oneof![2 => Just(0_u8), 1 => 1..7_u8],
@@ -178,7 +182,12 @@ fn actions(has_lineages: bool) -> BoxedStrategy<Action> {
         1 => (feature.clone(), any::<bool>())
             .prop_map(|(feature, accepts_code)| Action::Rebase { feature, accepts_code }),
         2 => (feature.clone(), jobs(), any::<bool>())
-            .prop_map(|(feature, jobs, seals)| Action::Crash { feature, jobs, seals }),
+            .prop_map(|(expansion, jobs, seals)| Action::Crash { expansion, jobs, seals }),
+        2 => (feature.clone(), 0..3_u8, 0..3_u8, any::<u8>()).prop_map(
+            |(feature, field, version, bits)| {
+                Action::Release { feature, field, version, jobs: Jobs::Some(bits) }
+            }
+        ),
         4 => (feature.clone(), calls(), prop::bool::weighted(0.3))
             .prop_map(|(feature, call, writes)| Action::Call { feature, call, writes }),
         2 => (feature.clone(), jobs()).prop_map(|(feature, jobs)| Action::Fail { feature, jobs }),

@@ -495,6 +495,13 @@ impl Program {
         deps.any(|dep| matches!(dep.lineage, Lineage::Aggregation { .. }))
     }
 
+    /// One of the features whose records are children, if there are any.
+    pub(crate) fn expansion(&self, n: u8) -> Option<FeatureKey> {
+        let mut keys = self.keys();
+        keys.retain(|key| self.is_expansion(key));
+        (!keys.is_empty()).then(|| nth(&keys, n).clone())
+    }
+
     /// Whether one upstream record gives any number of records.
     pub(crate) fn is_expansion(&self, key: &FeatureKey) -> bool {
         let deps = &self.spec(key).deps;

@@ -216,7 +216,7 @@ async fn data_versions_that_cannot_be_told_apart() {
             format!(
                 "cannot write `refusals/clip`: row 1 (id = 7) has the data version {version:?} for \
                  field `y`; it may not be empty nor contain `|`, which separates versions in what is \
-                 hashed"
+                 hashed, nor NUL"
             )
         );
         let bad = with(clip(7), "metaxy_data_version_by_field", of(version));

@@ -3,7 +3,7 @@
 
 use super::{Crash, Machine, Result, fields, same, text, with_columns};
 use crate::history::{Call, Jobs, Samples as Sketch};
-use crate::program::CHILD;
+use crate::program::{CHILD, Edit, Program};
 use crate::rows::{self, ByField, Ids, PROVENANCE_BY_FIELD, Seen, Value};
 use futures::StreamExt;
 use metaxy::arrow::array::{
@@ -25,64 +25,63 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// for; or what is wrong with the call.
 type Answer = Result<(Counts, BTreeMap<Ids, Seen>, Option<Vec<Ids>>)>;
 
+/// A resolve with the options of a sketch.
+fn update(
+    program: &Program,
+    store: &Store,
+    feature: &FeatureKey,
+    call: &Call,
+) -> Update<AnyFeature> {
+    let mut update = store.update_of(feature).skip_comparison(call.skip_comparison);
+    if let Some((upstream, condition)) = program.upstream_condition(feature, call.on_upstream) {
+        update = update.filter(&upstream, condition);
+    }
+    if let Some(condition) = program.common_condition(feature).filter(|_| call.on_all) {
+        update = update.global_filter(condition);
+    }
+    if let Some(condition) = program.stored_condition(feature, call.on_stored) {
+        update = update.target_filter(condition);
+    }
+    if let Some(condition) = program.stored_condition(feature, call.stale_if) {
+        update = update.stale_if(condition);
+    }
+    if let Some((index, count)) = call.shard {
+        update = update.shard(index, count);
+    }
+    if let Some((column, is_descending)) = call.order_by {
+        let column = program.order_column(feature, column);
+        update = match is_descending {
+            true => update.order_by_desc(column),
+            false => update.order_by(column),
+        };
+    }
+    if let Some(limit) = call.limit {
+        update = update.limit(limit);
+    }
+    update.failed(match call.failed {
+        0 => Failed::Include,
+        1 => Failed::LeaveOut,
+        // The stores have not failed at the same times: any time will do.
+        n => Failed::Retry { attempts: u64::from(n), before: i64::MAX },
+    })
+}
+
+/// What a store answers.
+async fn answer(program: &Program, store: &Store, feature: &FeatureKey, call: &Call) -> Answer {
+    let increment = update(program, store, feature, call).await.map_err(text)?;
+    let counts = increment.counts();
+    let batches = rows::all(increment.batches()).await?;
+    let names = program.record_names(feature);
+    let seen = rows::seen(&batches, &names)?;
+    let mut order = Vec::new();
+    for batch in &batches {
+        let ids = (0..batch.num_rows()).map(|row| rows::ids(batch, &names, row));
+        order.extend(ids.filter(|ids| matches!(&*seen[ids].status, "new" | "stale")));
+    }
+    Ok((counts, seen, call.order_by.map(|_| order)))
+}
+
 impl Machine {
-    /// A resolve with the options of a sketch.
-    fn update(
-        &self,
-        store: &Store,
-        by: usize,
-        feature: &FeatureKey,
-        call: &Call,
-    ) -> Update<AnyFeature> {
-        let program = &self.programs[by];
-        let mut update = store.update_of(feature).skip_comparison(call.skip_comparison);
-        if let Some((upstream, condition)) = program.upstream_condition(feature, call.on_upstream) {
-            update = update.filter(&upstream, condition);
-        }
-        if let Some(condition) = program.common_condition(feature).filter(|_| call.on_all) {
-            update = update.global_filter(condition);
-        }
-        if let Some(condition) = program.stored_condition(feature, call.on_stored) {
-            update = update.target_filter(condition);
-        }
-        if let Some(condition) = program.stored_condition(feature, call.stale_if) {
-            update = update.stale_if(condition);
-        }
-        if let Some((index, count)) = call.shard {
-            update = update.shard(index, count);
-        }
-        if let Some((column, is_descending)) = call.order_by {
-            let column = program.order_column(feature, column);
-            update = match is_descending {
-                true => update.order_by_desc(column),
-                false => update.order_by(column),
-            };
-        }
-        if let Some(limit) = call.limit {
-            update = update.limit(limit);
-        }
-        update.failed(match call.failed {
-            0 => Failed::Include,
-            1 => Failed::LeaveOut,
-            // The stores have not failed at the same times: any time will do.
-            n => Failed::Retry { attempts: u64::from(n), before: i64::MAX },
-        })
-    }
-
-    async fn answer(&self, store: &Store, by: usize, feature: &FeatureKey, call: &Call) -> Answer {
-        let increment = self.update(store, by, feature, call).await.map_err(text)?;
-        let counts = increment.counts();
-        let batches = rows::all(increment.batches()).await?;
-        let names = self.programs[by].record_names(feature);
-        let seen = rows::seen(&batches, &names)?;
-        let mut order = Vec::new();
-        for batch in &batches {
-            let ids = (0..batch.num_rows()).map(|row| rows::ids(batch, &names, row));
-            order.extend(ids.filter(|ids| matches!(&*seen[ids].status, "new" | "stale")));
-        }
-        Ok((counts, seen, call.order_by.map(|_| order)))
-    }
-
     /// The answers of a call are those of memory; those to compute are perhaps written.
     pub(super) async fn call(
         &mut self,
@@ -95,21 +94,11 @@ impl Machine {
             return Ok(());
         }
         self.note(by, format_args!("call {feature} with {call:?}, write: {writes}"));
-        let store = self.store.with_graph(self.programs[by].graph.clone());
-        let reference = self.reference.with_graph(self.programs[by].graph.clone());
-        let found = self.answer(&store, by, feature, call).await;
-        let expected = self.answer(&reference, by, feature, call).await;
-        if let (Ok((_, found, _)), Ok((_, expected, _))) = (&found, &expected)
-            && let Some(difference) = rows::difference(found, expected)
-        {
-            return Err(format!("the answer to a call of {feature} differs\n{difference}"));
-        }
-        same(&format!("a call of {feature}"), &found, &expected)?;
-        let counts = self.update(&store, by, feature, call).counts().await.map_err(text);
-        let expected = self.update(&reference, by, feature, call).counts().await.map_err(text);
-        same(&format!("counts of a call of {feature} alone"), &counts, &expected)?;
-        if writes && found.is_ok() {
-            let increment = self.update(&store, by, feature, call).await.map_err(text)?;
+        let is_answered = self.same_call(by, feature, call).await?;
+        if writes && is_answered {
+            let program = Arc::clone(&self.programs[by]);
+            let store = self.store.with_graph(program.graph.clone());
+            let increment = update(&program, &store, feature, call).await.map_err(text)?;
             let jobs = &Jobs::All;
             let finished =
                 self.compute_from(by, feature, increment, jobs, false, Crash::Never).await?;
@@ -118,7 +107,63 @@ impl Machine {
         self.same_failures(by, feature).await
     }
 
-    /// The rows of some jobs of an increment, all in one batch, if there are any.
+    /// The answers of a call are those of memory. Tells whether it is answered, or refused.
+    pub(super) async fn same_call(
+        &mut self,
+        by: usize,
+        feature: &FeatureKey,
+        call: &Call,
+    ) -> Result<bool> {
+        let program = Arc::clone(&self.programs[by]);
+        let ask = async |store: Store| -> Result<(Answer, Result<Counts>)> {
+            let counts = update(&program, &store, feature, call).counts().await.map_err(text);
+            Ok((answer(&program, &store, feature, call).await, counts))
+        };
+        let (found, counts) = ask(self.store.with_graph(program.graph.clone())).await?;
+        let (expected, expected_counts) = self.tell(by, ask).await?;
+        if let (Ok((_, found, _)), Ok((_, expected, _))) = (&found, &expected)
+            && let Some(difference) = rows::difference(found, expected)
+        {
+            return Err(format!("the answer to a call of {feature} differs\n{difference}"));
+        }
+        same(&format!("a call of {feature}"), &found, &expected)?;
+        same(&format!("counts of a call of {feature} alone"), &counts, &expected_counts)?;
+        Ok(found.is_ok())
+    }
+
+    /// A worker that computes an expansion anew dies.
+    pub(super) async fn crash(
+        &mut self,
+        by: usize,
+        expansion: u8,
+        jobs: &Jobs,
+        crash: Crash,
+    ) -> Result<()> {
+        let program = Arc::clone(&self.programs[by]);
+        let Some(feature) = program.expansion(expansion) else { return Ok(()) };
+        self.note(by, format_args!("work on {feature} and die: {crash:?}"));
+        let store = self.store.with_graph(program.graph.clone());
+        let anew = store.update_of(&feature).skip_comparison(true).await.map_err(text)?;
+        let finished = self.compute_from(by, &feature, anew, jobs, false, crash).await?;
+        self.finish(finished).await
+    }
+
+    /// A developer changes a feature, and only some of its records are computed again.
+    pub(super) async fn release(&mut self, edit: &Edit, feature: u8, jobs: &Jobs) -> Result<()> {
+        if !self.edit(edit) {
+            return Ok(());
+        }
+        let today = self.programs.len() - 1;
+        let feature = self.programs[today].key(feature);
+        if !self.programs[today].is_root(&feature) {
+            return self.work(today, &feature, jobs, false).await.map(drop);
+        }
+        let samples = self.samples_again(today, &feature).await?.into_iter().enumerate();
+        let samples = samples.filter(|(i, _)| jobs.includes(*i)).map(|(_, row)| row).collect();
+        self.sync(today, &feature, samples, false, false).await
+    }
+
+    /// Some of the jobs that there are where all is computed anew, in one batch, if there are any.
     async fn jobs(
         &self,
         by: usize,
@@ -126,8 +171,8 @@ impl Machine {
         jobs: &Jobs,
     ) -> Result<Option<RecordBatch>> {
         let store = self.store.with_graph(self.programs[by].graph.clone());
-        let increment = store.resolve_update_of(feature).await.map_err(text)?;
-        let batches = rows::all(increment.to_compute()).await?;
+        let anew = store.update_of(feature).skip_comparison(true).await.map_err(text)?;
+        let batches = rows::all(anew.to_compute()).await?;
         let Some(first) = batches.first() else { return Ok(None) };
         let all = metaxy::arrow::compute::concat_batches(&first.schema(), &batches);
         let all = all.map_err(text)?;
@@ -155,6 +200,7 @@ impl Machine {
         };
         let found = fail(self.store.with_graph(self.programs[by].graph.clone())).await?;
         let expected = self.tell(by, fail).await?;
+        self.failed.insert(feature.clone());
         same("failures that are reported", &found, &expected)?;
         self.same_failures(by, feature).await
     }
