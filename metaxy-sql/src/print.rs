@@ -482,6 +482,7 @@ impl Printer<'_> {
                 let ty = match ty {
                     SqlType::Column(ty) => self.dialect.cast_type(*ty),
                     SqlType::Code => self.dialect.code_type().to_owned(),
+                    SqlType::Address => self.dialect.address_type().to_owned(),
                 };
                 self.push(&ty);
                 self.push(")");

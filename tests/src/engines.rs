@@ -8,8 +8,16 @@ macro_rules! on_every_engine {
         mod in_memory {
             $(#[tokio::test] async fn $test() { super::$test("memory:").await; })*
         }
+        #[cfg(feature = "duckdb")]
         mod on_duckdb {
             $(#[tokio::test] async fn $test() { super::$test("duckdb::memory:").await; })*
+        }
+        #[cfg(feature = "servers")]
+        mod on_postgres {
+            $(#[tokio::test] async fn $test() {
+                let database = $crate::databases::Database::postgres().await;
+                super::$test(&database.url()).await;
+            })*
         }
     };
 }
