@@ -178,7 +178,7 @@ async fn every_column_type_comes_back_as_it_was() {
 
     let increment = store.resolve_update::<Child>().await.expect("an increment");
     let jobs: Vec<_> = increment.jobs::<Brought>().try_collect().await.expect("jobs");
-    let mut inputs: Vec<_> = jobs.iter().map(|job| job.input()).collect();
+    let mut inputs: Vec<_> = jobs.iter().map(metaxy::Job::input).collect();
     inputs.sort_by_key(|input| input.id);
     assert_eq!(inputs.len(), 3);
     for (input, record) in inputs.into_iter().zip(records()) {
