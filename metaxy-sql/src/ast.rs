@@ -95,6 +95,8 @@ pub enum SqlType {
     Column(ColumnType),
     /// A number of one byte, for codes.
     Code,
+    /// That of the address of a row.
+    Address,
 }
 
 /// One SELECT.

@@ -68,6 +68,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         &[]
     }
 
+    /// The type of an address, which may be NULL.
+    fn address_type(&self) -> &'static str {
+        "BIGINT"
+    }
+
     /// The address of a row of a relation: unique for each row of a stored table within one statement.
     fn row_address_in(&self, relation: &str) -> Option<String> {
         match self.row_address() {

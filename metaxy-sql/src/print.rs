@@ -160,7 +160,7 @@ impl Printer<'_> {
             self.ident(name)?;
             let later = with[i + 1..].iter().map(|(_, part)| uses_in_select(part, name));
             let kind = self.dialect.named_part(later.sum::<usize>() + uses(name));
-            write!(self.out, " {kind} (\n").expect("writing to a string");
+            writeln!(self.out, " {kind} (").expect("writing to a string");
             self.select(select, 1)?;
             self.push("\n)");
         }
@@ -204,7 +204,7 @@ impl Printer<'_> {
                 (false, place) => place,
             };
             self.line(1, "SELECT *, ");
-            write!(self.out, "{i} AS \"@select\", {place} AS \"@place\" FROM (\n")
+            writeln!(self.out, "{i} AS \"@select\", {place} AS \"@place\" FROM (")
                 .expect("writing to a string");
             self.select(select, 2)?;
             self.line(1, ")");
@@ -487,6 +487,7 @@ impl Printer<'_> {
                 let ty = match ty {
                     SqlType::Column(ty) => self.dialect.cast_type(*ty),
                     SqlType::Code => self.dialect.code_type().to_owned(),
+                    SqlType::Address => self.dialect.address_type().to_owned(),
                 };
                 self.push(&ty);
                 self.push(")");

@@ -106,6 +106,8 @@
 //! | feature | what |
 //! |---|---|
 //! | `duckdb` (default) | the embedded store; links a `libduckdb`. Without it there is `memory:` |
+//! | `postgres` | stores in Postgres: `postgres://..`, or a pool of your own (`Store::from_pool`) |
+//! | `tls` | encrypted connections to servers |
 //! | `bundled` | compiles DuckDB from source instead |
 //! | `chrono`, `uuid`, `json` | column types of these crates |
 //! | `cli` | the binary `metaxy` |
@@ -155,6 +157,8 @@ pub use key::{FeatureKey, FieldKey};
 pub use metaxy_derive::{Column, Feature, Row};
 pub use metaxy_sql::{ColumnType, HashAlgorithm, ScalarType};
 pub use row::{Row, RowError};
+#[cfg(feature = "postgres")]
+pub use sqlx;
 pub use store::{BatchStream, Compat, Samples, Store, WriteError};
 
 /// The snippets of the README, as documentation tests.

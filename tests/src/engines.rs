@@ -9,6 +9,7 @@ macro_rules! on_every_engine {
         mod in_memory {
             $(#[tokio::test] async fn $test() { super::$test("memory:").await; })*
         }
+        #[cfg(feature = "duckdb")]
         mod on_duckdb {
             $(#[tokio::test] async fn $test() { super::$test("duckdb::memory:").await; })*
         }

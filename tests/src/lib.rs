@@ -1,12 +1,12 @@
 //! What several tests share.
 
-#[cfg(feature = "duckdb")]
+#[cfg(feature = "engines")]
 pub mod batch;
 #[cfg(feature = "servers")]
 pub mod databases;
-#[cfg(feature = "duckdb")]
+#[cfg(feature = "engines")]
 mod engines;
-#[cfg(feature = "duckdb")]
+#[cfg(feature = "engines")]
 pub mod flow;
 #[cfg(feature = "duckdb")]
 pub mod foreign;
@@ -20,7 +20,7 @@ pub mod place;
 ///
 /// # Panics
 /// If the system gives none.
-#[cfg(feature = "duckdb")]
+#[cfg(feature = "engines")]
 #[must_use]
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")

@@ -116,6 +116,10 @@ impl Dialect for ClickHouse {
         )
     }
 
+    fn address_type(&self) -> &'static str {
+        "Nullable(Int64)"
+    }
+
     fn row_address(&self) -> &'static [&'static str] {
         &["_block_number", "_block_offset"]
     }

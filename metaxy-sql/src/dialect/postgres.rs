@@ -62,6 +62,10 @@ impl Dialect for Postgres {
         &["ctid"]
     }
 
+    fn address_type(&self) -> &'static str {
+        "tid"
+    }
+
     // A write looks at the rows of the records that it writes. There is no primary key: what another
     // program or store has written may have nothing that tells two rows of a record apart.
     fn index(&self, table: &str, key: &[String]) -> Option<String> {

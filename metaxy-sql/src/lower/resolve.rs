@@ -247,9 +247,11 @@ impl Lowering<'_> {
             columns.push((e("row".to_owned()), "sample".to_owned()));
         }
         for i in 0..self.inputs().len() {
-            for column in [format!("row{i}"), format!("block{i}")] {
-                columns.push((e(column.clone()), column));
-            }
+            // It is compared with addresses, whether there is any or not.
+            let row = e(format!("row{i}"));
+            let row = if has_expected { row } else { Expr::Cast(Box::new(row), SqlType::Address) };
+            columns.push((row, format!("row{i}")));
+            columns.push((e(format!("block{i}")), format!("block{i}")));
         }
         columns.push((self.forced(has_expected, has_current), "forced".to_owned()));
         if self.is_expansion() {

@@ -119,6 +119,9 @@ impl Options {
             ("jit", "off".to_owned()),
             // The parts of `UNION ALL` come one after the other.
             ("enable_parallel_append", "off".to_owned()),
+            // Nobody knows how many rows a part of a statement has: where few are guessed and there are
+            // many, a nested loop takes hours.
+            ("enable_nestloop", "off".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
         ];
         if let Some(schema) = &self.schema {
@@ -159,7 +162,8 @@ impl Postgres {
     /// The same over somebody else's pool, whose connections are given back as they were.
     pub(crate) async fn from_pool(pool: PgPool, options: &Options) -> Result<Self> {
         let settings = options.settings()?;
-        let reset = settings.iter().map(|(name, _)| format!("RESET {name}"));
+        let names = settings.iter().map(|(name, _)| *name).chain(["work_mem"]);
+        let reset = names.map(|name| format!("RESET {name}"));
         let reset = reset.collect::<Vec<_>>().join("; ");
         Self::of_pool(pool, Some(set(&settings)), Some(reset), options).await
     }
@@ -232,10 +236,18 @@ impl Postgres {
     }
 }
 
+/// What is sorted or hashed needs so much memory to stay in it, at a hundred thousand records.
+const WORK_MEM: &str = "64MB";
+
 /// The statements that set something.
 fn set(settings: &[(&str, String)]) -> String {
     let set = settings.iter().map(|(name, value)| format!("SET {name} = {value}"));
-    set.collect::<Vec<_>>().join("; ")
+    // A server that gives more goes on to.
+    let work_mem = format!(
+        "SELECT set_config('work_mem', '{WORK_MEM}', false) \
+         WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('{WORK_MEM}')"
+    );
+    set.chain([work_mem]).collect::<Vec<_>>().join("; ")
 }
 
 /// What the driver makes of an address, once what is ours was taken out of it.

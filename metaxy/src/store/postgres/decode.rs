@@ -233,7 +233,7 @@ enum Values {
     Bytes(BinaryBuilder),
     Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
-    Map(MapBuilder<StringBuilder, StringBuilder>),
+    Map(Box<MapBuilder<StringBuilder, StringBuilder>>),
 }
 
 impl Values {
@@ -264,7 +264,7 @@ impl Values {
                 let builder =
                     MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
                 let value = Field::new("value", DataType::Utf8, true);
-                Self::Map(builder.with_values_field(value))
+                Self::Map(Box::new(builder.with_values_field(value)))
             }
         }
     }
