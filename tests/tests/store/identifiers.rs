@@ -2,7 +2,7 @@
 
 use metaxy::Error;
 use metaxy::store::WriteError;
-use metaxy_tests::batch::batch;
+use metaxy_tests::batch::{batch, only};
 use metaxy_tests::flow::{compute, counts, delete, graph, key, memory, open, read, write};
 use metaxy_tests::{nasty, on_every_engine};
 use proptest::prelude::*;
