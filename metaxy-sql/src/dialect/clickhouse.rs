@@ -8,7 +8,7 @@ use crate::functions::{self, Function};
 use crate::literal::check_text;
 use crate::types::{ColumnType, ScalarType};
 
-/// ClickHouse from 26.3 on: before, a part of a statement could not be computed once
+/// ClickHouse from 26.7 on: long before, a part of a statement could not be computed once
 /// (`enable_materialized_cte`), and every use of it would compute it, and what it uses, again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClickHouse;

@@ -51,8 +51,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
-/// The first version that computes a named part of a statement once.
-const MIN_VERSION: (u32, u32) = (26, 3);
+/// The first version that is known to have all settings that statements rely on.
+const MIN_VERSION: (u32, u32) = (26, 7);
 
 /// A database of a ClickHouse server.
 #[derive(Clone)]

@@ -159,7 +159,7 @@ async fn every_column_type_comes_back_as_it_was() {
     // The same samples are the same records, and a table that is there has their types.
     let again = store.sync(records()).await.expect("a sync");
     assert_eq!((again.counts.unchanged, again.written.rows), (2, 0));
-    let copy = metaxy_tests::flow::memory(store.graph()).await;
+    let copy = metaxy_tests::flow::open("memory:", store.graph()).await;
     store.copy_to(&copy).await.expect("a copy");
     assert_eq!(sorted(copy.read::<All>().rows().await.expect("records")), records());
 }

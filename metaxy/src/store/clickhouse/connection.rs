@@ -110,16 +110,26 @@ impl ClickHouseConnection {
 
     /// The rows of a query that gives few.
     async fn batches(&self, sql: &str) -> Result<Vec<RecordBatch>> {
-        let mut cursor = self.send(sql)?;
-        let (mut decoder, mut batches) = (Decoder::default(), Vec::new());
-        while let Some(chunk) = cursor.next().await.map_err(errors::of)? {
-            decoder.push(chunk);
-            while let Some(batch) = decoder.next()? {
-                batches.push(batch);
+        let (mut rows, first) = self.begin_rows(sql).await?;
+        let mut batches: Vec<_> = first.into_iter().collect();
+        while let Some(batch) = rows.next().await? {
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// The rows of a query and the first of them. A way to the server that was kept open from an
+    /// earlier request may be closed at the other end, which is seen only now: to ask again does no
+    /// harm, since nothing was changed.
+    async fn begin_rows(&self, sql: &str) -> Result<(Rows, Option<RecordBatch>)> {
+        for is_last in [false, true] {
+            let mut rows = Rows { cursor: self.send(sql)?, decoder: Decoder::default() };
+            match rows.next().await {
+                Err(Error::Unreachable { .. }) if !is_last => {}
+                other => return other.map(|first| (rows, first)),
             }
         }
-        decoder.finish()?;
-        Ok(batches)
+        Err(Error::internal("a second try is the last"))
     }
 
     /// The rows of a query whose columns are all texts.
@@ -136,13 +146,12 @@ impl ClickHouseConnection {
 
     /// The rows of a query, as they come; an error before the first is one of this call.
     pub(super) async fn stream_text(self: Box<Self>, sql: String) -> Result<BatchStream> {
-        let cursor = self.send(&sql)?;
-        let mut rows = Rows { cursor, decoder: Decoder::default(), _connection: self };
-        let first = rows.next().await?;
-        let rest = futures::stream::unfold(Some(rows), |rows| async move {
-            let mut rows = rows?;
+        let (rows, first) = self.begin_rows(&sql).await?;
+        // The connection lives as long as its rows.
+        let rest = futures::stream::unfold(Some((rows, self)), |rows| async move {
+            let (mut rows, connection) = rows?;
             match rows.next().await {
-                Ok(batch) => Some((Ok(batch?), Some(rows))),
+                Ok(batch) => Some((Ok(batch?), Some((rows, connection)))),
                 Err(error) => Some((Err(error), None)),
             }
         });
@@ -240,8 +249,6 @@ fn is_temporary(table: &str) -> bool {
 struct Rows {
     cursor: BytesCursor,
     decoder: Decoder,
-    /// It lives as long as its rows.
-    _connection: Box<ClickHouseConnection>,
 }
 
 impl Rows {

@@ -7,6 +7,7 @@
 //! | UUIDs | 16 bytes | text |
 //! | maps | entries of any names | those of `text_map`; an absent map came as an empty one |
 //! | lists | items of any names | `List(item)`; an absent list came as an empty one |
+//! | lists and maps next to rows that have none | a union with NULL | the list or map, or NULL |
 //!
 //! Days and points in time outside of the years 1900 to 2299, which ClickHouse would change without a
 //! word, are refused on their way in.
@@ -15,7 +16,7 @@ use super::errors;
 use crate::error::Result;
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, FixedSizeBinaryArray, ListArray, MapArray, RecordBatch,
-    StringArray, StructArray, TimestampMicrosecondArray, new_empty_array,
+    StringArray, StructArray, TimestampMicrosecondArray, UInt64Array, new_empty_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, filter};
@@ -31,6 +32,8 @@ use std::sync::Arc;
 pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("output_format_arrow_string_as_string", "0"),
     ("output_format_arrow_low_cardinality_as_dictionary", "0"),
+    // Lists of UUIDs cannot be written otherwise.
+    ("output_format_arrow_uuid_as_fixed_byte_array", "1"),
     // The way is compressed as a whole.
     ("output_format_arrow_compression_method", "none"),
     // By name only.
@@ -98,6 +101,7 @@ fn canonical_array(array: &ArrayRef) -> Result<ArrayRef> {
         }
         DataType::FixedSizeBinary(16) => Arc::new(uuids(array.as_fixed_size_binary())),
         DataType::Timestamp(_, _) => cast(array, &ScalarType::Timestamp.to_arrow())?,
+        DataType::Union(_, _) => canonical_array(&without_union(array)?)?,
         DataType::Dictionary(_, values) => canonical_array(&cast(array, values)?)?,
         DataType::List(_) => {
             let list = array.as_list::<i32>();
@@ -120,6 +124,23 @@ fn canonical_array(array: &ArrayRef) -> Result<ArrayRef> {
 fn cast_strict(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
     Ok(arrow::compute::cast_with_options(array, to, &options)?)
+}
+
+/// The one kind of values of a variant, absent where there is none: so come lists and maps, which cannot
+/// be absent by themselves, next to rows that have none.
+fn without_union(array: &ArrayRef) -> Result<ArrayRef> {
+    let union = array.as_union();
+    let DataType::Union(fields, _) = array.data_type() else { return Ok(Arc::clone(array)) };
+    let mut kinds = fields.iter().filter(|(_, field)| *field.data_type() != DataType::Null);
+    let (Some((kind, _)), None) = (kinds.next(), kinds.next()) else {
+        return Err(errors::database("a column has values of several types"));
+    };
+    let place = |row: usize| {
+        (union.type_id(row) == kind)
+            .then(|| u64::try_from(union.value_offset(row)).unwrap_or_default())
+    };
+    let places: UInt64Array = (0..union.len()).map(place).collect();
+    Ok(arrow::compute::take(union.child(kind), &places, None)?)
 }
 
 fn uuids(array: &FixedSizeBinaryArray) -> StringArray {
