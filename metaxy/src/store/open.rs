@@ -99,7 +99,7 @@ enum Place {
     Url(String),
     /// The database of a client.
     #[cfg(feature = "clickhouse")]
-    Client(::clickhouse::Client),
+    Client(Box<::clickhouse::Client>),
 }
 
 impl fmt::Debug for Place {
@@ -139,7 +139,7 @@ impl OpenStore {
 
     #[cfg(feature = "clickhouse")]
     pub(crate) fn of_client(client: ::clickhouse::Client) -> Self {
-        Self::at(Place::Client(client))
+        Self::at(Place::Client(Box::new(client)))
     }
 
     fn at(place: Place) -> Self {
@@ -222,7 +222,7 @@ impl OpenStore {
             Place::Url(url) => open(&url, self.access, self.settings).await?,
             #[cfg(feature = "clickhouse")]
             Place::Client(client) => {
-                let engine = super::clickhouse::ClickHouse::from_client(client).await?;
+                let engine = super::clickhouse::ClickHouse::from_client(*client).await?;
                 Arc::new(SqlStore::open(Box::new(engine), self.access, self.settings).await?)
             }
         };
