@@ -116,6 +116,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether a table is taken for another relation that has its name as an alias in the same SELECT.
+    fn takes_aliases_for_tables(&self) -> bool {
+        false
+    }
+
     /// Whether a column in a SELECT has to be given its own name, to be called by it from around.
     fn names_every_column(&self) -> bool {
         false

@@ -12,6 +12,7 @@ use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
 use crate::types::ScalarType;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// The text of a statement in a dialect, over several lines, without a closing semicolon.
@@ -19,7 +20,7 @@ use std::fmt::Write;
 /// # Errors
 /// When the dialect cannot say something, or a name or a value cannot be written in it.
 pub fn print(statement: &Statement, dialect: &dyn Dialect) -> Result<String> {
-    let mut printer = Printer { out: String::new(), dialect };
+    let mut printer = Printer { out: String::new(), dialect, statement, clashes: HashMap::new() };
     printer.statement(statement)?;
     Ok(printer.out)
 }
@@ -39,6 +40,9 @@ enum Binding {
 struct Printer<'a> {
     out: String,
     dialect: &'a dyn Dialect,
+    statement: &'a Statement,
+    /// Of names that relations have in a SELECT, whether a relation of the statement is called so.
+    clashes: HashMap<Ident, bool>,
 }
 
 impl Printer<'_> {
@@ -50,6 +54,19 @@ impl Printer<'_> {
         let quoted = self.dialect.quote_ident(ident)?;
         self.push(&quoted);
         Ok(())
+    }
+
+    /// The name that a relation has in a SELECT.
+    fn alias(&mut self, alias: &Ident) -> Result<String> {
+        if self.dialect.takes_aliases_for_tables() {
+            let statement = self.statement;
+            let clashes = self.clashes.entry(alias.clone());
+            if *clashes.or_insert_with(|| uses_in_statement(statement, alias) > 0) {
+                // No table has an `@` at the end of its name.
+                return self.dialect.quote_ident(&name(format!("{alias}@")));
+            }
+        }
+        self.dialect.quote_ident(alias)
     }
 
     fn idents<'i>(&mut self, idents: impl IntoIterator<Item = &'i Ident>) -> Result<()> {
@@ -118,7 +135,7 @@ impl Printer<'_> {
                 }
                 self.with(with, |name| uses_in_expr(filter, name))?;
                 let table = self.dialect.quote_ident(table)?;
-                let alias = self.dialect.quote_ident(alias)?;
+                let alias = self.alias(alias)?;
                 let condition = self.aside(|p| p.expr(filter, Binding::Any, 0))?;
                 let delete = self.dialect.delete(&table, &alias, &condition);
                 self.push(&delete);
@@ -336,7 +353,7 @@ impl Printer<'_> {
             self.list(&latest.among, ", ", depth)?;
             self.push(")");
         }
-        let rows = self.dialect.quote_ident(&latest.rows.first.alias)?;
+        let rows = self.alias(&latest.rows.first.alias)?;
         for address in self.dialect.row_address() {
             self.line(depth + 2, &format!("{rows}.{address},"));
         }
@@ -370,7 +387,8 @@ impl Printer<'_> {
             _ => self.ident(&from.first.relation)?,
         }
         self.push(" AS ");
-        self.ident(&from.first.alias)?;
+        let alias = self.alias(&from.first.alias)?;
+        self.push(&alias);
         for join in &from.joins {
             self.line(
                 depth,
@@ -382,7 +400,8 @@ impl Printer<'_> {
             );
             self.ident(&join.source.relation)?;
             self.push(" AS ");
-            self.ident(&join.source.alias)?;
+            let alias = self.alias(&join.source.alias)?;
+            self.push(&alias);
             self.push(" ON ");
             self.expr(&join.on, Binding::Any, depth)?;
         }
@@ -407,13 +426,14 @@ impl Printer<'_> {
         match expr {
             Expr::Column(relation, column) => {
                 if let Some(relation) = relation {
-                    self.ident(relation)?;
+                    let relation = self.alias(relation)?;
+                    self.push(&relation);
                     self.push(".");
                 }
                 self.ident(column)?;
             }
             Expr::RowAddress(relation) => {
-                let relation = self.dialect.quote_ident(relation)?;
+                let relation = self.alias(relation)?;
                 let address = self.dialect.row_address_in(&relation);
                 let address = address
                     .ok_or_else(|| self.unsupported("to address a row of a table".to_owned()))?;
@@ -611,6 +631,24 @@ impl Printer<'_> {
 
     fn unsupported(&self, what: String) -> Error {
         Error::new(Reason::Unsupported { what, dialect: self.dialect.name() })
+    }
+}
+
+fn uses_in_statement(statement: &Statement, name: &Ident) -> usize {
+    let in_parts = |with: &[(Ident, Select)]| {
+        with.iter().map(|(_, part)| uses_in_select(part, name)).sum::<usize>()
+    };
+    match statement {
+        Statement::Query(query)
+        | Statement::Insert { query, .. }
+        | Statement::CreateTemporaryAs { query, .. }
+        | Statement::CreateTableAs { query, .. } => {
+            in_parts(&query.with) + uses_in_query(query, name)
+        }
+        Statement::Delete { with, filter, .. } => in_parts(with) + uses_in_expr(filter, name),
+        Statement::CreateTable { .. }
+        | Statement::AddColumn { .. }
+        | Statement::DropTemporary { .. } => 0,
     }
 }
 

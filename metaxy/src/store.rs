@@ -98,7 +98,6 @@ impl Store {
     /// Begins to open a store in the database of a ClickHouse client; settings of the client come with
     /// each query, below those that the store relies on.
     #[cfg(feature = "clickhouse")]
-    #[must_use]
     pub fn from_client(client: ::clickhouse::Client) -> OpenStore {
         OpenStore::of_client(client)
     }

@@ -162,6 +162,10 @@ impl Dialect for ClickHouse {
         false
     }
 
+    fn takes_aliases_for_tables(&self) -> bool {
+        true
+    }
+
     // A column that two sides of a join have is called by both its names otherwise.
     fn names_every_column(&self) -> bool {
         true

@@ -102,7 +102,7 @@ enum Place {
     Pool(sqlx::postgres::PgPool),
     /// The database of a client.
     #[cfg(feature = "clickhouse")]
-    Client(::clickhouse::Client),
+    Client(Box<::clickhouse::Client>),
 }
 
 impl fmt::Debug for Place {
@@ -146,7 +146,7 @@ impl OpenStore {
 
     #[cfg(feature = "clickhouse")]
     pub(crate) fn of_client(client: ::clickhouse::Client) -> Self {
-        Self::at(Place::Client(client))
+        Self::at(Place::Client(Box::new(client)))
     }
 
     #[cfg(feature = "postgres")]
@@ -284,7 +284,7 @@ impl OpenStore {
             }
             #[cfg(feature = "clickhouse")]
             Place::Client(client) => {
-                let engine = super::clickhouse::ClickHouse::from_client(client).await?;
+                let engine = super::clickhouse::ClickHouse::from_client(*client).await?;
                 Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
             }
             Place::Url(url) => open(&url, access, settings).await?,

@@ -82,12 +82,13 @@ async fn addresses_that_name_no_store() {
         (
             "meta.duckdb",
             "`meta.duckdb` names no store: it should look like `duckdb:path/to/file.duckdb`, \
-             `duckdb::memory:` or `memory:`",
+             `duckdb::memory:`, `clickhouse://user:password@host:8123/database` or `memory:`",
         ),
         (
             "mysql://user:secret@host/db",
             "`mysql://***@host/db` names no store: it should look like \
-             `duckdb:path/to/file.duckdb`, `duckdb::memory:` or `memory:`",
+             `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
+             `clickhouse://user:password@host:8123/database` or `memory:`",
         ),
         (
             "duckdb:",

@@ -302,7 +302,7 @@ impl sql::Connection for ClickHouseConnection {
             match access {
                 Access::Read => {}
                 Access::Write(tables) => self.turns = self.engine.turns(tables).await,
-                Access::Dry(_) => self.copies = Some(BTreeSet::new()),
+                Access::Dry => self.copies = Some(BTreeSet::new()),
             }
             Ok(())
         }

@@ -271,10 +271,11 @@ fn keep_items(
     let mut lengths = Vec::with_capacity(offsets.len());
     for (row, bounds) in offsets.windows(2).enumerate() {
         let place = |offset: i32| usize::try_from(offset).unwrap_or_default();
+        let range = place(bounds[0])..place(bounds[1]);
         let mut length = 0;
-        for item in place(bounds[0])..place(bounds[1]) {
-            kept[item] = is_kept(row, item);
-            length += usize::from(kept[item]);
+        for (item, kept) in range.clone().zip(&mut kept[range]) {
+            *kept = is_kept(row, item);
+            length += usize::from(*kept);
         }
         lengths.push(length);
     }
