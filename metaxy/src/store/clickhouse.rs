@@ -60,6 +60,7 @@ pub(crate) struct ClickHouse {
     client: Client,
     /// The server and the database: what writers take turns for.
     place: String,
+    database: Ident,
 }
 
 impl fmt::Debug for ClickHouse {
@@ -97,7 +98,8 @@ impl ClickHouse {
             );
             return Err(Error::Database { engine: Sql.name(), message });
         }
-        Ok(Self { place: format!("{server}/{database}"), client })
+        let place = format!("{server}/{database}");
+        Ok(Self { place, database: Ident::new(database)?, client })
     }
 
     /// The turns of a writer to some tables: nobody else in this process has one of them.

@@ -33,8 +33,8 @@ use copy::Foreign;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::lower;
-use plan::Planner;
-use rows::Answer;
+use plan::{Planner, declared_types};
+use rows::{Answer, as_declared};
 use session::Session;
 use std::fmt;
 use std::sync::Arc;
@@ -108,7 +108,9 @@ impl Backend for SqlStore {
             connection.begin(Access::Read).await?;
             let tables = tables_of(&mut *connection, &feature).await?;
             let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
-            begun(connection.stream(lower::read(&plan)).await?).await
+            let declared = declared_types(&feature);
+            let rows = connection.stream(lower::read(&plan)).await?;
+            begun(rows.map(move |rows| as_declared(&rows?, &declared)).boxed()).await
         }
         .boxed()
     }

@@ -82,7 +82,8 @@ async fn addresses_that_name_no_store() {
         (
             "meta.duckdb",
             "`meta.duckdb` names no store: it should look like `duckdb:path/to/file.duckdb`, \
-             `duckdb::memory:`, `clickhouse://user:password@host:8123/database` or `memory:`",
+             `duckdb::memory:`, `postgres://user:password@host:5432/database`, \
+             `clickhouse://user:password@host:8123/database` or `memory:`",
         ),
         (
             "mysql://user:secret@host/db",

@@ -235,7 +235,7 @@ async fn data_versions_of_structs_that_cannot_be_told_apart() {
         let expected = format!(
             "cannot write `example/video`: row 1 (video_id = b) has the data version {version:?} \
              for field `frames`; it may not be empty nor contain `|`, which separates versions in \
-             what is hashed"
+             what is hashed, nor NUL"
         );
         let samples = vec![video("a", "1", "1"), video("b", "1", version)];
         let error = store.sync(samples).await.expect_err("a refusal");

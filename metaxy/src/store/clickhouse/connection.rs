@@ -170,9 +170,11 @@ impl ClickHouseConnection {
         }
         let name = Sql.quote_ident(table)?;
         let layout = Sql.table_layout(&[], true);
+        // Without the database it would be a copy of itself.
+        let database = Sql.quote_ident(&self.engine.database)?;
         self.in_session();
-        self.run(&format!("CREATE TEMPORARY TABLE {name}{layout} AS\nSELECT * FROM {name}"))
-            .await?;
+        let rows = format!("SELECT * FROM {database}.{name}");
+        self.run(&format!("CREATE TEMPORARY TABLE {name}{layout} AS\n{rows}")).await?;
         Ok(())
     }
 

@@ -5,7 +5,8 @@
 
 use super::Shared;
 use super::connection::{Access, Connection, end};
-use super::plan::{TableColumn, TableInfo, Tables};
+use super::plan::{TableColumn, TableInfo, Tables, declared_types};
+use super::rows::as_declared;
 use super::tables::{add_columns, ensure_tables, record, recorded};
 use crate::error::{Error, Result};
 use crate::increment::no_batches;
@@ -59,10 +60,10 @@ pub(super) async fn export(shared: &Shared, feature: &FeatureContext) -> Result<
     };
     // First the seals, whose snapshot is then the earlier one: every child that they promise is there.
     let seals = match found.get(&seals_table) {
-        Some(info) if feature.is_expansion() => whole(shared, &seals_table, info).await?,
+        Some(info) if feature.is_expansion() => whole(shared, feature, &seals_table, info).await?,
         _ => no_batches(),
     };
-    let rows = whole(shared, &table, info).await?;
+    let rows = whole(shared, feature, &table, info).await?;
     let definitions = match found.contains_key(system::DEFINITIONS) {
         true => recorded(&mut *connection, system::DEFINITIONS, feature.key()).await?,
         false => Vec::new(),
@@ -71,14 +72,21 @@ pub(super) async fn export(shared: &Shared, feature: &FeatureContext) -> Result<
 }
 
 /// All rows of a table; without any, one batch that tells its columns.
-async fn whole(shared: &Shared, table: &str, info: &TableInfo) -> Result<BatchStream> {
+async fn whole(
+    shared: &Shared,
+    feature: &FeatureContext,
+    table: &str,
+    info: &TableInfo,
+) -> Result<BatchStream> {
     let connection = shared.connect().await?;
     let mut batches = connection.stream(lower::everything(table, info.columns.keys())?).await?;
     let first = match batches.next().await.transpose()? {
         Some(first) => first,
         None => no_rows(info),
     };
-    Ok(futures::stream::iter([Ok(first)]).chain(batches).boxed())
+    let declared = declared_types(feature);
+    let batches = futures::stream::iter([Ok(first)]).chain(batches);
+    Ok(batches.map(move |batch| as_declared(&batch?, &declared)).boxed())
 }
 
 /// A batch with the columns of a table; versions per field are maps, however they are kept.

@@ -123,6 +123,14 @@ pub(crate) struct ResolvePlan {
     pub(crate) brought: Vec<(String, Option<DataType>)>,
     /// The upstreams, in order.
     pub(crate) inputs: Vec<FeatureKey>,
+    /// The types that ids and columns that come along have by their declaration, by their names here.
+    pub(crate) declared: HashMap<String, DataType>,
+}
+
+/// The types of the columns of a feature, as far as they are declared.
+pub(crate) fn declared_types(feature: &FeatureContext) -> HashMap<String, DataType> {
+    let columns = feature.definition().columns.iter().flatten();
+    columns.map(|column| (column.name.clone(), column.ty.to_arrow())).collect()
 }
 
 /// The parents of a field as one text: a JSON list of labels, sorted.
@@ -419,8 +427,20 @@ impl Planner<'_> {
         let mut inputs = Vec::new();
         let mut brought: Vec<(String, Option<DataType>)> = Vec::new();
         let mut places = HashMap::new();
+        let mut declared = declared_types(self.feature);
+        declared.retain(|name, _| ids.contains(name));
         for (i, dep) in spec.deps.iter().enumerate() {
             let columns = self.brought(dep)?;
+            let is_grouped = matches!(dep.lineage, Lineage::Aggregation { .. });
+            let there = &self.feature.graph().expect(&dep.feature)?.columns;
+            for column in there.iter().flatten() {
+                let here = columns.iter().find(|(there, _)| *there == column.name);
+                let ty = match column.ty {
+                    ColumnType::Scalar(item) if is_grouped => ColumnType::List(item),
+                    ty => ty,
+                };
+                declared.extend(here.map(|(_, here)| (here.clone(), ty.to_arrow())));
+            }
             for (n, (there, here)) in columns.iter().enumerate() {
                 if brought.iter().any(|(name, _)| name == here) || spec.id_columns.contains(here) {
                     return Err(Error::ColumnTwice { feature: key.clone(), column: here.clone() });
@@ -456,7 +476,7 @@ impl Planner<'_> {
             call: self.call(options, call, &places)?,
         };
         let inputs = spec.deps.iter().map(|dep| dep.feature.clone()).collect();
-        Ok(ResolvePlan { plan, brought, inputs })
+        Ok(ResolvePlan { plan, brought, inputs, declared })
     }
 
     /// The fields, and what each is computed from.

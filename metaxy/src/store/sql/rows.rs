@@ -19,6 +19,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema};
 use metaxy_sql::plan::{Class, block, orphan, reason};
 use metaxy_sql::system;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -185,8 +186,33 @@ impl Answer<'_> {
         };
         let causes: StringArray = (0..n_rows).map(cause).collect();
         push(CAUSE, Arc::new(causes));
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+        as_declared(&RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?, &plan.declared)
     }
+}
+
+/// Columns in the types that they are declared with: an engine without a type keeps its values in the
+/// next larger one.
+pub(crate) fn as_declared(
+    batch: &RecordBatch,
+    declared: &HashMap<String, DataType>,
+) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let target =
+        |field: &Field| declared.get(field.name()).filter(|ty| *ty != field.data_type()).cloned();
+    if schema.fields().iter().all(|field| target(field).is_none()) {
+        return Ok(batch.clone());
+    }
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        let column = match target(field) {
+            Some(ty) => arrow::compute::cast(column, &ty)?,
+            None => Arc::clone(column),
+        };
+        fields.push(Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
+        columns.push(column);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// A number for each row that no other try has: random, and not negative.
