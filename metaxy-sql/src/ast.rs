@@ -12,8 +12,9 @@ use crate::types::ColumnType;
 pub enum Expr {
     /// A column, of a named relation or of the only one in scope.
     Column(Option<Ident>, Ident),
-    /// The address of a row of a stored table: unique within one statement.
-    RowAddress(Ident),
+    /// The address of a row of a stored table, of a named relation or of the only one in scope: unique
+    /// within one statement.
+    RowAddress(Option<Ident>),
     /// A constant.
     Literal(Literal),
     /// A function of values.

@@ -74,9 +74,10 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// The address of a row of a relation: unique for each row of a stored table within one statement.
+    /// The relation comes with its dot, or is empty.
     fn row_address_in(&self, relation: &str) -> Option<String> {
         match self.row_address() {
-            [address] => Some(format!("{relation}.{address}")),
+            [address] => Some(format!("{relation}{address}")),
             _ => None,
         }
     }

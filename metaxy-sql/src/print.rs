@@ -323,7 +323,7 @@ impl Printer<'_> {
             return None;
         };
         let latest = from.latest.as_deref()?;
-        let address = |relation: &Ident| Expr::RowAddress(relation.clone());
+        let address = |relation: &Ident| Expr::RowAddress(Some(relation.clone()));
         let last = [address(&latest.rows.first.alias), latest.order.clone()];
         let rows = Select {
             columns: vec![(call(Function::MaxBy, last), name("row"))],
@@ -433,7 +433,10 @@ impl Printer<'_> {
                 self.ident(column)?;
             }
             Expr::RowAddress(relation) => {
-                let relation = self.alias(relation)?;
+                let relation = match relation {
+                    Some(relation) => self.alias(relation)? + ".",
+                    None => String::new(),
+                };
                 let address = self.dialect.row_address_in(&relation);
                 let address = address
                     .ok_or_else(|| self.unsupported("to address a row of a table".to_owned()))?;

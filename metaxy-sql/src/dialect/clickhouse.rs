@@ -133,7 +133,7 @@ impl Dialect for ClickHouse {
 
     // Both in one number, which is NULL on the absent side of a join. A block is an insert.
     fn row_address_in(&self, relation: &str) -> Option<String> {
-        Some(format!("toInt64({relation}._block_number * 4294967296 + {relation}._block_offset)"))
+        Some(format!("toInt64({relation}_block_number * 4294967296 + {relation}_block_offset)"))
     }
 
     fn join_texts(&self, value: &str, order_by: &[String]) -> String {

@@ -139,7 +139,7 @@ pub fn seal_copies(plan: &SealCopies) -> Result<Option<Statement>> {
         .filter(not(eq(col("l", "try"), int(IMPLIED))))
         .filter(if is_live { col("l", "live") } else { not(col("l", "live")) });
     let mut source = from(table, "s");
-    let mut conditions = vec![Expr::In(vec![Expr::RowAddress(name("s"))], Box::new(latest))];
+    let mut conditions = vec![Expr::In(vec![Expr::RowAddress(Some(name("s")))], Box::new(latest))];
     match &plan.of {
         SealCopy::Tombstone(list) | SealCopy::Undelete(list) => conditions.push(in_list(list)),
         SealCopy::Without(list) => {
@@ -311,7 +311,7 @@ pub fn rebased(plan: &Rebased) -> Query {
         return Query { with: Vec::new(), union_all: vec![select(rows, conditions)] };
     };
     let of_table = |table: &str, is_kind: Expr| {
-        let address = Expr::RowAddress(name("u"));
+        let address = Expr::RowAddress(Some(name("u")));
         let in_force = seals::in_force_part(records);
         let on = same(seal_ids(records, "s").into_iter().zip(ids()));
         let rows = from(table, "u")
@@ -449,7 +449,7 @@ fn rank(among: Vec<Expr>, order: Expr) -> Expr {
 pub fn vacuum(plan: &Vacuum) -> Result<Statement> {
     let records = &plan.records;
     let ranked = Select::default()
-        .column(Expr::RowAddress(name("h")), "row")
+        .column(Expr::RowAddress(Some(name("h"))), "row")
         .column(rank(ids_of(records, "h"), order_of(records, "h")), "n")
         .from(from(&records.table, "h"))
         .filter(has_ids(records, "h"));
@@ -457,7 +457,7 @@ pub fn vacuum(plan: &Vacuum) -> Result<Statement> {
         .column(col("r", "row"), "row")
         .from(from_part("ranked", "r"))
         .filter(is_beyond("r", plan.keep));
-    let filter = Expr::In(vec![Expr::RowAddress(name("u"))], Box::new(beyond));
+    let filter = Expr::In(vec![Expr::RowAddress(Some(name("u")))], Box::new(beyond));
     let filter = and([filter].into_iter().chain(is_old("u", plan.before)));
     remove(&records.table, vec![(part("ranked"), ranked)], filter)
 }
@@ -480,7 +480,7 @@ pub fn superseded(plan: &Vacuum) -> Query {
     let old = |table: &str| {
         is_old("h", plan.before).map(|is_old| {
             Select::default()
-                .column(Expr::RowAddress(name("h")), "row")
+                .column(Expr::RowAddress(Some(name("h"))), "row")
                 .from(from(table, "h"))
                 .filter(is_old)
         })
@@ -523,7 +523,7 @@ pub fn remove_superseded(records: &Records, found: &str) -> Result<Vec<Statement
             .column(col("l", "row"), "row")
             .from(from(found, "l"))
             .filter(not(eq(col("l", "try"), int(IMPLIED))));
-        let is_seal = Expr::In(vec![Expr::RowAddress(name("u"))], Box::new(rows));
+        let is_seal = Expr::In(vec![Expr::RowAddress(Some(name("u")))], Box::new(rows));
         statements.push(remove(table, Vec::new(), is_seal)?);
         let left = Select::default()
             .columns(parent_ids(records, "k").into_iter().enumerate().map(|(i, own)| (own, id(i))))

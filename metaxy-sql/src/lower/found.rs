@@ -14,7 +14,7 @@ pub fn found(removal: Statement, into: &Ident) -> Option<[Statement; 2]> {
     let Statement::Delete { with, table, alias, filter } = removal else { return None };
     let source = Source { relation: table.clone(), alias: alias.clone() };
     let rows = Select::default()
-        .column(Expr::RowAddress(alias), "row")
+        .column(Expr::RowAddress(Some(alias)), "row")
         .from(From { first: source, latest: None, joins: Vec::new() })
         .filter(filter);
     let found = Select::default().column(col("l", "row"), "row").from(from(into.as_str(), "l"));
@@ -28,7 +28,7 @@ pub fn found(removal: Statement, into: &Ident) -> Option<[Statement; 2]> {
             table: table.clone(),
             // There is no other name for it.
             alias: table.clone(),
-            filter: Expr::In(vec![Expr::RowAddress(table)], Box::new(found)),
+            filter: Expr::In(vec![Expr::RowAddress(None)], Box::new(found)),
         },
     ])
 }

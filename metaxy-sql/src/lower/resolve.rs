@@ -147,7 +147,7 @@ impl Lowering<'_> {
         });
         let select = Select::default()
             .columns(self.ids().zip(ids_of(records, "u")).map(|(k, own)| (own, id(k))))
-            .column(Expr::RowAddress(name("u")), "row")
+            .column(Expr::RowAddress(Some(name("u"))), "row")
             .column(col("u", system::FEATURE_VERSION), "version")
             .columns(self.fields().map(|(k, field)| {
                 let value = by_field(&records.provenance, stored.clone(), &field.definition.name);

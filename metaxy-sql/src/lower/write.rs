@@ -231,7 +231,7 @@ pub fn append(plan: &Append) -> Result<Statement> {
             )
         }
         AppendFrom::Increment { stage, increment } => {
-            let on = eq(col("r", "row"), Expr::RowAddress(name("s")));
+            let on = eq(col("r", "row"), Expr::RowAddress(Some(name("s"))));
             (Vec::new(), from(increment, "r").join(JoinKind::Inner, stage, "s", on))
         }
     };
@@ -362,7 +362,7 @@ pub fn merge(plan: &Merge) -> Result<Statement> {
     let select = Select::default()
         .columns(plan.columns.iter().map(|column| (col("s", column), column.clone())))
         .from(from(&plan.stage, "s").join(JoinKind::Left, &plan.table, "u", on))
-        .filter(is_null(Expr::RowAddress(name("u"))));
+        .filter(is_null(Expr::RowAddress(Some(name("u")))));
     let columns = plan.columns.iter().map(Ident::new).collect::<Result<_>>()?;
     let query = Query { with: Vec::new(), union_all: vec![select] };
     Ok(Statement::Insert { table: Ident::new(&plan.table)?, columns, query })

@@ -110,7 +110,8 @@ impl Backend for SqlStore {
             let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
             let declared = declared_types(&feature);
             let rows = connection.stream(lower::read(&plan)).await?;
-            begun(rows.map(move |rows| as_declared(&rows?, &declared)).boxed()).await
+            let dialect = self.shared.engine.dialect();
+            begun(rows.map(move |rows| as_declared(&rows?, &declared, dialect)).boxed()).await
         }
         .boxed()
     }
@@ -256,7 +257,11 @@ async fn resolve(
         // A row of the increment comes after all counts.
         let Some(first) = Answer(&answer).take_counts(&mut counts)? else { continue };
         let rows = futures::stream::iter([Ok(first)]).chain(answers);
-        let batches = rows.map(move |rows| Answer(&rows?).increment(&feature, &plan)).boxed();
+        let dialect = shared.engine.dialect();
+        let batches = rows.map(move |rows| {
+            as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, dialect)
+        });
+        let batches = batches.boxed();
         return Ok(Resolved { counts, batches });
     }
     Ok(Resolved { counts, batches: no_batches() })

@@ -89,6 +89,7 @@ async fn addresses_that_name_no_store() {
             "mysql://user:secret@host/db",
             "`mysql://***@host/db` names no store: it should look like \
              `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
+             `postgres://user:password@host:5432/database`, \
              `clickhouse://user:password@host:8123/database` or `memory:`",
         ),
         (

@@ -104,12 +104,12 @@ impl Lowering<'_> {
         let (rows, state) = match &records.seals {
             None => {
                 let deleted = Select::default()
-                    .column(Expr::RowAddress(name("x")), "row")
+                    .column(Expr::RowAddress(Some(name("x"))), "row")
                     .from(latest(records, "x", None))
                     .filter(is_set(col("x", system::DELETED_AT)))
                     .filter(is_wanted("x"));
                 let name_of_part = part(&format!("deleted{i}"));
-                let same_row = eq(Expr::RowAddress(name("u")), col("d", "row"));
+                let same_row = eq(Expr::RowAddress(Some(name("u"))), col("d", "row"));
                 let rows = rows.join(JoinKind::Left, name_of_part.as_str(), "d", same_row);
                 with.push((name_of_part, deleted));
                 let was_deleted = is_set(col("d", "row"));

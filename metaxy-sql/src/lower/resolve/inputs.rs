@@ -21,7 +21,7 @@ impl Lowering<'_> {
             Expected::Samples { stage, .. } => {
                 let select = Select::default()
                     .columns(self.ids().map(|k| (col("s", id(k)), id(k))))
-                    .column(Expr::RowAddress(name("s")), "row")
+                    .column(Expr::RowAddress(Some(name("s"))), "row")
                     .columns(self.fields().flat_map(|(k, _)| {
                         ["p", "d"]
                             .map(|kind| (col("s", format!("{kind}{k}")), format!("{kind}{k}")))
@@ -86,7 +86,7 @@ impl Lowering<'_> {
             let order = ids_of(records, "u").into_iter().enumerate();
             rows = rows
                 .columns(order.map(|(j, own)| (own, format!("order{j}"))))
-                .column(Expr::RowAddress(name("u")), "row")
+                .column(Expr::RowAddress(Some(name("u"))), "row")
                 .column(outdated, "outdated");
             // A row without a group is in none.
             let has_group = and(input.on.iter().map(|(own, _)| is_set(col("u", own))));
@@ -96,7 +96,7 @@ impl Lowering<'_> {
         }
         let lacks = input.reads.iter().map(|field| is_null(value(&field.name)));
         let block = block_of(input, outdated, or(lacks));
-        rows = rows.column(Expr::RowAddress(name("u")), "row").column(block, "block");
+        rows = rows.column(Expr::RowAddress(Some(name("u"))), "row").column(block, "block");
         with.push((part(&format!("in{i}")), rows));
     }
 
@@ -143,7 +143,7 @@ impl Lowering<'_> {
                 .from(from_part("classified", "r"))
                 .filter(or(answered))
         };
-        let of_row = eq(Expr::RowAddress(name("u")), col("m", "row"));
+        let of_row = eq(Expr::RowAddress(Some(name("u"))), col("m", "row"));
         let source = from_part(&format!("rows{i}"), "m");
         let source = source.join(JoinKind::Inner, &records.table, "u", of_row);
         let list = |column: &String| Expr::ListOf {

@@ -36,7 +36,7 @@ impl Lowering<'_> {
         let stored_rows = target.filter(|_| !self.is_expansion());
         let mut source = from_part("classified", "r");
         if let Some(records) = stored_rows {
-            let at = eq(Expr::RowAddress(name("t")), col("r", "row"));
+            let at = eq(Expr::RowAddress(Some(name("t"))), col("r", "row"));
             source = source.join(JoinKind::Left, &records.table, "t", at);
         }
         if target.is_some() && self.plan.definitions.is_some() {
@@ -73,7 +73,7 @@ impl Lowering<'_> {
                 }
                 continue;
             }
-            let at = eq(Expr::RowAddress(name(&alias)), col("r", format!("row{i}")));
+            let at = eq(Expr::RowAddress(Some(name(&alias))), col("r", format!("row{i}")));
             source = source.join(JoinKind::Left, &records.table, &alias, at);
             brought.extend(input.columns.iter().map(|column| col(&alias, column)));
         }

@@ -21,7 +21,7 @@ impl Lowering<'_> {
         if !has_current || (call.target.is_none() && call.stale_if.is_empty()) {
             return source;
         }
-        let at = |alias: &str| eq(Expr::RowAddress(name(alias)), col("c", "row"));
+        let at = |alias: &str| eq(Expr::RowAddress(Some(name(alias))), col("c", "row"));
         let Some(of) = &records.seals else {
             return source.join(JoinKind::Left, &records.table, "t", at("t"));
         };

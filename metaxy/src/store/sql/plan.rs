@@ -124,13 +124,13 @@ pub(crate) struct ResolvePlan {
     /// The upstreams, in order.
     pub(crate) inputs: Vec<FeatureKey>,
     /// The types that ids and columns that come along have by their declaration, by their names here.
-    pub(crate) declared: HashMap<String, DataType>,
+    pub(crate) declared: HashMap<String, ColumnType>,
 }
 
 /// The types of the columns of a feature, as far as they are declared.
-pub(crate) fn declared_types(feature: &FeatureContext) -> HashMap<String, DataType> {
+pub(crate) fn declared_types(feature: &FeatureContext) -> HashMap<String, ColumnType> {
     let columns = feature.definition().columns.iter().flatten();
-    columns.map(|column| (column.name.clone(), column.ty.to_arrow())).collect()
+    columns.map(|column| (column.name.clone(), column.ty)).collect()
 }
 
 /// The parents of a field as one text: a JSON list of labels, sorted.
@@ -439,7 +439,7 @@ impl Planner<'_> {
                     ColumnType::Scalar(item) if is_grouped => ColumnType::List(item),
                     ty => ty,
                 };
-                declared.extend(here.map(|(_, here)| (here.clone(), ty.to_arrow())));
+                declared.extend(here.map(|(_, here)| (here.clone(), ty)));
             }
             for (n, (there, here)) in columns.iter().enumerate() {
                 if brought.iter().any(|(name, _)| name == here) || spec.id_columns.contains(here) {

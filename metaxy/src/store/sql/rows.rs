@@ -15,10 +15,10 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, StringArray,
     new_null_array,
 };
-use arrow::compute::filter_record_batch;
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema};
 use metaxy_sql::plan::{Class, block, orphan, reason};
-use metaxy_sql::system;
+use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -186,27 +186,34 @@ impl Answer<'_> {
         };
         let causes: StringArray = (0..n_rows).map(cause).collect();
         push(CAUSE, Arc::new(causes));
-        as_declared(&RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?, &plan.declared)
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
     }
 }
 
-/// Columns in the types that they are declared with: an engine without a type keeps its values in the
-/// next larger one.
+/// Columns in the types that they are declared with, where an engine lacks such a type and keeps the
+/// values in a larger one.
 pub(crate) fn as_declared(
     batch: &RecordBatch,
-    declared: &HashMap<String, DataType>,
+    declared: &HashMap<String, ColumnType>,
+    dialect: &dyn Dialect,
 ) -> Result<RecordBatch> {
     let schema = batch.schema();
-    let target =
-        |field: &Field| declared.get(field.name()).filter(|ty| *ty != field.data_type()).cloned();
+    let target = |field: &Field| {
+        let ty = *declared.get(field.name())?;
+        let kept_as = dialect.parse_type(&dialect.column_type(ty))?;
+        let is_larger = kept_as != ty && kept_as.to_arrow() == *field.data_type();
+        is_larger.then(|| ty.to_arrow())
+    };
     if schema.fields().iter().all(|field| target(field).is_none()) {
         return Ok(batch.clone());
     }
+    // What another program has written and does not fit is an error, and not NULL.
+    let options = CastOptions { safe: false, ..CastOptions::default() };
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
         let column = match target(field) {
-            Some(ty) => arrow::compute::cast(column, &ty)?,
+            Some(ty) => cast_with_options(column, &ty, &options)?,
             None => Arc::clone(column),
         };
         fields.push(Field::new(field.name(), column.data_type().clone(), field.is_nullable()));
