@@ -14,8 +14,8 @@
 //!   is forgotten last. Whoever repeats the call finishes it; with a token it finds out itself that
 //!   its rows are there.
 //! - **Nothing is taken back, so nothing is tried.** A call that only asks what it would do, a dry
-//!   run, works on copies: the first statement that would change a table makes a temporary one of the
-//!   same name from it, which hides it from all others of the call. It costs a copy, and leaves no trace.
+//!   run, works on copies: first of all each table that it would change gets a temporary one of the same
+//!   name, which hides it from all statements of the call. It costs a copy, and leaves no trace.
 //! - **Statements see one snapshot each**, of all their tables, and calls none. A resolve is one
 //!   statement. A write that comes between two statements of another call is either seen by the later
 //!   one or not, as if it had come a moment later.

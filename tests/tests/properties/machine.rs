@@ -21,6 +21,7 @@ use metaxy::increment::{AnyFeature, Increment};
 use metaxy::spec::FieldSpec;
 use metaxy::store::memory::{Memory, Rule};
 use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Reason, Store};
+use metaxy_tests::flow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -108,7 +109,11 @@ pub(crate) async fn run(history: &History, rules: &[Rule]) -> Result<BTreeSet<Ru
 /// The same over an empty store at an address.
 pub(crate) async fn run_on(url: &str, history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
     let program = Arc::new(Program::new(&history.features));
-    let algorithm = history.hash_algorithm;
+    let algorithm = match history.hash_algorithm {
+        // Postgres has no function for it.
+        HashAlgorithm::Xxh3_64 if url.starts_with("postgres:") => HashAlgorithm::Sha256,
+        algorithm => algorithm,
+    };
     let machine = match rules {
         [] => Machine::open(url, algorithm, program).await?,
         rules => Machine::in_memory(algorithm, program, rules),
@@ -140,9 +145,8 @@ fn text(error: impl std::fmt::Display) -> Failure {
 
 impl Machine {
     async fn open(url: &str, algorithm: HashAlgorithm, program: Arc<Program>) -> Result<Self> {
-        let store = Store::open(url)
-            .graph(program.graph.clone())
-            .create_tables(true)
+        let store = flow::opening(url, &program.graph)
+            .await
             .hash_algorithm(algorithm)
             .hash_truncation_length(HASH_TRUNCATION_LENGTH);
         Ok(Self::with(store.await.map_err(text)?, algorithm, program, &[]))

@@ -82,34 +82,46 @@ fn full_stores_of_all_lineages_do_what_memory_does() {
     hold(2, true, true);
 }
 
-/// Histories of a run on a server without any wish: each has a database of its own.
 #[cfg(feature = "servers")]
-const CASES_ON_SERVERS: u32 = 300;
-
-#[cfg(feature = "servers")]
-fn hold_on_clickhouse(has_lineages: bool) {
+mod on_servers {
+    use super::*;
     use metaxy_tests::databases::Database;
-    let cases = std::env::var("METAXY_PROPERTY_CASES").ok().and_then(|n| n.parse().ok());
-    let runtime = runtime();
-    let cases = cases.unwrap_or(CASES_ON_SERVERS) / 2;
-    hold_all((cases, 60), false, has_lineages, |history| {
-        runtime.block_on(async {
-            let database = Database::clickhouse().await;
-            machine::run_on(&database.url(), history, &[]).await.map(drop)
-        })
-    });
-}
 
-#[cfg(feature = "servers")]
-#[test]
-fn clickhouse_does_what_memory_does() {
-    hold_on_clickhouse(false);
-}
+    /// Histories of a run on a server without any wish: each has a database of its own, and takes
+    /// seconds.
+    const CASES: u32 = 60;
 
-#[cfg(feature = "servers")]
-#[test]
-fn clickhouse_does_what_memory_does_in_all_lineages() {
-    hold_on_clickhouse(true);
+    /// Runs half of the histories, with or without all lineages.
+    fn hold(database: impl AsyncFn() -> Database, has_lineages: bool) {
+        let cases = std::env::var("METAXY_PROPERTY_CASES").ok().and_then(|n| n.parse().ok());
+        let runtime = runtime();
+        hold_all((cases.unwrap_or(CASES).div_ceil(2), 60), false, has_lineages, |history| {
+            runtime.block_on(async {
+                let database = database().await;
+                machine::run_on(&database.url(), history, &[]).await.map(drop)
+            })
+        });
+    }
+
+    #[test]
+    fn postgres_does_what_memory_does() {
+        hold(Database::postgres, false);
+    }
+
+    #[test]
+    fn postgres_does_what_memory_does_in_all_lineages() {
+        hold(Database::postgres, true);
+    }
+
+    #[test]
+    fn clickhouse_does_what_memory_does() {
+        hold(Database::clickhouse, false);
+    }
+
+    #[test]
+    fn clickhouse_does_what_memory_does_in_all_lineages() {
+        hold(Database::clickhouse, true);
+    }
 }
 
 /// Histories that are rare among the random ones, or have found something.

@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::ClickHouse as Sql;
-use metaxy_sql::{Dialect, Ident, lower, print};
+use metaxy_sql::{Dialect, Ident, lower, print, system};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -158,7 +158,7 @@ impl ClickHouseConnection {
         Ok(futures::stream::iter(first.map(Ok)).chain(rest).boxed())
     }
 
-    /// In a dry run, a copy of a table that is about to be changed: from now on the session sees it
+    /// In a dry run, a copy of a table that may be changed: from now on the session sees it
     /// and not the table.
     async fn hide(&mut self, table: &Ident) -> Result<()> {
         if self.copies.is_none() || is_temporary(table.as_str()) {
@@ -221,25 +221,54 @@ impl ClickHouseConnection {
     /// temporary one keeps what was found for a moment.
     async fn remove(&mut self, removal: Statement) -> Result<u64> {
         let random = RandomState::new().hash_one("found");
-        let table = Ident::new(format!("metaxy_system__found_{random:016x}"))?;
-        let [find, remove] = lower::found(removal, &table)
+        let found_in = Ident::new(format!("metaxy_system__found_{random:016x}"))?;
+        let Statement::Delete { table, .. } = &removal else {
+            return Err(Error::internal("a removal is a removal"));
+        };
+        let table = table.clone();
+        let [find, remove] = lower::found(removal, &found_in)
             .ok_or_else(|| Error::internal("a removal is a removal"))?;
-        let (find, remove) = (print(&find, &Sql)?, print(&remove, &Sql)?);
+        let is_copy = self.copies.as_ref().is_some_and(|all| all.contains(table.as_str()));
+        let find = print(&find, &Sql)?;
+        let remove = match is_copy {
+            true => without(&table, &found_in)?,
+            false => vec![print(&remove, &Sql)?],
+        };
         let done = self.find_and_remove(&find, &remove).await;
-        let drop = print(&Statement::DropTemporary { table }, &Sql)?;
+        let drop = print(&Statement::DropTemporary { table: found_in }, &Sql)?;
         let dropped = self.run(&drop).await;
         let found = done?;
         dropped?;
         Ok(found)
     }
 
-    async fn find_and_remove(&self, find: &str, remove: &str) -> Result<u64> {
+    async fn find_and_remove(&self, find: &str, remove: &[String]) -> Result<u64> {
         let found = self.run(find).await?;
         if found > 0 {
-            self.run(remove).await?;
+            for statement in remove {
+                self.run(statement).await?;
+            }
         }
         Ok(found)
     }
+}
+
+/// The statements that make a copy anew without the rows that were found: no mutation of a temporary
+/// table can look into another table.
+fn without(copy: &Ident, found: &Ident) -> Result<Vec<String>> {
+    let address = Sql.row_address_in("").ok_or_else(|| Error::internal("rows have addresses"))?;
+    let layout = Sql.table_layout(&[], true);
+    let (copy, found) = (Sql.quote_ident(copy)?, Sql.quote_ident(found)?);
+    let rest = "\"@rest\"";
+    Ok(vec![
+        format!(
+            "CREATE TEMPORARY TABLE {rest}{layout} AS\nSELECT * FROM {copy} \
+             WHERE {address} NOT IN (SELECT row FROM {found})"
+        ),
+        format!("DROP TEMPORARY TABLE {copy}"),
+        format!("CREATE TEMPORARY TABLE {copy}{layout} AS\nSELECT * FROM {rest}"),
+        format!("DROP TEMPORARY TABLE {rest}"),
+    ])
 }
 
 /// Whether a name is that of a temporary table: no other begins with an `@`.
@@ -304,7 +333,15 @@ impl sql::Connection for ClickHouseConnection {
             match access {
                 Access::Read => {}
                 Access::Write(tables) => self.turns = self.engine.turns(tables).await,
-                Access::Dry => self.copies = Some(BTreeSet::new()),
+                Access::Dry(tables) => {
+                    self.copies = Some(BTreeSet::new());
+                    // At once, since the rows of a copy have other addresses.
+                    let seals = tables.iter().map(|table| system::seals(table));
+                    let names: Vec<String> = tables.iter().cloned().chain(seals).collect();
+                    for table in self.tables(&names).await?.into_keys() {
+                        self.hide(&Ident::new(table)?).await?;
+                    }
+                }
             }
             Ok(())
         }

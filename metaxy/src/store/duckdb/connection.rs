@@ -108,7 +108,7 @@ impl sql::Connection for DuckDbConnection {
     fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
         async move {
             let mut work = self.take()?;
-            if let Access::Write(_) | Access::Dry = access {
+            if let Access::Write(_) | Access::Dry(_) = access {
                 work.turn = Some(work.link.writing().lock_owned().await);
             }
             self.work = Some(work);

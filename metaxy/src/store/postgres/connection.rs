@@ -388,7 +388,9 @@ impl sql::Connection for PostgresConnection {
                 // One snapshot for all of it.
                 Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ".to_owned(),
                 // What came before the turn is seen once it is there.
-                Access::Write(_) | Access::Dry => "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned(),
+                Access::Write(_) | Access::Dry(_) => {
+                    "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned()
+                }
             };
             self.in_transaction = true;
             if let Access::Write(tables) = access {

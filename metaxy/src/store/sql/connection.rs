@@ -49,13 +49,13 @@ pub(crate) enum Access<'a> {
     Write(&'a [String]),
     /// The same for what is done only to see what it does, and taken back in every case. An engine that
     /// cannot take it back does it to copies.
-    Dry,
+    Dry(&'a [String]),
 }
 
 impl<'a> Access<'a> {
     /// Writing, or a dry run of it.
     pub(crate) fn writing(tables: &'a [String], is_dry: bool) -> Self {
-        if is_dry { Self::Dry } else { Self::Write(tables) }
+        if is_dry { Self::Dry(tables) } else { Self::Write(tables) }
     }
 }
 
