@@ -15,7 +15,12 @@ fn text(statement: &Statement) -> String {
 }
 
 async fn run(client: &Client, sql: &str) {
-    client.query_raw(sql).execute().await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    run_of(client, sql, "").await;
+}
+
+async fn run_of(client: &Client, sql: &str, of: &str) {
+    let ran = client.query_raw(sql).execute().await;
+    ran.unwrap_or_else(|error| panic!("{of}{error}\n{sql}"));
 }
 
 async fn texts(client: &Client, sql: &str) -> Vec<String> {
@@ -46,13 +51,14 @@ async fn every_statement_runs() {
         if case.name == "tables" {
             continue;
         }
+        let of = format!("{}\n{}\n", case.name, case.plan);
         for statement in &case.statements {
             n_run += 1;
             match lower::found(statement.clone(), &into) {
-                None => run(&client, &text(statement)).await,
+                None => run_of(&client, &text(statement), &of).await,
                 Some(steps) => {
                     for step in &steps {
-                        run(&client, &text(step)).await;
+                        run_of(&client, &text(step), &of).await;
                     }
                     run(&client, "DROP TABLE found").await;
                 }

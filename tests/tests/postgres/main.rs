@@ -2,6 +2,7 @@
 
 mod hashes;
 mod servers;
+mod statements;
 mod types;
 mod wire;
 mod writers;
