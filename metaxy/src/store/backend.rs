@@ -43,7 +43,8 @@
 //! # Changes
 //!
 //! Each call that changes something does so whole or not at all, also when its future is dropped, and
-//! sees all changes that have returned before. All that one call appends to a table carries one time,
+//! sees all changes that have returned before. An engine without transactions (ClickHouse) appends whole
+//! batches, and orders its steps so that a call that was cut off does no harm and can be repeated. All that one call appends to a table carries one time,
 //! which is the clock's but later than anything in the table, and one write token: random, not
 //! negative. With `dry_run` a call answers what it would do and changes nothing.
 //!
