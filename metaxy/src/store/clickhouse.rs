@@ -38,13 +38,14 @@ mod errors;
 mod rows;
 
 use crate::error::{Error, Result};
-use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
+use crate::store::backend::BatchStream;
 use crate::store::sql::{self, Engine};
 use clickhouse::Client;
 use connection::ClickHouseConnection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::{CLICKHOUSE_SETTINGS, ClickHouse as Sql};
 use metaxy_sql::{Dialect, HashAlgorithm, Ident};
+use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -137,23 +138,8 @@ impl Engine for ClickHouse {
             .boxed()
     }
 
-    fn read_samples(
-        &self,
-        _feature: FeatureContext,
-        from: SampleSource,
-    ) -> BoxFuture<'_, Result<BatchStream>> {
-        async move {
-            match from {
-                SampleSource::File(path) => Err(Error::File {
-                    path,
-                    problem: "ClickHouse reads no files of this machine; open it with a store in \
-                              DuckDB, or load it into a table"
-                        .to_owned(),
-                }),
-                SampleSource::Table(name) => samples(self, &name).await,
-            }
-        }
-        .boxed()
+    fn read_table(&self, name: String) -> BoxFuture<'_, Result<BatchStream>> {
+        async move { samples(self, &name).await }.boxed()
     }
 }
 
@@ -192,8 +178,8 @@ fn client_of(address: &str) -> Result<Client> {
     let url = Url::parse(address).map_err(|problem| error(&problem.to_string()))?;
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| error("no host"))?;
     let decode = |text: &str| {
-        let text = percent_decode(text).ok_or_else(|| error("it is not UTF-8"))?;
-        Ok::<_, Error>(text)
+        let text = percent_decode_str(text).decode_utf8().map_err(|_| error("it is not UTF-8"))?;
+        Ok::<_, Error>(text.into_owned())
     };
     let mut secure = url.scheme() == "clickhouse+https";
     let mut settings = Vec::new();
@@ -225,19 +211,6 @@ fn client_of(address: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// A part of an address, without its percent signs.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, others)) = rest.split_first() {
-        let code = (*first == b'%').then(|| others.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(str::from_utf8(code).ok()?, 16).ok());
-        rest = if code.is_some() { &others[2..] } else { others };
-        bytes.push(code.unwrap_or(*first));
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,8 +222,8 @@ mod tests {
         assert_eq!(client.database(), Some("my data"));
         assert_eq!(client.get_setting("max_threads"), Some("2"));
         assert_eq!(of("clickhouse://db.example").database(), None);
-        assert_eq!(percent_decode("a%2fb%ff"), None);
-        assert_eq!(percent_decode("100%"), Some("100%".to_owned()));
+        assert!(client_of("clickhouse://db.example/a%2fb%ff").is_err(), "it is not UTF-8");
+        assert_eq!(of("clickhouse://db.example/100%").database(), Some("100%"));
     }
 
     #[test]

@@ -8,9 +8,9 @@ mod database;
 mod hash;
 
 use crate::error::{Error, Result};
-use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
-use crate::store::sql::{self, Engine};
-use arrow::array::{Array, AsArray, RecordBatch};
+use crate::store::backend::{BatchStream, FeatureContext};
+use crate::store::sql::{self, Engine, text_rows};
+use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use connection::DuckDbConnection;
 use database::Database;
@@ -19,7 +19,7 @@ use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::{ColumnType, Dialect, HashAlgorithm};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A DuckDB database.
@@ -70,17 +70,22 @@ impl Engine for DuckDb {
         async move { Ok(Box::new(self.connection().await?) as Box<dyn sql::Connection>) }.boxed()
     }
 
-    fn read_samples(
+    fn read_file(
         &self,
         feature: FeatureContext,
-        from: SampleSource,
+        path: PathBuf,
     ) -> BoxFuture<'_, Result<BatchStream>> {
         async move {
             let connection = self.connection().await?;
-            connection.stream_of(move |connection| match from {
-                SampleSource::File(path) => file_statement(connection, &feature, &path),
-                SampleSource::Table(name) => table_statement(connection, &name),
-            })
+            connection.stream_of(move |connection| file_statement(connection, &feature, &path))
+        }
+        .boxed()
+    }
+
+    fn read_table(&self, name: String) -> BoxFuture<'_, Result<BatchStream>> {
+        async move {
+            let connection = self.connection().await?;
+            connection.stream_of(move |connection| table_statement(connection, &name))
         }
         .boxed()
     }
@@ -149,14 +154,7 @@ fn rows(connection: &Connection, sql: &str) -> Result<Vec<RecordBatch>> {
 
 /// The rows of a statement whose columns are all texts.
 fn texts(connection: &Connection, sql: &str) -> Result<Vec<Vec<String>>> {
-    let mut all = Vec::new();
-    for batch in rows(connection, sql)? {
-        for row in 0..batch.num_rows() {
-            let text = |column: &Arc<dyn Array>| column.as_string::<i32>().value(row).to_owned();
-            all.push(batch.columns().iter().map(text).collect());
-        }
-    }
-    Ok(all)
+    Ok(text_rows(&rows(connection, sql)?))
 }
 
 /// The rows of a table or view, which may be named with its schema, and that with its database.

@@ -23,7 +23,7 @@ mod tests;
 mod xxhash;
 
 use crate::error::{Error, Result};
-use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
+use crate::store::backend::BatchStream;
 use crate::store::sql::{self, Engine};
 use connection::PostgresConnection;
 use futures::future::{BoxFuture, FutureExt};
@@ -320,23 +320,8 @@ impl Engine for Postgres {
         async { Ok(Box::new(self.acquire().await?) as Box<dyn sql::Connection>) }.boxed()
     }
 
-    fn read_samples(
-        &self,
-        _feature: FeatureContext,
-        from: SampleSource,
-    ) -> BoxFuture<'_, Result<BatchStream>> {
-        async move {
-            match from {
-                SampleSource::File(path) => Err(Error::File {
-                    path,
-                    problem: "Postgres reads no files of this machine; open it with a store in \
-                              DuckDB, or load it into a table"
-                        .to_owned(),
-                }),
-                SampleSource::Table(name) => self.samples(&name).await,
-            }
-        }
-        .boxed()
+    fn read_table(&self, name: String) -> BoxFuture<'_, Result<BatchStream>> {
+        async move { self.samples(&name).await }.boxed()
     }
 }
 

@@ -200,7 +200,7 @@ impl Backend for SqlStore {
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
         async move {
             let mut connection = self.shared.connect().await?;
-            failures::of(&mut *connection, feature.key(), None).await
+            failures::of(&mut *connection, feature.key()).await
         }
         .boxed()
     }
@@ -231,7 +231,14 @@ impl Backend for SqlStore {
         feature: FeatureContext,
         from: SampleSource,
     ) -> BoxFuture<'_, Result<BatchStream>> {
-        async move { begun(self.shared.engine.read_samples(feature, from).await?).await }.boxed()
+        async move {
+            let rows = match from {
+                SampleSource::File(path) => self.shared.engine.read_file(feature, path).await?,
+                SampleSource::Table(name) => self.shared.engine.read_table(name).await?,
+            };
+            begun(rows).await
+        }
+        .boxed()
     }
 }
 
@@ -280,14 +287,19 @@ async fn texts(
     connection: &mut dyn Connection,
     query: metaxy_sql::ast::Statement,
 ) -> Result<Vec<Vec<String>>> {
+    Ok(text_rows(&connection.rows(query).await?))
+}
+
+/// The rows of batches whose columns are all texts.
+pub(crate) fn text_rows(batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let mut all = Vec::new();
-    for batch in connection.rows(query).await? {
+    for batch in batches {
         for row in 0..batch.num_rows() {
             let text = |column: &ArrayRef| column.as_string::<i32>().value(row).to_owned();
             all.push(batch.columns().iter().map(text).collect());
         }
     }
-    Ok(all)
+    all
 }
 
 /// Rows of texts as a batch with these columns.

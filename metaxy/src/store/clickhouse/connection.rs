@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::store::backend::BatchStream;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
 use crate::store::sql::{self, Access, check_column};
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::query::BytesCursor;
@@ -133,15 +133,8 @@ impl ClickHouseConnection {
     }
 
     /// The rows of a query whose columns are all texts.
-    pub(super) async fn text_rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
-        let mut all = Vec::new();
-        for batch in self.batches(sql).await? {
-            for row in 0..batch.num_rows() {
-                let text = |column| AsArray::as_string::<i32>(column).value(row).to_owned();
-                all.push(batch.columns().iter().map(text).collect());
-            }
-        }
-        Ok(all)
+    pub(super) async fn text_rows(&self, sql_text: &str) -> Result<Vec<Vec<String>>> {
+        Ok(sql::text_rows(&self.batches(sql_text).await?))
     }
 
     /// The rows of a query, as they come; an error before the first is one of this call.

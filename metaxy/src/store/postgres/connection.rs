@@ -51,18 +51,23 @@ impl PostgresConnection {
         }
     }
 
+    /// The connection, for something in the middle of which nothing else can be done with it.
+    fn hold(&mut self) -> Result<Held> {
+        let connection = self.connection.take().ok_or_else(|| {
+            errors::database(
+                "an earlier call over this connection was cancelled or failed; repeat it",
+            )
+        })?;
+        Ok(Held(Some(connection)))
+    }
+
     /// Does something with the connection. It is given up where it may be in the middle of something:
     /// when the call is cancelled, or its error is not one that the server has told.
     async fn with<T>(
         &mut self,
         act: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T> {
-        let connection = self.connection.take().ok_or_else(|| {
-            errors::database(
-                "an earlier call over this connection was cancelled or failed; repeat it",
-            )
-        })?;
-        let mut held = Held(Some(connection));
+        let mut held = self.hold()?;
         let connection = held.0.as_mut().ok_or_else(|| Error::internal("a connection is held"))?;
         let result = act(connection).await;
         if matches!(
@@ -266,12 +271,7 @@ impl PostgresConnection {
         let sql = format!("COPY (\n{sql}\n) TO STDOUT (FORMAT binary)");
         tracing::debug!(sql, "statement");
         // Whatever ends it early leaves the connection in the middle of the rows.
-        let connection = self.connection.take().ok_or_else(|| {
-            errors::database(
-                "an earlier call over this connection was cancelled or failed; repeat it",
-            )
-        })?;
-        let mut held = Held(Some(connection));
+        let mut held = self.hold()?;
         let connection = held.0.as_mut().ok_or_else(|| Error::internal("a connection is held"))?;
         let mut chunks = connection.copy_out_raw(&sql).await.map_err(errors::of)?;
         let mut decoder = Decoder::new(&columns);

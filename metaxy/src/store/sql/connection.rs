@@ -3,14 +3,15 @@
 //! Statements arrive as trees; an engine prints them with its dialect and runs them. What a statement
 //! is good for, and in which order statements run, is none of its business.
 
-use crate::error::Result;
-use crate::store::backend::{BatchStream, FeatureContext, SampleSource};
+use crate::error::{Error, Result};
+use crate::store::backend::{BatchStream, FeatureContext};
 use crate::store::sql::plan::Tables;
 use arrow::array::RecordBatch;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::Statement;
 use metaxy_sql::{Dialect, HashAlgorithm};
 use std::fmt;
+use std::path::PathBuf;
 
 /// A database that a store can be in.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
@@ -29,14 +30,24 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// A connection for one call, or for one write.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>>>;
 
-    /// The rows of a file or of a table that is not ours, as [`Backend::read_samples`] gives them.
+    /// The rows of a file with samples, as [`Backend::read_samples`] gives them; a server has none.
     ///
     /// [`Backend::read_samples`]: crate::store::Backend::read_samples
-    fn read_samples(
+    fn read_file(
         &self,
         feature: FeatureContext,
-        from: SampleSource,
-    ) -> BoxFuture<'_, Result<BatchStream>>;
+        path: PathBuf,
+    ) -> BoxFuture<'_, Result<BatchStream>> {
+        let _ = feature;
+        let problem = format!(
+            "{} reads no files of this machine; open it with a store in DuckDB, or load it into a table",
+            self.dialect().name()
+        );
+        async move { Err(Error::File { path, problem }) }.boxed()
+    }
+
+    /// The rows of a table that is not ours, which may be named with what it is in.
+    fn read_table(&self, name: String) -> BoxFuture<'_, Result<BatchStream>>;
 }
 
 /// What a transaction is for.

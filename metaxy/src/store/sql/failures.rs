@@ -72,22 +72,28 @@ pub(super) async fn clear(
     ids: &str,
     n_ids: usize,
 ) -> Result<()> {
-    if tables.contains_key(system::FAILURES) && !of(connection, key, Some(1)).await?.is_empty() {
+    if tables.contains_key(system::FAILURES) && !kept(connection, key, Some(1)).await?.is_empty() {
         connection.execute(lower::clear_failures(key.as_str(), ids, n_ids)).await?;
     }
     Ok(())
 }
 
-/// The failures of a feature, the latest last; at most so many.
-pub(super) async fn of(
+/// The failures of a feature, the latest last; none if there is nowhere to keep them.
+pub(super) async fn of(connection: &mut dyn Connection, key: &FeatureKey) -> Result<Vec<Failure>> {
+    let table = system::FAILURES;
+    if !connection.tables(&[table.to_owned()]).await?.contains_key(table) {
+        return Ok(Vec::new());
+    }
+    kept(connection, key, None).await
+}
+
+/// The failures in the table, at most so many.
+async fn kept(
     connection: &mut dyn Connection,
     key: &FeatureKey,
     limit: Option<u64>,
 ) -> Result<Vec<Failure>> {
     let table = system::FAILURES;
-    if !connection.tables(&[table.to_owned()]).await?.contains_key(table) {
-        return Ok(Vec::new());
-    }
     let mut failures = Vec::new();
     for batch in connection.rows(lower::failures_of(key.as_str(), limit)).await? {
         let [ids, provenance, error] = [0, 1, 2].map(|i| batch.column(i).as_string::<i32>());

@@ -81,7 +81,10 @@ impl Session {
     /// Compares what is staged with the records of a root, and appends what differs.
     pub(super) async fn sync(mut self, options: SyncOptions) -> Result<(Counts, Written)> {
         self.check_duplicates().await?;
-        self.connection.begin(Access::Write(&[self.feature.key().table_name()])).await?;
+        let tables = [self.feature.key().table_name()];
+        // A dry run of it has nothing to take back.
+        let access = if options.dry_run { Access::Read } else { Access::Write(&tables) };
+        self.connection.begin(access).await?;
         let done = self.append_difference(&options).await;
         end(&mut *self.connection, done).await
     }
@@ -125,11 +128,12 @@ impl Session {
         if self.is_repeated(&appended_to, token).await? {
             return Ok(Written { repeated: true, ..Written::default() });
         }
-        let connection = &mut *self.connection;
-        if self.is_staged {
-            // No row carries a definition that is not recorded.
-            record_definition(connection, &feature).await?;
+        if !self.is_staged {
+            return Ok(Written::default());
         }
+        let connection = &mut *self.connection;
+        // No row carries a definition that is not recorded.
+        record_definition(connection, &feature).await?;
         let time = next_time(connection, &appended_to).await?;
         let stamp = planner.stamp(time, token, &self.options);
         let from = AppendFrom::Stage(STAGE.to_owned());
@@ -140,9 +144,6 @@ impl Session {
             Some(plan) => connection.execute(lower::seal(&plan)?).await?,
             None => 0,
         };
-        if rows == 0 && seals == 0 {
-            return Ok(Written::default());
-        }
         // What is written did not fail.
         let (stage, n_ids) = match &self.layout.parents {
             Some(parents) => (SEALS, parents.len()),
@@ -228,8 +229,8 @@ impl WriteSession for Session {
             self.connection.begin(Access::Write(&[self.feature.key().table_name()])).await?;
             let done = self.append().await;
             let written = end(&mut *self.connection, done).await?;
-            self.clear().await?;
             self.commits += 1;
+            self.clear().await?;
             Ok(written)
         }
         .boxed()

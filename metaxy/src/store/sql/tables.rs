@@ -88,6 +88,7 @@ pub(super) async fn ensure_system_table(
     connection.execute(statement).await?;
     Ok(())
 }
+
 /// The tables of a feature, made if they are missing and the store may; with the columns of a layout,
 /// and with a column for write tokens if they are relied on.
 pub(super) async fn ensure_tables(
