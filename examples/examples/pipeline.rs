@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --example pipeline                   # this repository
 //! cargo run --example pipeline -- path/to/folder
+//! cargo run --features postgres --example pipeline -- --store postgres://user@host/database
+//! cargo run --features clickhouse --example pipeline -- --store clickhouse://host:8123/database
 //! ```
 
 use std::path::PathBuf;
@@ -19,7 +21,7 @@ use metaxy_examples::pipeline::Pipeline;
 struct Cli {
     /// The folder to read; without one, the sources and documents of this repository
     folder: Option<PathBuf>,
-    /// Where the metadata is kept
+    /// Where the metadata is kept: in DuckDB, Postgres or ClickHouse
     #[arg(long, default_value = "duckdb:files.duckdb")]
     store: String,
 }

@@ -15,15 +15,17 @@ use crate::{Result, scan};
 const ADDITION: &str =
     "\n/// Added by the demo, see <https://doc.rust-lang.org>.\npub fn added_by_the_demo() {}\n";
 
-/// Runs the demo on a copy of `folder` and prints to `out`.
+/// Runs the demo on a copy of `folder` and prints to `out`. The metadata is kept in `store`, which has to
+/// be empty; without one, in a DuckDB file beside the copy.
 ///
 /// # Errors
 /// If the folder cannot be copied or holds fewer than four files of text, or if the pipeline fails.
-pub async fn run(folder: &Path, out: &mut impl Write) -> Result<()> {
+pub async fn run(folder: &Path, store: Option<&str>, out: &mut impl Write) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let files = copy(folder, &scratch.path().join("files"))?;
+    let beside = || format!("duckdb:{}", scratch.path().join("meta.duckdb").display());
     let mut demo = Demo {
-        url: format!("duckdb:{}", scratch.path().join("meta.duckdb").display()),
+        url: store.map_or_else(beside, str::to_owned),
         folder: scratch.path().join("files"),
         rules: SymbolRules::V1,
         n_steps: 0,

@@ -9,7 +9,7 @@ use metaxy_examples::demo;
 async fn each_change_costs_what_the_readme_says() {
     let member = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut out = Vec::new();
-    demo::run(&member.join("sample"), &mut out).await.unwrap();
+    demo::run(&member.join("sample"), None, &mut out).await.unwrap();
     let out = String::from_utf8(out).unwrap();
     insta::assert_snapshot!(out);
 
