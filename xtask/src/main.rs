@@ -5,6 +5,7 @@
 //! says about itself.
 
 mod apt;
+mod bench;
 mod bless;
 mod check;
 mod demo;
@@ -51,6 +52,12 @@ enum Command {
     Check,
     /// Accepts today's output as the expected one: compile-fail texts and snapshots
     Bless,
+    /// Measures how long resolving takes, and how much memory: the paper's Table 1
+    Bench {
+        /// Passed on to the benchmark; `--help` lists what it takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Shows the example pipeline on a scratch copy of a folder, and what each edit costs
     Demo {
         /// Passed on to the demo; `--help` lists what it takes
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
         Command::Rules => test::rules(),
         Command::Check => check::run(),
         Command::Bless => bless::run(),
+        Command::Bench { args } => bench::run(&args),
         Command::Demo { args } => demo::run(&args),
     };
     match done {
