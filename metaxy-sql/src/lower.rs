@@ -8,6 +8,7 @@
 mod change;
 mod filter;
 mod found;
+mod planned;
 mod read;
 mod resolve;
 mod seals;
@@ -21,6 +22,7 @@ pub use change::{
 };
 pub use filter::filter;
 pub use found::found;
+pub use planned::{as_computed, as_samples, groups};
 pub use read::read;
 pub use resolve::resolve;
 pub use stored::{

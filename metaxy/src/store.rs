@@ -126,6 +126,10 @@ impl Store {
         self.backend.settings()
     }
 
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
     pub(crate) fn feature(&self, key: &FeatureKey) -> Result<FeatureContext> {
         FeatureContext::new(&self.graph, key, self.backend.settings().hash())
     }

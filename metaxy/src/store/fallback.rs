@@ -56,9 +56,23 @@ impl Store {
             return Ok(());
         }
         for key in keys {
-            if !self.has(key).await? {
-                continue;
+            if self.has(key).await? {
+                self.needs_all_upstreams_here(std::slice::from_ref(key), what).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// The same, also of features that have no table here.
+    pub(crate) async fn needs_all_upstreams_here(
+        &self,
+        keys: &[FeatureKey],
+        what: &str,
+    ) -> Result<()> {
+        if self.fallbacks.is_empty() {
+            return Ok(());
+        }
+        for key in keys {
             for upstream in self.graph.upstreams(key) {
                 let upstream = &upstream.spec.key;
                 if let Some(holder) = self.holder(upstream).await?

@@ -45,6 +45,7 @@ mod deletions;
 mod expected;
 mod filters;
 mod hash;
+mod planned;
 mod rows;
 mod rule;
 mod upkeep;
@@ -60,8 +61,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
-    VacuumOptions, WriteOptions, WriteSession, Written,
+    Planned, ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource,
+    SyncOptions, VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::filters::over_rows;
 use arrow::array::RecordBatch;
@@ -176,6 +177,11 @@ impl Backend for Memory {
             question(&View { state: &state, feature, without: self.without })
         }
         .boxed()
+    }
+
+    fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        known(planned::plan(&state, features, self.without))
     }
 
     fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {

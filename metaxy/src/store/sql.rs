@@ -9,6 +9,7 @@ mod copy;
 mod delete;
 mod failures;
 pub(crate) mod plan;
+mod planned;
 mod rebase;
 mod rows;
 mod session;
@@ -23,8 +24,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
-    VacuumOptions, WriteOptions, WriteSession, Written,
+    Planned, ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource,
+    SyncOptions, VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::open::{Access as StoreAccess, RequestedSettings};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -96,6 +97,10 @@ impl Backend for SqlStore {
         foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
         resolve(&self.shared, feature, options, foreign).boxed()
+    }
+
+    fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>> {
+        async move { planned::plan(&self.shared, &features).await }.boxed()
     }
 
     fn read(

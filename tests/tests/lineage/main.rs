@@ -8,6 +8,7 @@ mod causes;
 mod definitions;
 mod groups;
 mod optional;
+mod plans;
 
 use futures::TryStreamExt;
 use md5::{Digest, Md5};
