@@ -94,6 +94,7 @@
 //!   [`resolve_update`](Store::resolve_update), [`writer`](Store::writer), [`read`](Store::read).
 //! - [`Store::update`] is a resolve with options: filters, shards, an order, a limit, failures.
 //! - [`Store::plan`] says what is to be done in all features, and what a change would cost.
+//! - [`Store::explain`] says of one record why it is as it is, and what belongs to it in other features.
 //! - [`Store::delete`], [`Store::delete_orphans`], [`Store::undelete`], [`Store::vacuum`] and
 //!   [`Store::rebase`] are for what is no longer wanted, or no longer as it was.
 //! - [`Job::done`], [`Job::children`] and [`Job::failed`] are what becomes of a record to compute.
@@ -128,6 +129,7 @@ pub mod column;
 mod data_version;
 mod def;
 pub mod error;
+pub mod explain;
 mod feature;
 pub mod filter;
 pub mod graph;

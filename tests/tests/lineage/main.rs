@@ -6,6 +6,7 @@
 mod calls;
 mod causes;
 mod definitions;
+mod explaining;
 mod groups;
 mod optional;
 mod plans;
