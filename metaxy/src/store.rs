@@ -36,6 +36,8 @@ pub use backend::{
 pub use buffered::{Buffered, BufferedWriter};
 pub use copy::{Copied, Copy};
 pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
+#[cfg(feature = "cli")]
+pub(crate) use open::without_secrets;
 pub use open::{Compat, OpenStore, Settings};
 pub use read::Read;
 pub use rebase::Rebase;
