@@ -26,16 +26,26 @@ mod config;
 mod context;
 mod failure;
 mod files;
+mod input;
+mod jsonl;
 mod output;
+mod records;
 
 mod completions;
+mod copy;
+mod delete;
 mod describe;
+mod failures;
 mod list;
 mod read;
+mod rebase;
 mod resolve;
 mod settings;
 mod status;
+mod sync;
+mod vacuum;
 mod versions;
+mod write;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use context::{Context, Options};
@@ -63,7 +73,16 @@ enum Command {
     Versions(versions::Versions),
     Status(status::Status),
     Resolve(resolve::Resolve),
+    Write(write::Write),
+    #[command(visible_alias = "import")]
+    Sync(sync::Sync),
     Read(read::Read),
+    Failures(failures::Failures),
+    Copy(copy::Copy),
+    Delete(delete::Delete),
+    Undelete(delete::Undelete),
+    Vacuum(vacuum::Vacuum),
+    Rebase(rebase::Rebase),
     Config(settings::Settings),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -107,7 +126,15 @@ fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Versions(command) => command.run(&context, out),
         Command::Status(command) => context.wait(command.run(&context, out)),
         Command::Resolve(command) => context.wait(command.run(&context, out)),
+        Command::Write(command) => context.wait(command.run(&context, out)),
+        Command::Sync(command) => context.wait(command.run(&context, out)),
         Command::Read(command) => context.wait(command.run(&context, out)),
+        Command::Failures(command) => context.wait(command.run(&context, out)),
+        Command::Copy(command) => context.wait(command.run(&context, out)),
+        Command::Delete(command) => context.wait(command.run(&context, out)),
+        Command::Undelete(command) => context.wait(command.run(&context, out)),
+        Command::Vacuum(command) => context.wait(command.run(&context, out)),
+        Command::Rebase(command) => context.wait(command.run(&context, out)),
         Command::Config(command) => command.run(&context, out),
         Command::Completions(command) => command.run(out),
         Command::Man(command) => command.run(out),

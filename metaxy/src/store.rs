@@ -239,6 +239,14 @@ impl Store {
         Copy::new(self.clone(), other.clone())
     }
 
+    /// Those of some features that have a table in this store itself, in the same order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn stored(&self, features: Vec<FeatureKey>) -> Result<Vec<FeatureKey>> {
+        self.backend.stored(features).await
+    }
+
     fn with_upstreams(&self, key: &FeatureKey) -> Result<FeatureContext> {
         let feature = self.feature(key)?;
         if feature.is_root() {

@@ -46,6 +46,15 @@ pub(super) struct Context {
     runtime: Runtime,
 }
 
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nothing is changed in it.
+    Read,
+    /// It may be changed.
+    Write,
+}
+
 /// A graph that a command looks at.
 #[derive(Debug)]
 pub(super) struct Features {
@@ -113,9 +122,15 @@ impl Context {
         keys.iter().map(|key| feature(graph, key)).collect()
     }
 
-    /// The store that the command is about, with the features.
+    /// The store that the command is about, with the features, for a command that writes.
     pub(super) async fn store(&self) -> Result<Store, Failure> {
-        self.open(self.name()?, self.graph()?, Vec::new()).await
+        self.open(self.name()?, self.graph()?, Purpose::Write, Vec::new()).await
+    }
+
+    /// The same for a command that only reads: a store that is not there is not made by it, and a file
+    /// is not kept from others who read.
+    pub(super) async fn store_to_read(&self) -> Result<Store, Failure> {
+        self.open(self.name()?, self.graph()?, Purpose::Read, Vec::new()).await
     }
 
     /// A store by its name or address, with these features.
@@ -123,8 +138,15 @@ impl Context {
         &self,
         name: &str,
         graph: FeatureGraph,
+        purpose: Purpose,
     ) -> Result<Store, Failure> {
-        self.open(name, graph, Vec::new()).await
+        self.open(name, graph, purpose, Vec::new()).await
+    }
+
+    /// Whether a store is named at all.
+    #[cfg(feature = "sql")]
+    pub(super) fn names_store(&self) -> bool {
+        self.name().is_ok()
     }
 
     /// The name or address of the store that the command is about.
@@ -142,6 +164,7 @@ impl Context {
         &'a self,
         name: &'a str,
         graph: FeatureGraph,
+        purpose: Purpose,
         mut above: Vec<&'a str>,
     ) -> BoxFuture<'a, Result<Store, Failure>> {
         async move {
@@ -159,11 +182,15 @@ impl Context {
                 false => config.url.clone(),
             };
             let mut store = config.open(&url)?.graph(graph.clone());
-            if self.options.create_tables && above.len() == 1 {
+            if self.options.create_tables && purpose == Purpose::Write {
                 store = store.create_tables(true);
             }
+            if purpose == Purpose::Read {
+                store = store.read_only(true);
+            }
             for fallback in &config.fallback {
-                store = store.fallback(self.open(fallback, graph.clone(), above.clone()).await?);
+                let below = self.open(fallback, graph.clone(), Purpose::Read, above.clone());
+                store = store.fallback(below.await?);
             }
             Ok(store.await?)
         }

@@ -20,8 +20,8 @@ pub(super) const EXCEEDED: u8 = 4;
 pub(super) enum Failure {
     /// The input cannot be used. Every line is a reason of its own.
     Input(Vec<String>),
-    /// The store, or something else, failed.
-    Error(Box<Error>),
+    /// The store, or something else, failed; at this place of the input, if it is about one.
+    Error(Box<Error>, Option<String>),
     /// It was done; the answer is that there is something to do.
     Found(String),
     /// What was asked for would cost more than is allowed.
@@ -38,7 +38,7 @@ impl From<io::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Error(Box::new(error))
+        Self::Error(Box::new(error), None)
     }
 }
 
@@ -46,6 +46,14 @@ impl Failure {
     /// Input that cannot be used, for one reason.
     pub(super) fn input(reason: impl Into<String>) -> Self {
         Self::Input(vec![reason.into()])
+    }
+
+    /// The same, of what stands at a place of the input.
+    pub(super) fn about(self, place: String) -> Self {
+        match self {
+            Self::Error(error, _) => Self::Error(error, Some(place)),
+            other => other,
+        }
     }
 
     /// Says on standard error what is wrong; the exit code.
@@ -57,8 +65,11 @@ impl Failure {
                 }
                 INPUT
             }
-            Self::Error(error) => {
-                for report in reports(error) {
+            Self::Error(error, place) => {
+                for mut report in reports(error) {
+                    if let Some(place) = place {
+                        report.message = format!("{place}: {}", report.message);
+                    }
                     say(&report);
                 }
                 if is_about_input(error) { INPUT } else { FAILED }

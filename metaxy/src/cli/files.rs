@@ -1,11 +1,14 @@
 //! Rows in files: JSON lines, Arrow or Parquet, by the ending of the name.
 
+use super::jsonl::without_names;
 use super::output::{Answer, Format};
 use super::{Failure, Output};
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow_ipc::writer::StreamWriter;
-use arrow_json::LineDelimitedWriter;
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_json::WriterBuilder;
+use arrow_json::writer::LineDelimited;
 use clap::{Args, ValueEnum};
 use futures::{Stream, TryStreamExt};
 use parquet::arrow::ArrowWriter;
@@ -13,6 +16,7 @@ use serde_json::Value;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,6 +25,8 @@ pub(super) enum RowFormat {
     Jsonl,
     /// Arrow's stream format
     Arrow,
+    /// Arrow's file format, as Feather and Polars' `read_ipc` have it
+    ArrowFile,
     /// Parquet
     Parquet,
 }
@@ -30,11 +36,12 @@ impl RowFormat {
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
-            Some("arrow" | "arrows") => Ok(Self::Arrow),
+            Some("arrows") => Ok(Self::Arrow),
+            Some("arrow" | "feather") => Ok(Self::ArrowFile),
             Some("parquet") => Ok(Self::Parquet),
             _ => Err(Failure::input(format!(
-                "`{}` does not say how rows are written; end it with .jsonl, .arrow or .parquet, or name \
-                 `--rows`",
+                "`{}` does not say how rows are written; end it with .jsonl, .arrow, .arrows or \
+                 .parquet, or name `--rows`",
                 path.display()
             ))),
         }
@@ -44,7 +51,7 @@ impl RowFormat {
 /// Where rows go.
 #[derive(Debug, Args)]
 pub(super) struct Rows {
-    /// Write the rows to this file: .jsonl, .arrow or .parquet
+    /// Write the rows to this file: .jsonl, .arrow, .arrows (a stream) or .parquet
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write the rows like this; to standard output if no file is named
@@ -118,23 +125,32 @@ async fn write(
     let Some(first) = batches.try_next().await? else { return Ok(0) };
     let schema = first.schema();
     let mut next = Some(first);
-    match format {
-        RowFormat::Jsonl => {
-            let mut writer = LineDelimitedWriter::new(to);
+    // Each batch, in whatever form.
+    macro_rules! write_all {
+        ($writer:ident, $failed:ident, $as_written:expr) => {
             while let Some(batch) = next {
                 rows += batch.num_rows() as u64;
-                writer.write(&batch).map_err(failed)?;
+                $writer.write(&$as_written(batch)?).map_err($failed)?;
                 next = batches.try_next().await?;
             }
+        };
+    }
+    match format {
+        RowFormat::Jsonl => {
+            // A column that is left out and one that is NULL are two things: `write` tells them apart.
+            let mut writer =
+                WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(to);
+            write_all!(writer, failed, without_zone_names);
             writer.finish().map_err(failed)?;
         }
         RowFormat::Arrow => {
             let mut writer = StreamWriter::try_new(to, &schema).map_err(failed)?;
-            while let Some(batch) = next {
-                rows += batch.num_rows() as u64;
-                writer.write(&batch).map_err(failed)?;
-                next = batches.try_next().await?;
-            }
+            write_all!(writer, failed, Ok::<_, Failure>);
+            writer.finish().map_err(failed)?;
+        }
+        RowFormat::ArrowFile => {
+            let mut writer = FileWriter::try_new(to, &schema).map_err(failed)?;
+            write_all!(writer, failed, Ok::<_, Failure>);
             writer.finish().map_err(failed)?;
         }
         RowFormat::Parquet => {
@@ -144,16 +160,30 @@ async fn write(
             // The writer moves to other threads in some builds; a buffer of its own is free of that.
             let mut buffer = Vec::new();
             let mut writer = ArrowWriter::try_new(&mut buffer, schema, None).map_err(failed)?;
-            while let Some(batch) = next {
-                rows += batch.num_rows() as u64;
-                writer.write(&batch).map_err(failed)?;
-                next = batches.try_next().await?;
-            }
+            write_all!(writer, failed, Ok::<_, Failure>);
             writer.close().map_err(failed)?;
             to.write_all(&buffer)?;
         }
     }
     Ok(rows)
+}
+
+/// The same rows, with times that can be written as texts: for the name of a time zone that would take
+/// a table of all of them, for an offset it does not.
+fn without_zone_names(batch: RecordBatch) -> Result<RecordBatch, Failure> {
+    let convert = || {
+        let schema = batch.schema();
+        let fields = schema.fields().iter().zip(batch.columns());
+        let columns = fields.map(|(field, column)| {
+            let ty = without_names(field.data_type());
+            let column = arrow::compute::cast(column, &ty)?;
+            Ok((field.as_ref().clone().with_data_type(ty), column))
+        });
+        let columns = columns.collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
+        let (fields, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    };
+    convert().map_err(|error| crate::Error::from(error).into())
 }
 
 /// Shows rows as a table: for reading, so there should not be too many.
@@ -164,7 +194,8 @@ fn show(batches: Vec<RecordBatch>, out: &mut Output) -> Result<(), Failure> {
     let options = FormatOptions::default();
     let failed = |error: arrow::error::ArrowError| Failure::from(crate::Error::from(error));
     let mut rows = Vec::new();
-    for batch in &batches {
+    for batch in batches {
+        let batch = without_zone_names(batch)?;
         let columns =
             batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;

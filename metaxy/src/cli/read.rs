@@ -28,7 +28,7 @@ pub(super) struct Read {
 
 impl Read {
     pub(super) async fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
-        let store = context.store().await?;
+        let store = context.store_to_read().await?;
         let key = context::feature(store.graph(), &self.feature)?;
         let mut read = store.read_of(&key).history(self.history);
         read = read.other_versions(self.other_versions).tombstones(self.tombstones);

@@ -84,7 +84,7 @@ fn shard(text: &str) -> Result<(u64, u64), String> {
 
 impl Resolve {
     pub(super) async fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
-        let store = context.store().await?;
+        let store = context.store_to_read().await?;
         let key = context::feature(store.graph(), &self.feature)?;
         let mut update = self.selection.of(store.update_of(&key))?;
         for condition in &self.stale_if {

@@ -34,7 +34,7 @@ enum State {
 
 impl Status {
     pub(super) async fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
-        let store = context.store().await?;
+        let store = context.store_to_read().await?;
         let keys = context.select(store.graph(), &self.features)?;
         let bar = context.progress(Some(keys.len() as u64), "counting");
         let mut states = Vec::with_capacity(keys.len());
