@@ -23,7 +23,7 @@ pub use change::{
 pub use filter::filter;
 pub use found::found;
 pub use planned::{as_computed, as_samples, groups};
-pub use read::read;
+pub use read::{count_of, read};
 pub use resolve::resolve;
 pub use stored::{
     count, counts_of, definitions_of, everything, failures_of, ids_of_definitions, settings,

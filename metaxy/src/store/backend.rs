@@ -626,6 +626,17 @@ pub trait Backend: fmt::Debug + Send + Sync {
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>>;
 
+    /// The number of rows that [`read`](Self::read) gives; no row leaves the engine.
+    fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>>;
+
+    /// The statement that [`resolve`](Self::resolve) runs, for people to read and to run: over the tables
+    /// that are there. Nothing where there is no table to ask, or no SQL.
+    fn resolve_sql(
+        &self,
+        feature: FeatureContext,
+        options: ResolveOptions,
+    ) -> BoxFuture<'_, Result<Option<String>>>;
+
     /// Begins a write: nothing is there before its first commit, not even a table.
     fn write(
         &self,

@@ -195,7 +195,19 @@ impl Backend for Memory {
         feature: FeatureContext,
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>> {
-        known(self.ask(feature, |view| read(view, &options)))
+        known(self.ask(feature, |view| Ok(stream(read(view, &options)?))))
+    }
+
+    fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>> {
+        known(self.ask(feature, |view| Ok(read(view, &options)?.num_rows() as u64)))
+    }
+
+    fn resolve_sql(
+        &self,
+        _feature: FeatureContext,
+        _options: ResolveOptions,
+    ) -> BoxFuture<'_, Result<Option<String>>> {
+        known(Ok(None))
     }
 
     fn write(
@@ -327,7 +339,7 @@ impl Backend for Memory {
 }
 
 /// The rows that a read asks for.
-fn read(view: &View<'_>, options: &ReadOptions) -> Result<BatchStream> {
+fn read(view: &View<'_>, options: &ReadOptions) -> Result<RecordBatch> {
     view.check_ids()?;
     let Some(table) = view.table() else {
         let (feature, table) = (view.key().clone(), view.key().table_name());
@@ -346,7 +358,7 @@ fn read(view: &View<'_>, options: &ReadOptions) -> Result<BatchStream> {
             && (options.other_versions || !view.is_outdated(row, &all))
             && filters::hold_for(&filters, row)
     });
-    Ok(stream(view.batch_of_rows(&rows, &columns)?))
+    view.batch_of_rows(&rows, &columns)
 }
 
 /// Rows on their way into a store in memory.

@@ -121,6 +121,33 @@ impl Backend for SqlStore {
         .boxed()
     }
 
+    fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>> {
+        async move {
+            let mut connection = self.shared.connect().await?;
+            connection.begin(Access::Read).await?;
+            let tables = tables_of(&mut *connection, &feature).await?;
+            let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
+            rows::number(&connection.rows(lower::count_of(&plan)).await?)
+        }
+        .boxed()
+    }
+
+    fn resolve_sql(
+        &self,
+        feature: FeatureContext,
+        options: ResolveOptions,
+    ) -> BoxFuture<'_, Result<Option<String>>> {
+        async move {
+            let mut connection = self.shared.connect().await?;
+            let tables = tables_of(&mut *connection, &feature).await?;
+            let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
+            let statement = lower::resolve(&plan.plan);
+            let dialect = self.shared.engine.dialect();
+            Ok(statement.map(|statement| metaxy_sql::print(&statement, dialect)).transpose()?)
+        }
+        .boxed()
+    }
+
     fn write(
         &self,
         feature: FeatureContext,

@@ -25,6 +25,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+/// The number that a query gave, in its first column.
+pub(crate) fn number(batches: &[RecordBatch]) -> Result<u64> {
+    let Some(batch) = batches.first() else { return Ok(0) };
+    let numbers = arrow::compute::cast(batch.column(0), &DataType::Int64)?;
+    Ok(u64::try_from(numbers.as_primitive::<Int64Type>().value(0)).unwrap_or_default())
+}
+
 /// The answer of a resolve statement, by the names of its columns.
 pub(crate) struct Answer<'a>(pub(crate) &'a RecordBatch);
 
