@@ -8,6 +8,7 @@
 mod change;
 mod filter;
 mod found;
+mod planned;
 mod read;
 mod resolve;
 mod seals;
@@ -21,7 +22,8 @@ pub use change::{
 };
 pub use filter::filter;
 pub use found::found;
-pub use read::read;
+pub use planned::{as_computed, as_samples, groups};
+pub use read::{count_of, read};
 pub use resolve::resolve;
 pub use stored::{
     count, counts_of, definitions_of, everything, failures_of, ids_of_definitions, settings,

@@ -431,6 +431,28 @@ pub struct Stamp {
     pub token: i64,
 }
 
+/// What the latest rows of a table would be if an increment were computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AsComputed {
+    /// The table; `None` if there is none yet.
+    pub records: Option<Records>,
+    /// The columns that identify a record.
+    pub ids: Vec<String>,
+    /// All columns of the rows, ids included, with their types as far as they are known.
+    pub columns: Vec<(String, Option<ColumnType>)>,
+    /// The table that holds the increment.
+    pub increment: String,
+    /// The fields, by their keys in the by-field columns, in the order of the increment's.
+    pub fields: Vec<String>,
+    /// Whether the data versions of what is computed are the caller's: they are taken to differ from all
+    /// that are stored.
+    pub values_change: bool,
+    /// What every computed row carries.
+    pub stamp: Stamp,
+    /// How texts are hashed.
+    pub hash: Hash,
+}
+
 /// Records of a table to mark as deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {

@@ -1,86 +1,148 @@
 //! The command line: `metaxy <command>`, one file per command.
 //!
-//! Data goes to standard output, talk to standard error. Exit codes: 0 for success; 1 for a failure;
-//! 2 for input that cannot be used: wrong arguments, a file that cannot be read or has mistakes.
+//! A program with features of its own gets all commands, over its own features, in three lines:
 //!
-//! A program with features of its own gets the same commands by calling [`main`].
+//! ```no_run
+//! // use my_features as _;
+//! fn main() -> std::process::ExitCode {
+//!     metaxy::cli::main()
+//! }
+//! ```
+//!
+//! `cargo metaxy ..` builds and runs that program. The plain binary `metaxy` takes its features from a
+//! spec file (`--spec`), a lock file (`--lock`), or from what was pushed to the store (`--recorded`).
+//!
+//! Data goes to standard output, talk to standard error. Exit codes:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | it failed: the store, the disk, the connection |
+//! | 2 | the input cannot be used: arguments, configuration, a file, a key, a filter |
+//! | 3 | a check (`--check`) found something to do |
+//! | 4 | a limit (`--max-cost`, `--max-records`) would be exceeded |
 
+mod config;
+mod context;
+mod failure;
+mod files;
+mod input;
+mod jsonl;
+mod output;
+mod records;
+
+mod completions;
+mod copy;
+mod delete;
+mod describe;
+mod explain;
+mod failures;
+mod list;
+mod plan;
+mod read;
+mod rebase;
+mod resolve;
+mod settings;
+mod status;
+mod sync;
+mod vacuum;
 mod versions;
+mod write;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use context::{Context, Options};
+use failure::Failure;
+use output::Output;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 /// Record-level feature metadata for multimodal pipelines.
 #[derive(Debug, Parser)]
-#[command(name = "metaxy", version, propagate_version = true)]
+#[command(name = "metaxy", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    options: Options,
     #[command(subcommand)]
     command: Command,
 }
 
+/// The commands, in the order of the help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    List(list::List),
+    Describe(describe::Describe),
     Versions(versions::Versions),
+    Status(status::Status),
+    Plan(plan::Plan),
+    Explain(explain::Explain),
+    Resolve(resolve::Resolve),
+    Write(write::Write),
+    #[command(visible_alias = "import")]
+    Sync(sync::Sync),
+    Read(read::Read),
+    Failures(failures::Failures),
+    Copy(copy::Copy),
+    Delete(delete::Delete),
+    Undelete(delete::Undelete),
+    Vacuum(vacuum::Vacuum),
+    Rebase(rebase::Rebase),
+    Config(settings::Settings),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
-/// How the answer of a command is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For reading
-    Table,
-    /// For programs
-    Json,
-}
-
-/// Why a command did not do what it was asked to.
-#[derive(Debug)]
-enum Failure {
-    /// The input cannot be used. Every line is a reason of its own.
-    Input(Vec<String>),
-    /// Standard output is gone.
-    Output(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-/// Runs the command that the arguments of the program name.
+/// Runs the command that the arguments of the program name, over the features that are linked into it.
+#[must_use]
 pub fn main() -> ExitCode {
-    run(std::env::args_os(), &mut io::stdout().lock())
+    let out = Output::new(Box::new(io::stdout().lock()));
+    ExitCode::from(run(std::env::args_os(), out))
 }
 
-fn run(arguments: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+/// What the command line can do, for completions and manuals.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>, mut out: Output) -> u8 {
+    let matches = command().try_get_matches_from(arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap knows, and a closed terminal is none either.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { failure::INPUT } else { 0 };
         }
     };
-    let result = match cli.command {
-        Command::Versions(command) => command.run(out),
-    };
-    match result.and_then(|()| Ok(out.flush()?)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Input(reasons)) => {
-            for reason in reasons {
-                eprintln!("error: {reason}");
-            }
-            ExitCode::from(2)
-        }
-        // Whoever reads has seen enough: `metaxy .. | head`.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
-        Err(Failure::Output(error)) => {
-            eprintln!("error: cannot write to standard output: {error}");
-            ExitCode::FAILURE
-        }
+    let done = dispatch(cli, &mut out).and_then(|()| out.flush());
+    match done {
+        Ok(()) => 0,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
+    out.set_format(cli.options.format);
+    let context = Context::new(cli.options)?;
+    match cli.command {
+        Command::List(command) => command.run(&context, out),
+        Command::Describe(command) => command.run(&context, out),
+        Command::Versions(command) => command.run(&context, out),
+        Command::Plan(command) => context.wait(command.run(&context, out)),
+        Command::Explain(command) => context.wait(command.run(&context, out)),
+        Command::Status(command) => context.wait(command.run(&context, out)),
+        Command::Resolve(command) => context.wait(command.run(&context, out)),
+        Command::Write(command) => context.wait(command.run(&context, out)),
+        Command::Sync(command) => context.wait(command.run(&context, out)),
+        Command::Read(command) => context.wait(command.run(&context, out)),
+        Command::Failures(command) => context.wait(command.run(&context, out)),
+        Command::Copy(command) => context.wait(command.run(&context, out)),
+        Command::Delete(command) => context.wait(command.run(&context, out)),
+        Command::Undelete(command) => context.wait(command.run(&context, out)),
+        Command::Vacuum(command) => context.wait(command.run(&context, out)),
+        Command::Rebase(command) => context.wait(command.run(&context, out)),
+        Command::Config(command) => command.run(&context, out),
+        Command::Completions(command) => command.run(out),
+        Command::Man(command) => command.run(out),
     }
 }

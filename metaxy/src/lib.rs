@@ -93,6 +93,8 @@
 //! - [`Store`] is a graph over a database: [`sync`](Store::sync),
 //!   [`resolve_update`](Store::resolve_update), [`writer`](Store::writer), [`read`](Store::read).
 //! - [`Store::update`] is a resolve with options: filters, shards, an order, a limit, failures.
+//! - [`Store::plan`] says what is to be done in all features, and what a change would cost.
+//! - [`Store::explain`] says of one record why it is as it is, and what belongs to it in other features.
 //! - [`Store::delete`], [`Store::delete_orphans`], [`Store::undelete`], [`Store::vacuum`] and
 //!   [`Store::rebase`] are for what is no longer wanted, or no longer as it was.
 //! - [`Job::done`], [`Job::children`] and [`Job::failed`] are what becomes of a record to compute.
@@ -127,12 +129,14 @@ pub mod column;
 mod data_version;
 mod def;
 pub mod error;
+pub mod explain;
 mod feature;
 pub mod filter;
 pub mod graph;
 pub mod increment;
 pub mod key;
 mod nearest;
+pub mod plan;
 pub mod prelude;
 pub mod pyjson;
 pub mod registry;
@@ -156,6 +160,7 @@ pub use increment::{Counts, Done, Increment, Job, Reason, StaleField, Status};
 pub use key::{FeatureKey, FieldKey};
 pub use metaxy_derive::{Column, Feature, Row};
 pub use metaxy_sql::{ColumnType, HashAlgorithm, ScalarType};
+pub use plan::Plan;
 pub use row::{Row, RowError};
 #[cfg(feature = "postgres")]
 pub use sqlx;

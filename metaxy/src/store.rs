@@ -36,6 +36,8 @@ pub use backend::{
 pub use buffered::{Buffered, BufferedWriter};
 pub use copy::{Copied, Copy};
 pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
+#[cfg(feature = "cli")]
+pub(crate) use open::without_secrets;
 pub use open::{Compat, OpenStore, Settings};
 pub use read::Read;
 pub use rebase::Rebase;
@@ -124,6 +126,10 @@ impl Store {
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.backend.settings()
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     pub(crate) fn feature(&self, key: &FeatureKey) -> Result<FeatureContext> {
@@ -235,6 +241,14 @@ impl Store {
     /// Copies the records of features into another store, with all of their history.
     pub fn copy_to(&self, other: &Self) -> Copy {
         Copy::new(self.clone(), other.clone())
+    }
+
+    /// Those of some features that have a table in this store itself, in the same order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn stored(&self, features: Vec<FeatureKey>) -> Result<Vec<FeatureKey>> {
+        self.backend.stored(features).await
     }
 
     fn with_upstreams(&self, key: &FeatureKey) -> Result<FeatureContext> {

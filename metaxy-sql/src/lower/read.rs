@@ -1,15 +1,26 @@
 //! [`Read`] -> one SELECT over one table.
 
 use super::{filter, is_current, is_live, latest, not_later, seals, versions_that_agree};
-use crate::ast::build::{col, from};
+use crate::ast::build::{call, col, from};
 use crate::ast::{Query, Select, Statement};
+use crate::functions::Function;
 use crate::plan::Read;
 
 /// The rows that a plan asks for; the columns carry the names of the plan.
 #[must_use]
 pub fn read(plan: &Read) -> Statement {
-    let mut select = Select::default()
-        .columns(plan.columns.iter().map(|column| (col("u", column), column.clone())));
+    let columns = plan.columns.iter().map(|column| (col("u", column), column.clone()));
+    rows(plan, Select::default().columns(columns))
+}
+
+/// The number of rows that a plan asks for, as `n`.
+#[must_use]
+pub fn count_of(plan: &Read) -> Statement {
+    rows(plan, Select::default().column(call(Function::CountAll, []), "n"))
+}
+
+/// Values of the rows that a plan asks for.
+fn rows(plan: &Read, mut select: Select) -> Statement {
     if plan.scope.history {
         select = select.from(from(&plan.records.table, "u"));
         if let Some(condition) = not_later("u", plan.scope.as_of) {

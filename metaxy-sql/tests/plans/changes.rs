@@ -4,8 +4,8 @@ use super::{Case, HASH, face, stamp, tombstone, video};
 use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::{Comparison, Filter, Operand, Value};
 use metaxy_sql::plan::{
-    Meant, MeantBy, Orphans, Rebase, Rebased, Records, SealCopies, SealCopy, Undelete, Vacuum,
-    orphan, reason,
+    AsComputed, Meant, MeantBy, Orphans, Rebase, Rebased, Records, SealCopies, SealCopy, Undelete,
+    Vacuum, orphan, reason,
 };
 use metaxy_sql::{Error, Ident, lower, system};
 
@@ -143,6 +143,33 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
                 )?,
                 lower::note_rebase("example/video", &stamp(), 3, ["[\"code\"]", "ada", "it's so"]),
                 lower::rebases_of("example/video"),
+            ]
+        }),
+        case("plan", {
+            let computed = |records: Option<Records>, values_change| {
+                lower::as_computed(&AsComputed {
+                    ids: vec!["video_id".to_owned()],
+                    columns: columns_of_video()
+                        .into_iter()
+                        .map(|column| {
+                            let ty = (column != "video_id").then(|| lower::column_type(&column));
+                            (column, ty)
+                        })
+                        .collect(),
+                    records,
+                    increment: "@increment".to_owned(),
+                    fields: fields(),
+                    values_change,
+                    stamp: stamp(),
+                    hash: HASH,
+                })
+            };
+            vec![
+                keep("@increment", increment(2))?,
+                lower::groups("@increment", 2, 1),
+                keep("@samples", lower::as_samples(&video(), &fields()))?,
+                keep("@planned 0", computed(Some(video()), true))?,
+                keep("@planned 1", computed(None, false))?,
             ]
         }),
     ])

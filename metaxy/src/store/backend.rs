@@ -70,6 +70,7 @@ use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::increment::{Counts, Reason};
 use crate::key::FeatureKey;
+use crate::plan::Todo;
 use crate::spec::{ColumnSpec, FeatureDefinition, FeatureDep, Lineage};
 use crate::store::Settings;
 use crate::version::{FeatureVersions, GraphVersions};
@@ -321,6 +322,17 @@ pub enum Failed {
         /// The last failure at this time or earlier.
         before: i64,
     },
+}
+
+/// What [`Backend::plan`] says of a feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The feature.
+    pub feature: FeatureKey,
+    /// What is to be done with upstreams as they are.
+    pub now: Todo,
+    /// What is to be done once they are computed.
+    pub then: Todo,
 }
 
 /// What [`Backend::resolve`] gives.
@@ -585,6 +597,19 @@ pub trait Backend: fmt::Debug + Send + Sync {
         foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>>;
 
+    /// What is to be done in these features, which are in topological order, if they are computed one
+    /// after the other.
+    ///
+    /// `now` is what a resolve says. For `then`, each upstream that is planned is taken to have been
+    /// computed: its new and stale records, as its own `then` has them, are as [`write`](Self::write)
+    /// would append them, with the expected provenance as the data version of all fields that are new
+    /// or stale, and with the columns that they had, or NULL. Of an expansion nothing is computed, since
+    /// nobody knows how many children there will be; orphans stay. Of a root, records that another
+    /// definition wrote are stale with the reason `code`, and their data versions differ afterwards.
+    ///
+    /// Changes nothing, and needs no right to.
+    fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>>;
+
     /// Those of some features that have a table here, in the same order. A table without rows counts: it
     /// hides what a fallback has.
     fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>>;
@@ -600,6 +625,17 @@ pub trait Backend: fmt::Debug + Send + Sync {
         feature: FeatureContext,
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>>;
+
+    /// The number of rows that [`read`](Self::read) gives; no row leaves the engine.
+    fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>>;
+
+    /// The statement that [`resolve`](Self::resolve) runs, for people to read and to run: over the tables
+    /// that are there. Nothing where there is no table to ask, or no SQL.
+    fn resolve_sql(
+        &self,
+        feature: FeatureContext,
+        options: ResolveOptions,
+    ) -> BoxFuture<'_, Result<Option<String>>>;
 
     /// Begins a write: nothing is there before its first commit, not even a table.
     fn write(

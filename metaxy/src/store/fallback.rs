@@ -32,10 +32,10 @@ impl Store {
     }
 
     /// The store that a feature is read from: this one, or the first fallback that has it.
-    pub(super) fn holder<'a>(
+    pub(super) fn holder<'a: 'k, 'k>(
         &'a self,
-        key: &'a FeatureKey,
-    ) -> BoxFuture<'a, Result<Option<&'a Self>>> {
+        key: &'k FeatureKey,
+    ) -> BoxFuture<'k, Result<Option<&'a Self>>> {
         Box::pin(async move {
             if self.has(key).await? {
                 return Ok(Some(self));
@@ -56,9 +56,23 @@ impl Store {
             return Ok(());
         }
         for key in keys {
-            if !self.has(key).await? {
-                continue;
+            if self.has(key).await? {
+                self.needs_all_upstreams_here(std::slice::from_ref(key), what).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// The same, also of features that have no table here.
+    pub(crate) async fn needs_all_upstreams_here(
+        &self,
+        keys: &[FeatureKey],
+        what: &str,
+    ) -> Result<()> {
+        if self.fallbacks.is_empty() {
+            return Ok(());
+        }
+        for key in keys {
             for upstream in self.graph.upstreams(key) {
                 let upstream = &upstream.spec.key;
                 if let Some(holder) = self.holder(upstream).await?
@@ -74,11 +88,11 @@ impl Store {
         Ok(())
     }
 
-    /// What a resolve has to know of features that are in fallback stores.
-    pub(super) async fn foreign(
+    /// The features that a resolve looks at, and whose records are in a fallback, with that.
+    pub(super) async fn elsewhere(
         &self,
         feature: &FeatureContext,
-    ) -> Result<Vec<(FeatureKey, Export)>> {
+    ) -> Result<Vec<(FeatureKey, &Self)>> {
         if self.fallbacks.is_empty() {
             return Ok(Vec::new());
         }
@@ -93,14 +107,23 @@ impl Store {
                 }
             }
         }
-        let mut foreign = Vec::new();
+        let mut elsewhere = Vec::new();
         for key in keys {
-            if let Some(holder) = self.holder(&key).await?
-                && !std::ptr::eq(holder, self)
-            {
-                let export = holder.backend.export(feature.of(&key)?).await?;
-                foreign.push((key, export));
-            }
+            let holder = self.holder(&key).await?.filter(|holder| !std::ptr::eq(*holder, self));
+            elsewhere.extend(holder.map(|holder| (key.clone(), holder)));
+        }
+        Ok(elsewhere)
+    }
+
+    /// What a resolve has to know of features that are in fallback stores.
+    pub(super) async fn foreign(
+        &self,
+        feature: &FeatureContext,
+    ) -> Result<Vec<(FeatureKey, Export)>> {
+        let mut foreign = Vec::new();
+        for (key, holder) in self.elsewhere(feature).await? {
+            let export = holder.backend.export(feature.of(&key)?).await?;
+            foreign.push((key, export));
         }
         Ok(foreign)
     }

@@ -45,6 +45,7 @@ mod deletions;
 mod expected;
 mod filters;
 mod hash;
+mod planned;
 mod rows;
 mod rule;
 mod upkeep;
@@ -60,8 +61,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
-    VacuumOptions, WriteOptions, WriteSession, Written,
+    Planned, ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource,
+    SyncOptions, VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::filters::over_rows;
 use arrow::array::RecordBatch;
@@ -178,6 +179,11 @@ impl Backend for Memory {
         .boxed()
     }
 
+    fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        known(planned::plan(&state, features, self.without))
+    }
+
     fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let stored = features.into_iter().filter(|key| state.tables.contains_key(key));
@@ -189,7 +195,19 @@ impl Backend for Memory {
         feature: FeatureContext,
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>> {
-        known(self.ask(feature, |view| read(view, &options)))
+        known(self.ask(feature, |view| Ok(stream(read(view, &options)?))))
+    }
+
+    fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>> {
+        known(self.ask(feature, |view| Ok(read(view, &options)?.num_rows() as u64)))
+    }
+
+    fn resolve_sql(
+        &self,
+        _feature: FeatureContext,
+        _options: ResolveOptions,
+    ) -> BoxFuture<'_, Result<Option<String>>> {
+        known(Ok(None))
     }
 
     fn write(
@@ -321,7 +339,7 @@ impl Backend for Memory {
 }
 
 /// The rows that a read asks for.
-fn read(view: &View<'_>, options: &ReadOptions) -> Result<BatchStream> {
+fn read(view: &View<'_>, options: &ReadOptions) -> Result<RecordBatch> {
     view.check_ids()?;
     let Some(table) = view.table() else {
         let (feature, table) = (view.key().clone(), view.key().table_name());
@@ -340,7 +358,7 @@ fn read(view: &View<'_>, options: &ReadOptions) -> Result<BatchStream> {
             && (options.other_versions || !view.is_outdated(row, &all))
             && filters::hold_for(&filters, row)
     });
-    Ok(stream(view.batch_of_rows(&rows, &columns)?))
+    view.batch_of_rows(&rows, &columns)
 }
 
 /// Rows on their way into a store in memory.

@@ -8,7 +8,8 @@ use crate::store::backend::{BatchStream, ReadOptions};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use std::marker::PhantomData;
 
-/// A read that has not begun: [`batches`](Self::batches) or [`rows`](Self::rows) begin it.
+/// A read that has not begun: [`batches`](Self::batches), [`rows`](Self::rows) or
+/// [`count`](Self::count) begin it.
 ///
 /// By default it gives the latest row of each record that is not deleted, if today's definition
 /// agrees with the one that wrote it on all fields: nothing outdated is ever read.
@@ -17,7 +18,7 @@ use std::marker::PhantomData;
 /// [fallback](crate::store::OpenStore::fallback) that has one; a table here, even an empty one, hides
 /// all that is there.
 #[derive(Debug)]
-#[must_use = "a read begins with `batches`, `rows` or `stream`"]
+#[must_use = "a read begins with `batches`, `rows`, `stream` or `count`"]
 pub struct Read<F> {
     store: Store,
     key: FeatureKey,
@@ -69,12 +70,26 @@ impl<F> Read<F> {
     #[tracing::instrument(skip_all, fields(feature = %self.key))]
     pub async fn batches(self) -> Result<BatchStream> {
         let feature = self.store.feature(&self.key)?;
-        if !self.store.fallbacks.is_empty()
-            && let Some(holder) = self.store.holder(&self.key).await?
-        {
-            return holder.backend.read(feature, self.options).await;
-        }
-        self.store.backend.read(feature, self.options).await
+        self.holder().await?.backend.read(feature, self.options.clone()).await
+    }
+
+    /// The number of records; none of them leaves the store.
+    ///
+    /// # Errors
+    /// As [`batches`](Self::batches).
+    #[tracing::instrument(skip_all, fields(feature = %self.key))]
+    pub async fn count(self) -> Result<u64> {
+        let feature = self.store.feature(&self.key)?;
+        self.holder().await?.backend.count(feature, self.options.clone()).await
+    }
+
+    /// The store that has the table.
+    async fn holder(&self) -> Result<&Store> {
+        let fallback = match self.store.fallbacks.is_empty() {
+            true => None,
+            false => self.store.holder(&self.key).await?,
+        };
+        Ok(fallback.unwrap_or(&self.store))
     }
 }
 

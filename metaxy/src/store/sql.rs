@@ -9,6 +9,7 @@ mod copy;
 mod delete;
 mod failures;
 pub(crate) mod plan;
+mod planned;
 mod rebase;
 mod rows;
 mod session;
@@ -23,8 +24,8 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions,
-    VacuumOptions, WriteOptions, WriteSession, Written,
+    Planned, ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource,
+    SyncOptions, VacuumOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::open::{Access as StoreAccess, RequestedSettings};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -98,6 +99,10 @@ impl Backend for SqlStore {
         resolve(&self.shared, feature, options, foreign).boxed()
     }
 
+    fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>> {
+        async move { planned::plan(&self.shared, &features).await }.boxed()
+    }
+
     fn read(
         &self,
         feature: FeatureContext,
@@ -112,6 +117,33 @@ impl Backend for SqlStore {
             let rows = connection.stream(lower::read(&plan)).await?;
             let dialect = self.shared.engine.dialect();
             begun(rows.map(move |rows| as_declared(&rows?, &declared, dialect)).boxed()).await
+        }
+        .boxed()
+    }
+
+    fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>> {
+        async move {
+            let mut connection = self.shared.connect().await?;
+            connection.begin(Access::Read).await?;
+            let tables = tables_of(&mut *connection, &feature).await?;
+            let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
+            rows::number(&connection.rows(lower::count_of(&plan)).await?)
+        }
+        .boxed()
+    }
+
+    fn resolve_sql(
+        &self,
+        feature: FeatureContext,
+        options: ResolveOptions,
+    ) -> BoxFuture<'_, Result<Option<String>>> {
+        async move {
+            let mut connection = self.shared.connect().await?;
+            let tables = tables_of(&mut *connection, &feature).await?;
+            let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
+            let statement = lower::resolve(&plan.plan);
+            let dialect = self.shared.engine.dialect();
+            Ok(statement.map(|statement| metaxy_sql::print(&statement, dialect)).transpose()?)
         }
         .boxed()
     }

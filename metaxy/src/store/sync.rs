@@ -35,8 +35,18 @@ pub struct Samples<F = AnyFeature> {
 enum Kind<F> {
     Records(Vec<F>),
     Batches(Vec<RecordBatch>),
+    Stream(Stream),
     File(PathBuf),
     Table(String),
+}
+
+/// Batches that are still on their way.
+struct Stream(BatchStream);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 #[derive(Debug)]
@@ -57,6 +67,12 @@ impl<F> Samples<F> {
     /// It has the columns of the feature, and for each field a column of its name with the version.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Kind::File(path.into()).into()
+    }
+
+    /// Rows as they come from somewhere else, which may know fewer types than columns have: values are
+    /// converted, as those of a [`file`](Self::file) are, if nothing of them is lost.
+    pub fn stream(batches: BatchStream) -> Self {
+        Kind::Stream(Stream(batches)).into()
     }
 
     /// The rows of a table or view of the same database that Metaxy does not know: `raw_videos`,
@@ -285,6 +301,7 @@ impl<F> Sync<F> {
                 self.store.backend.read_samples(feature.clone(), SampleSource::Table(name)).await?,
                 Types::Converted,
             ),
+            Kind::Stream(Stream(batches)) => (batches, Types::Converted),
             Kind::Batches(batches) => {
                 (futures::stream::iter(batches.into_iter().map(Ok)).boxed(), Types::Exact)
             }

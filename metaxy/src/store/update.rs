@@ -118,6 +118,23 @@ impl<F> Update<F> {
         Ok(self.run().await?.counts())
     }
 
+    /// The statement that finds the increment in the tables that are there, to be read or run by hand;
+    /// nothing if there are none, or if the store has no SQL. Its answer has numbers for classes and
+    /// reasons, and the numbers of records of each class first.
+    ///
+    /// # Errors
+    /// As for the increment, and when an upstream is in a fallback: its records come into the statement
+    /// from outside.
+    pub async fn sql(self) -> Result<Option<String>> {
+        let feature = self.store.with_upstreams(&self.key)?;
+        self.check()?;
+        if let Some((upstream, _)) = self.store.elsewhere(&feature).await?.first() {
+            let what = format!("the statement of a resolve where `{upstream}` is in a fallback");
+            return Err(Error::NotSupportedYet { feature: self.key, what });
+        }
+        self.store.backend.resolve_sql(feature, self.options).await
+    }
+
     fn check(&self) -> Result<()> {
         match self.options.shard {
             Some((index, count)) if index >= count => Err(Error::Setting {

@@ -6,8 +6,10 @@
 mod calls;
 mod causes;
 mod definitions;
+mod explaining;
 mod groups;
 mod optional;
+mod plans;
 
 use futures::TryStreamExt;
 use md5::{Digest, Md5};

@@ -296,7 +296,7 @@ fn reasons_text((field, reasons): (&String, &Vec<crate::increment::Reason>)) -> 
     (field.clone(), names.join(","))
 }
 
-fn cause_text(class: &Class) -> Option<String> {
+pub(super) fn cause_text(class: &Class) -> Option<String> {
     match class {
         Class::Orphaned(Cause::Gone) => Some("gone".to_owned()),
         Class::Orphaned(Cause::Excluded) => Some("excluded".to_owned()),

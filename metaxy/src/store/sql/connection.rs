@@ -50,7 +50,8 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     fn read_table(&self, name: String) -> BoxFuture<'_, Result<BatchStream>>;
 }
 
-/// What a transaction is for.
+/// What a transaction is for. DuckDB needs no list of tables.
+#[cfg_attr(not(any(feature = "postgres", feature = "clickhouse")), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access<'a> {
     /// Reading: all of it sees one snapshot, where the engine has such a thing.

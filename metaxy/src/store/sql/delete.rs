@@ -8,6 +8,7 @@ use super::Shared;
 use super::connection::{Access, Connection, end, end_dry};
 use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables};
+use super::rows::number;
 use super::session::{INCREMENT, STAGE, drop_temporary, make_increment, next_time, token};
 use super::tables::{ensure_system_table, tables_of};
 use crate::error::{Error, Result};
@@ -17,8 +18,7 @@ use crate::store::backend::{
     Written,
 };
 use crate::store::filters;
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::RecordBatch;
 use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
@@ -66,9 +66,7 @@ pub(super) async fn keep(connection: &mut dyn Connection, table: &str, query: Qu
 
 /// The number of rows of a temporary table.
 pub(super) async fn count(connection: &mut dyn Connection, table: &str) -> Result<u64> {
-    let batches = connection.rows(lower::count(table)).await?;
-    let n = batches.first().map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0));
-    Ok(u64::try_from(n).unwrap_or_default())
+    number(&connection.rows(lower::count(table)).await?)
 }
 
 /// The records of an expansion as their parents, whose ids are staged like any others.

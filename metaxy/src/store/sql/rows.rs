@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::increment::{
     CAUSE, Counts, Reason, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION, TRY,
 };
+use crate::key::FeatureKey;
+use crate::plan::{Class as GroupClass, Group};
 use crate::store::backend::FeatureContext;
 use crate::store::sql::plan::ResolvePlan;
 use crate::store::stage::text_map_array;
@@ -22,6 +24,13 @@ use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+/// The number that a query gave, in its first column.
+pub(crate) fn number(batches: &[RecordBatch]) -> Result<u64> {
+    let Some(batch) = batches.first() else { return Ok(0) };
+    let numbers = arrow::compute::cast(batch.column(0), &DataType::Int64)?;
+    Ok(u64::try_from(numbers.as_primitive::<Int64Type>().value(0)).unwrap_or_default())
+}
 
 /// The answer of a resolve statement, by the names of its columns.
 pub(crate) struct Answer<'a>(pub(crate) &'a RecordBatch);
@@ -79,6 +88,41 @@ impl Answer<'_> {
         }
         let rows: BooleanArray = (0..n.len()).map(|row| Some(n.is_null(row))).collect();
         Ok(Some(filter_record_batch(self.0, &rows)?))
+    }
+
+    /// The kinds of records that [`metaxy_sql::lower::groups`] has counted.
+    pub(crate) fn groups(
+        &self,
+        fields: &[String],
+        upstreams: &[&FeatureKey],
+    ) -> Result<Vec<Group>> {
+        let (class, orphan) = (self.codes("class")?, self.codes("orphan")?);
+        let (n, n_own) = (self.numbers("n")?, self.numbers("n_own")?);
+        let all = |letter: char, n: usize| {
+            (0..n).map(|k| self.codes(&format!("{letter}{k}"))).collect::<Result<Vec<_>>>()
+        };
+        let (reasons, blocks) = (all('r', fields.len())?, all('b', upstreams.len())?);
+        let number =
+            |numbers: &Int64Array, row| u64::try_from(numbers.value(row)).unwrap_or_default();
+        let group = |row: usize| {
+            let class = Class::from_code(class.value(row))?;
+            let because = |k: usize| reasons_of(&reasons[k], row);
+            let fields = fields.iter().enumerate().map(|(k, field)| (field.clone(), because(k)));
+            Some(Group {
+                class: match class {
+                    Class::Orphaned => GroupClass::Orphaned,
+                    Class::Blocked => GroupClass::Blocked,
+                    Class::New => GroupClass::New,
+                    Class::Stale => GroupClass::Stale,
+                    Class::Waiting | Class::Unchanged => return None,
+                },
+                fields: fields.filter(|(_, reasons)| !reasons.is_empty()).collect(),
+                cause: cause(class, &orphan, upstreams.iter().copied(), &blocks, row),
+                records: number(&n, row),
+                own_versions: number(&n_own, row),
+            })
+        };
+        Ok((0..n.len()).filter_map(group).collect())
     }
 
     /// The rows, as callers see them.
@@ -172,18 +216,7 @@ impl Answer<'_> {
         let blocks = (0..plan.inputs.len())
             .map(|i| self.codes(&format!("b{i}")))
             .collect::<Result<Vec<_>>>()?;
-        let cause = |row: usize| match classes[row]? {
-            Class::Orphaned if orphan.is_null(row) => None,
-            Class::Orphaned => Some(cause_of_orphan(orphan.value(row)).to_owned()),
-            Class::Blocked => {
-                let waits =
-                    plan.inputs.iter().zip(&blocks).filter_map(|(key, codes)| {
-                        Some(format!("{key} {}", wait(codes.value(row))?))
-                    });
-                Some(waits.collect::<Vec<_>>().join("; "))
-            }
-            _ => None,
-        };
+        let cause = |row: usize| cause(classes[row]?, &orphan, plan.inputs.iter(), &blocks, row);
         let causes: StringArray = (0..n_rows).map(cause).collect();
         push(CAUSE, Arc::new(causes));
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
@@ -239,6 +272,27 @@ fn status(class: Class) -> &'static str {
     }
 }
 
+/// Why a record is orphaned or blocked.
+fn cause<'a>(
+    class: Class,
+    orphan: &Int8Array,
+    upstreams: impl Iterator<Item = &'a FeatureKey>,
+    blocks: &[Int8Array],
+    row: usize,
+) -> Option<String> {
+    match class {
+        Class::Orphaned if orphan.is_null(row) => None,
+        Class::Orphaned => Some(cause_of_orphan(orphan.value(row)).to_owned()),
+        Class::Blocked => {
+            let waits = upstreams
+                .zip(blocks)
+                .filter_map(|(key, codes)| Some(format!("{key} {}", wait(codes.value(row))?)));
+            Some(waits.collect::<Vec<_>>().join("; "))
+        }
+        _ => None,
+    }
+}
+
 fn cause_of_orphan(code: i8) -> &'static str {
     match code {
         orphan::GONE => "gone",
@@ -258,13 +312,21 @@ fn wait(code: i8) -> Option<&'static str> {
     }
 }
 
-fn reason_text(bits: i8) -> String {
+/// The reasons that a sum of bits stands for.
+fn reasons(bits: i8) -> impl Iterator<Item = Reason> {
     let named = [
         (reason::CODE, Reason::Code),
         (reason::ADDED, Reason::Added),
         (reason::UPSTREAM, Reason::Upstream),
         (reason::FORCED, Reason::Forced),
     ];
-    let held = named.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, reason)| reason.name());
-    held.collect::<Vec<_>>().join(",")
+    named.into_iter().filter(move |(bit, _)| bits & bit != 0).map(|(_, reason)| reason)
+}
+
+fn reasons_of(bits: &Int8Array, row: usize) -> Vec<Reason> {
+    if bits.is_valid(row) { reasons(bits.value(row)).collect() } else { Vec::new() }
+}
+
+fn reason_text(bits: i8) -> String {
+    reasons(bits).map(Reason::name).collect::<Vec<_>>().join(",")
 }

@@ -1,0 +1,250 @@
+//! [`Context`]: what commands share: the options that all have, the configuration, the graph, the store.
+
+use super::Failure;
+use super::config::Loaded;
+use super::output::Format;
+use crate::error::Error;
+use crate::spec::SpecFile;
+use crate::store::Store;
+use crate::{FeatureGraph, FeatureKey};
+use clap::Args;
+use futures::future::{BoxFuture, FutureExt};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// The options that every command has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
+pub(super) struct Options {
+    /// The configuration; without it, the first `metaxy.toml` here or in a folder above
+    #[arg(long, global = true, value_name = "FILE", env = "METAXY_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// The store: a name of the configuration, or an address such as `duckdb:meta.duckdb`
+    #[arg(long, short, global = true, value_name = "STORE")]
+    pub(super) store: Option<String>,
+    /// Make tables and columns of the store that are missing
+    #[arg(long, global = true)]
+    pub(super) create_tables: bool,
+    /// Take the features from a spec file
+    #[arg(long, global = true, value_name = "FILE", group = "source")]
+    pub(super) spec: Option<PathBuf>,
+    /// Write the answer as a table, as JSON or as Markdown
+    #[arg(long, short, global = true, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+}
+
+/// What commands share.
+#[derive(Debug)]
+pub(super) struct Context {
+    options: Options,
+    loaded: Loaded,
+    runtime: Runtime,
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nothing is changed in it.
+    Read,
+    /// It may be changed.
+    Write,
+}
+
+/// A graph that a command looks at.
+#[derive(Debug)]
+pub(super) struct Features {
+    /// The graph.
+    pub(super) graph: FeatureGraph,
+    /// The project that it was said to be of, if its origin says one.
+    pub(super) project: Option<String>,
+}
+
+impl Context {
+    pub(super) fn new(options: Options) -> Result<Self, Failure> {
+        let loaded = Loaded::read(options.config.as_deref())?;
+        let runtime = Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| Failure::from(Error::Runtime { source }))?;
+        Ok(Self { options, loaded, runtime })
+    }
+
+    /// Waits for what is not done at once.
+    pub(super) fn wait<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(work)
+    }
+
+    /// The configuration.
+    pub(super) fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// The features: of the file that is named, else those that are linked into the program, else those
+    /// of the file that the configuration names.
+    pub(super) fn features(&self) -> Result<Features, Failure> {
+        if let Some(file) = &self.options.spec {
+            return from_spec(file);
+        }
+        match (FeatureGraph::linked(), &self.loaded.config.spec) {
+            (Err(Error::NothingLinked(_)), Some(file)) => from_spec(&self.loaded.path(file)),
+            (Err(Error::NothingLinked(_)), None) => Err(Failure::input(
+                "this program has no features of its own; name a spec file, `--spec features.json`, or \
+                 run the program that they are linked into, `cargo metaxy`",
+            )),
+            (graph, _) => {
+                let graph = graph?;
+                let project = graph.project().map(str::to_owned);
+                Ok(Features { graph, project })
+            }
+        }
+    }
+
+    /// The graph alone.
+    pub(super) fn graph(&self) -> Result<FeatureGraph, Failure> {
+        Ok(self.features()?.graph)
+    }
+
+    /// The features that are named, or all of them.
+    pub(super) fn select(
+        &self,
+        graph: &FeatureGraph,
+        keys: &[String],
+    ) -> Result<Vec<FeatureKey>, Failure> {
+        if keys.is_empty() {
+            return Ok(graph.keys().cloned().collect());
+        }
+        keys.iter().map(|key| feature(graph, key)).collect()
+    }
+
+    /// The store that the command is about, with the features, for a command that writes.
+    pub(super) async fn store(&self) -> Result<Store, Failure> {
+        self.open(self.name()?, self.graph()?, Purpose::Write, Vec::new()).await
+    }
+
+    /// The same for a command that only reads: a store that is not there is not made by it, and a file
+    /// is not kept from others who read.
+    pub(super) async fn store_to_read(&self) -> Result<Store, Failure> {
+        self.open(self.name()?, self.graph()?, Purpose::Read, Vec::new()).await
+    }
+
+    /// A store by its name or address, with these features.
+    pub(super) async fn store_named(
+        &self,
+        name: &str,
+        graph: FeatureGraph,
+        purpose: Purpose,
+    ) -> Result<Store, Failure> {
+        self.open(name, graph, purpose, Vec::new()).await
+    }
+
+    /// Whether a store is named at all.
+    #[cfg(feature = "sql")]
+    pub(super) fn names_store(&self) -> bool {
+        self.name().is_ok()
+    }
+
+    /// The name or address of the store that the command is about.
+    pub(super) fn name(&self) -> Result<&str, Failure> {
+        let name = self.options.store.as_deref().or(self.loaded.config.store.as_deref());
+        name.ok_or_else(|| {
+            Failure::input(
+                "which store? Name it, `--store duckdb:meta.duckdb`, or write `store = \"..\"` into \
+                 metaxy.toml",
+            )
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        graph: FeatureGraph,
+        purpose: Purpose,
+        mut above: Vec<&'a str>,
+    ) -> BoxFuture<'a, Result<Store, Failure>> {
+        async move {
+            if above.contains(&name) {
+                return Err(Failure::input(format!(
+                    "the store `{name}` is a fallback of itself: {} -> {name}",
+                    above.join(" -> ")
+                )));
+            }
+            above.push(name);
+            let config = self.loaded.store(name)?;
+            // What is in a file of the configuration is where that is, wherever the command runs.
+            let url = match self.loaded.config.stores.contains_key(name) {
+                true => self.from_file(&config.url),
+                false => config.url.clone(),
+            };
+            let mut store = config.open(&url)?.graph(graph.clone());
+            if self.options.create_tables && purpose == Purpose::Write {
+                store = store.create_tables(true);
+            }
+            if purpose == Purpose::Read {
+                store = store.read_only(true);
+            }
+            for fallback in &config.fallback {
+                let below = self.open(fallback, graph.clone(), Purpose::Read, above.clone());
+                store = store.fallback(below.await?);
+            }
+            Ok(store.await?)
+        }
+        .boxed()
+    }
+
+    /// An address of the configuration: the path of a DuckDB file is relative to its own.
+    fn from_file(&self, url: &str) -> String {
+        match url.strip_prefix("duckdb:") {
+            Some(path) if path != ":memory:" => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                format!("duckdb:{}", self.loaded.path(Path::new(path)).display())
+            }
+            _ => url.to_owned(),
+        }
+    }
+
+    /// Shows that something is going on, where somebody looks.
+    pub(super) fn progress(&self, length: Option<u64>, what: impl Into<String>) -> ProgressBar {
+        if self.options.quiet {
+            return ProgressBar::hidden();
+        }
+        let (bar, style) = match length {
+            Some(length) => (ProgressBar::new(length), "{msg} {wide_bar} {pos}/{len} {eta}"),
+            None => (ProgressBar::new_spinner(), "{spinner} {msg} {elapsed}"),
+        };
+        let style = ProgressStyle::with_template(style);
+        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what.into());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+}
+
+/// A feature of a graph by its key.
+pub(super) fn feature(graph: &FeatureGraph, key: &str) -> Result<FeatureKey, Failure> {
+    let nearest = || crate::nearest::nearest(key, graph.keys().map(FeatureKey::as_str));
+    // A text that is no key is most often a key with a slip.
+    let parsed = FeatureKey::new(key).ok().filter(|key| graph.get(key).is_some());
+    parsed.ok_or_else(|| {
+        Error::UnknownFeature { feature: key.to_owned(), nearest: nearest().map(str::to_owned) }
+            .into()
+    })
+}
+
+fn from_spec(file: &Path) -> Result<Features, Failure> {
+    let path = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
+    let in_file = |message: String| format!("{path}: {message}");
+    let SpecFile { project, features } = SpecFile::parse(&text)
+        .map_err(|errors| Failure::Input(errors.messages().map(in_file).collect()))?;
+    let graph = FeatureGraph::build(features).map_err(|errors| {
+        Failure::Input(errors.iter().map(|error| in_file(error.to_string())).collect())
+    })?;
+    Ok(Features { graph, project: Some(project) })
+}
