@@ -8,6 +8,7 @@
 mod change;
 mod filter;
 mod found;
+mod pushes;
 mod read;
 mod resolve;
 mod seals;
@@ -21,6 +22,9 @@ pub use change::{
 };
 pub use filter::filter;
 pub use found::found;
+pub use pushes::{
+    append_pushes, forget_definitions, latest_push, push_stage, pushes, rows_of_pushes,
+};
 pub use read::read;
 pub use resolve::resolve;
 pub use stored::{

@@ -196,7 +196,7 @@ pub(super) async fn add_columns(
     }
     let any = !lacking.is_empty();
     for (name, ty) in lacking {
-        let column = ColumnDecl { name: Ident::new(name)?, ty, nullable: true };
+        let column = ColumnDecl { name: Ident::new(name)?, ty: ty.into(), nullable: true };
         let table = Ident::new(table)?;
         connection.execute(Statement::AddColumn { table, column }).await?;
     }
