@@ -177,7 +177,7 @@ impl GraphDiff {
                 match own {
                     Some(own) => {
                         changed.fields_changed.push(own);
-                        of = [label.clone()].into();
+                        of.insert(label.clone());
                     }
                     None if was.version == field.version => continue,
                     None => diff.affected.push(AffectedField {

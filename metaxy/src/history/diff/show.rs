@@ -68,6 +68,9 @@ impl fmt::Display for Change {
         match self.what.as_str() {
             // Two schemas side by side say nothing to anybody.
             "schema" => f.write_str("schema"),
+            what @ "lineage" => {
+                write!(f, "{what} {} -> {}", lineage(&self.before), lineage(&self.after))
+            }
             what => write!(f, "{what} {} -> {}", text(&self.before), text(&self.after)),
         }
     }
@@ -78,6 +81,16 @@ fn text(value: &Value) -> String {
         Value::Null => "none".to_owned(),
         other => pyjson::in_order(other),
     }
+}
+
+/// `1:N on id`
+fn lineage(value: &Value) -> String {
+    let relationship = value.get("relationship");
+    let member = |name: &str| relationship.and_then(|of| of.get(name));
+    let Some(ty) = member("type").and_then(Value::as_str) else { return text(value) };
+    let on = member("on").and_then(Value::as_array).into_iter().flatten();
+    let on: Vec<&str> = on.filter_map(Value::as_str).collect();
+    if on.is_empty() { ty.to_owned() } else { format!("{ty} on {}", on.join(", ")) }
 }
 
 fn write_columns(f: &mut fmt::Formatter<'_>, before: &Value, after: &Value) -> fmt::Result {

@@ -55,7 +55,7 @@ fn a_code_version() {
 }
 
 /// Two causes: a field with one of its own does not hide behind what is upstream of it, and what is
-/// further down is told of the nearest.
+/// further down is told of both.
 #[test]
 fn a_cause_downstream_of_a_cause() {
     let mut after = before();
