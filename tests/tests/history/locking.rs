@@ -20,7 +20,7 @@ fn media(code_version: &str) -> FeatureGraph {
         .feature(
             feature("media/raw", code_version, &[]).column("path", ScalarType::Text).field("audio"),
         )
-        .feature(feature("media/video", "1", &["media/raw"]))
+        .feature(feature("media/video", "1", &["media/raw"]).column("path", ScalarType::Text))
         .build()
         .expect("a graph")
 }

@@ -83,10 +83,10 @@ async fn append(
     ensure_system_table(shared, connection, system::DEFINITIONS, lower::definitions()).await?;
     ensure_system_table(shared, connection, system::PUSHES, lower::pushes()).await?;
     let latest = latest(connection).await?;
-    if latest > push.after {
+    if latest > push.after.unwrap_or_default() {
         return Ok(None);
     }
-    let time = latest.map_or_else(now, |latest| now().max(latest.saturating_add(1)));
+    let time = now().max(latest.saturating_add(1));
     // Whoever finds the push finds what its versions mean.
     record_pushed(connection, &push.features).await?;
     if !push.rows.is_empty() {
@@ -103,14 +103,15 @@ async fn append(
     Ok(Some(time))
 }
 
-/// The latest time in the table.
-async fn latest(connection: &mut dyn Connection) -> Result<Option<i64>> {
+/// The latest time in the table; 0, which is the largest of no numbers in ClickHouse, without rows.
+async fn latest(connection: &mut dyn Connection) -> Result<i64> {
     let found = connection.rows(lower::latest_push()).await?;
     let time = found.first().map(|batch| cast(batch.column(0), &DataType::Int64)).transpose()?;
-    Ok(time.and_then(|time| {
+    let first = time.and_then(|time| {
         let time = time.as_primitive::<Int64Type>();
         (!time.is_empty() && time.is_valid(0)).then(|| time.value(0))
-    }))
+    });
+    Ok(first.unwrap_or_default())
 }
 
 /// Rows as their stage takes them.
