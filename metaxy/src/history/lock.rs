@@ -37,12 +37,12 @@
 //! # fn main() -> metaxy::Result<()> {
 //! let lock = r#"
 //! [features."media/video".info]
-//! version = "83d0a9d5"
-//! definition_version = "94f9d8a2"
+//! version = "1cf30f0d"
+//! definition_version = "68fab244"
 //!
 //! [features."media/video".info.version_by_field]
 //! audio = "46ac598e"
-//! frames = "40ff5d85"
+//! frames = "c306fed5"
 //!
 //! [features."media/video".data]
 //! project = "media"
