@@ -24,7 +24,7 @@
 //! ClickHouse, which has no such turns, two pushes at the same moment may both be there: the later one
 //! decides.
 //!
-//! The table may also have been made by SQLAlchemy definitions of the Python implementation, whose
+//! The table may also have been made by `SQLAlchemy` definitions of the Python implementation, whose
 //! primary key (project, feature, definition) refuses that a definition is ever pushed again: so it
 //! refuses every second push.
 //!

@@ -70,7 +70,7 @@ use crate::graph::{FeatureGraph, FeatureSite, GraphError, GraphErrors};
 use crate::key::{FeatureKey, FieldKey};
 use crate::pyjson;
 use crate::schema;
-use crate::spec::{FeatureDefinition, Origin, SpecErrors, SpecFile};
+use crate::spec::{FeatureDefinition, FieldSpec, Origin, SpecErrors, SpecFile};
 use crate::store::Store;
 use crate::version::MIN_HASH_TRUNCATION_LENGTH;
 use futures::future::BoxFuture;
@@ -287,8 +287,10 @@ impl LockFile {
                 let locked = locked.or_else(|| of.version_by_field.get(&name.struct_key()))?;
                 Some((locked, today.fields.get(&field.key)?))
             });
-            let pairs = pairs.chain([(&of.version, &today.feature_version)]);
-            let wrong = pairs.into_iter().filter(|(locked, computed)| locked != computed).last();
+            // The feature comes first: it is what rows carry.
+            let of_feature = [(&of.version, &today.feature_version)];
+            let mut pairs = of_feature.into_iter().chain(pairs);
+            let wrong = pairs.find(|(locked, computed)| locked != computed);
             if let Some((locked, computed)) = wrong {
                 errors.push(GraphError::LockedVersion {
                     feature: FeatureSite::of(definition),
@@ -317,7 +319,7 @@ fn unlike(own: &FeatureDefinition, locked: &FeatureDefinition) -> Option<GraphEr
         Some(format!("has the ids `{}`, which are `{}`", ids(own), ids(locked)))
     } else {
         let has_field = |name: &FieldKey| locked.spec.fields.iter().any(|field| field.key == *name);
-        let field = own.spec.fields.iter().map(|f| f.wire_key()).find(|name| !has_field(name));
+        let field = own.spec.fields.iter().map(FieldSpec::wire_key).find(|name| !has_field(name));
         let column = own.columns.iter().flatten().find_map(|column| {
             let there = locked.columns.as_ref()?;
             let there = there.iter().find(|other| other.name == column.name);

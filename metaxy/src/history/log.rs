@@ -191,7 +191,7 @@ fn entries(mut rows: Vec<(FeatureKey, Arc<PushedRow>)>) -> Vec<Entry> {
         };
         if is_next {
             if let Some((version, group)) = group.take() {
-                entries.extend(entry(entries.last(), version, group));
+                entries.extend(entry(entries.last(), version, &group));
             }
             let group_of = Group { first: row.time, last: row.time, ..Group::default() };
             group = Some((version.clone(), group_of));
@@ -206,13 +206,13 @@ fn entries(mut rows: Vec<(FeatureKey, Arc<PushedRow>)>) -> Vec<Entry> {
         }
     }
     if let Some((version, group)) = group {
-        entries.extend(entry(entries.last(), version, group));
+        entries.extend(entry(entries.last(), version, &group));
     }
     entries
 }
 
 /// What a group of rows makes of a project; nothing if it is what it was.
-fn entry(before: Option<&Entry>, version: String, group: Group) -> Option<Entry> {
+fn entry(before: Option<&Entry>, version: String, group: &Group) -> Option<Entry> {
     let none = Rows::new();
     let old = before.map_or(&none, |entry| &entry.features);
     // Rows of the version that it has already are those that differ; else they are all there are.

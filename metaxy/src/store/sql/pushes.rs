@@ -39,9 +39,9 @@ fn decode(batch: &RecordBatch, rows: &mut Vec<PushedRow>) -> Result<()> {
     let column = |i: usize, ty| -> Result<ArrayRef> { Ok(cast(batch.column(i), &ty)?) };
     let texts = [0, 1, 2, 3, 5, 6, 7, 8, 9].map(|i| column(i, DataType::Utf8));
     let texts: Vec<ArrayRef> = texts.into_iter().collect::<Result<_>>()?;
-    let texts: Vec<&StringArray> = texts.iter().map(|array| array.as_string::<i32>()).collect();
+    let texts: Vec<&StringArray> = texts.iter().map(AsArray::as_string::<i32>).collect();
     let (times, deleted) = (column(4, DataType::Int64)?, column(10, DataType::Int64)?);
-    let [times, deleted] = [&times, &deleted].map(|array| array.as_primitive::<Int64Type>());
+    let [times, deleted] = [&times, &deleted].map(AsArray::as_primitive::<Int64Type>);
     for row in 0..batch.num_rows() {
         // Nobody keeps other programs from leaving something out.
         let text = |i: usize| match texts[i].is_valid(row) {
