@@ -6,6 +6,11 @@
 //!   of it.
 //! - [`LockFile`] keeps definitions of other projects in a file, [`Store::lock`] makes one.
 //!
+//! [`Store::push`]: crate::Store::push
+//! [`Store::history`]: crate::Store::history
+//! [`Store::pushed_graph`]: crate::Store::pushed_graph
+//! [`Store::lock`]: crate::Store::lock
+//!
 //! # What is kept
 //!
 //! A row per feature and push in `metaxy_system__feature_versions`, in the form of the Python

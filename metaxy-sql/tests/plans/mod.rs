@@ -315,6 +315,7 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
         lower::removed(),
         lower::rebases(),
         lower::pushes(),
+        lower::push_stage("@pushes"),
     ])
 }
 
@@ -326,7 +327,6 @@ fn pushes() -> Vec<Statement> {
         lower::rows_of_pushes(Some(&which)),
         lower::latest_push(),
         lower::forget_definitions(["example/video"]),
-        lower::push_stage("@pushes"),
         lower::append_pushes("@pushes"),
     ]
 }
