@@ -764,7 +764,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ///
     /// Definitions are recorded even if there is no row to append. One that was recorded with other id
     /// columns, for a feature that has no table, is forgotten: no row relies on it. With a table the push
-    /// is refused ([`Error::OtherIds`](crate::Error::OtherIds)).
+    /// is refused ([`Error::OtherIds`]).
     ///
     /// Where processes cannot take turns (ClickHouse), two pushes at once may both be appended, each as a
     /// whole.
