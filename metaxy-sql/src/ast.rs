@@ -98,6 +98,15 @@ pub enum SqlType {
     Code,
     /// That of the address of a row.
     Address,
+    /// A point in time without a time zone, in microseconds: what the Python implementation keeps times
+    /// of UTC in. No column of a feature has it.
+    LocalTimestamp,
+}
+
+impl std::convert::From<ColumnType> for SqlType {
+    fn from(ty: ColumnType) -> Self {
+        Self::Column(ty)
+    }
 }
 
 /// One SELECT.
@@ -266,7 +275,7 @@ pub struct ColumnDecl {
     /// The name.
     pub name: Ident,
     /// The type.
-    pub ty: ColumnType,
+    pub ty: SqlType,
     /// Whether it may hold NULL.
     pub nullable: bool,
 }

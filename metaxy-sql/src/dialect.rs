@@ -49,6 +49,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         if nullable { ty } else { format!("{ty} NOT NULL") }
     }
 
+    /// The type of a column of a table that holds points in time without a time zone, in microseconds.
+    fn local_timestamp(&self, nullable: bool) -> String {
+        if nullable { "TIMESTAMP".to_owned() } else { "TIMESTAMP NOT NULL".to_owned() }
+    }
+
     /// What stands after the columns of a table that is made; `key` are the columns that its rows are
     /// looked up by, between quotes.
     fn table_layout(&self, key: &[String], temporary: bool) -> String {

@@ -23,6 +23,8 @@ pub enum Function {
     MapOf,
     /// A timestamp as microseconds since 1970-01-01 UTC.
     EpochMicros,
+    /// The opposite: microseconds since 1970-01-01 UTC as a time of UTC without a time zone.
+    LocalTimestamp,
     /// The number of rows.
     CountAll,
     /// The number of rows for which a condition holds.
@@ -64,6 +66,8 @@ pub(crate) const fn postgres(function: Function) -> &'static str {
         F::MapGet | F::StructGet => "({0!} ->> {1!})",
         F::MapOf => "jsonb_object(ARRAY[{..}]::text[])",
         F::EpochMicros => "(extract(epoch FROM {0}) * 1000000)::bigint",
+        // A double holds every number of microseconds up to the year 2255.
+        F::LocalTimestamp => "(TIMESTAMP 'epoch' + {0!} * INTERVAL '1 microsecond')",
         F::CountAll => "count(*)",
         F::CountIf => "count(*) FILTER (WHERE {0})",
         F::CountDistinct => "count(DISTINCT {0})",
@@ -113,6 +117,7 @@ pub(crate) const fn clickhouse(function: Function) -> &'static str {
         // Values cannot be NULL; a key that is not there gives that as well.
         F::MapOf => "CAST(mapFilter((k, v) -> v IS NOT NULL, map({..})) AS Map(String, String))",
         F::EpochMicros => "toUnixTimestamp64Micro({0})",
+        F::LocalTimestamp => "fromUnixTimestamp64Micro({0})",
         F::CountAll => "toInt64(count())",
         F::CountIf => "toInt64(countIf({0}))",
         F::CountDistinct => "toInt64(uniqExact({0}))",
@@ -150,6 +155,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::StructGet => "struct_extract({0}, {1})",
         F::MapOf => "MAP {{:}}",
         F::EpochMicros => "epoch_us({0})",
+        F::LocalTimestamp => "make_timestamp({0})",
         F::CountAll => "count(*)",
         F::CountIf => "count(*) FILTER (WHERE {0})",
         F::CountDistinct => "count(DISTINCT {0})",

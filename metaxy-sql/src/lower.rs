@@ -9,6 +9,7 @@ mod change;
 mod filter;
 mod found;
 mod planned;
+mod pushes;
 mod read;
 mod resolve;
 mod seals;
@@ -23,6 +24,9 @@ pub use change::{
 pub use filter::filter;
 pub use found::found;
 pub use planned::{as_computed, as_samples, groups};
+pub use pushes::{
+    append_pushes, forget_definitions, latest_push, push_stage, pushes, rows_of_pushes,
+};
 pub use read::{count_of, read};
 pub use resolve::resolve;
 pub use stored::{

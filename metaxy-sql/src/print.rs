@@ -157,7 +157,12 @@ impl Printer<'_> {
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
         self.ident(&column.name)?;
         self.push(" ");
-        let ty = self.dialect.declared_type(column.ty, column.nullable);
+        let ty = match column.ty {
+            SqlType::Column(ty) => self.dialect.declared_type(ty, column.nullable),
+            SqlType::LocalTimestamp => self.dialect.local_timestamp(column.nullable),
+            SqlType::Code => self.dialect.code_type().to_owned(),
+            SqlType::Address => self.dialect.address_type().to_owned(),
+        };
         self.push(&ty);
         Ok(())
     }
@@ -511,6 +516,7 @@ impl Printer<'_> {
                     SqlType::Column(ty) => self.dialect.cast_type(*ty),
                     SqlType::Code => self.dialect.code_type().to_owned(),
                     SqlType::Address => self.dialect.address_type().to_owned(),
+                    SqlType::LocalTimestamp => self.dialect.local_timestamp(true),
                 };
                 self.push(&ty);
                 self.push(")");

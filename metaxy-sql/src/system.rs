@@ -44,8 +44,8 @@ pub const COLUMNS: [&str; 11] = [
     WRITE_TOKEN,
 ];
 
-/// The definitions that the Python implementation has pushed.
-pub const PYTHON_DEFINITIONS: &str = "metaxy_system__feature_versions";
+/// The definitions that were pushed, as the Python implementation keeps them (wire format, section 3.4).
+pub const PUSHES: &str = "metaxy_system__feature_versions";
 
 /// What every name of ours begins with.
 pub const PREFIX: &str = "metaxy_";
@@ -156,6 +156,46 @@ pub mod definitions {
     /// All of them, in order.
     pub const COLUMNS: [&str; 7] =
         [FEATURE_KEY, FEATURE_VERSION, FIELD, FIELD_VERSION, CODE_VERSION, PARENTS, ID_COLUMNS];
+}
+
+/// The columns of [`PUSHES`].
+pub mod pushes {
+    /// The project.
+    pub const PROJECT: &str = "project";
+    /// The feature.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// The version of the feature.
+    pub const FEATURE_VERSION: &str = super::FEATURE_VERSION;
+    /// The version of its definition.
+    pub const DEFINITION_VERSION: &str = "metaxy_definition_version";
+    /// When it was pushed.
+    pub const RECORDED_AT: &str = "recorded_at";
+    /// Its spec, as JSON.
+    pub const SPEC: &str = "feature_spec";
+    /// Its JSON schema, as JSON.
+    pub const SCHEMA: &str = "feature_schema";
+    /// Where its type lives.
+    pub const CLASS_PATH: &str = "feature_class_path";
+    /// The version of the project; in a tombstone the last one that had the feature.
+    pub const PROJECT_VERSION: &str = super::PROJECT_VERSION;
+    /// What the push was called, as a JSON object of texts.
+    pub const TAGS: &str = "tags";
+    /// When the feature was found to be removed: the row is then a tombstone.
+    pub const DELETED_AT: &str = "deleted_at";
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 11] = [
+        PROJECT,
+        FEATURE_KEY,
+        FEATURE_VERSION,
+        DEFINITION_VERSION,
+        RECORDED_AT,
+        SPEC,
+        SCHEMA,
+        CLASS_PATH,
+        PROJECT_VERSION,
+        TAGS,
+        DELETED_AT,
+    ];
 }
 
 /// The columns of [`SETTINGS`].

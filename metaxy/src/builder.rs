@@ -28,6 +28,7 @@
 //! so that nothing has to be unwrapped on the way.
 
 use crate::graph::{self, FeatureGraph, FeatureSite, GraphError, GraphErrors};
+use crate::history::LockFile;
 use crate::key::{FeatureKey, FieldKey, KeyError};
 use crate::schema;
 use crate::spec::{
@@ -56,6 +57,7 @@ pub struct GraphBuilder {
     project: Option<String>,
     features: Vec<FeatureBuilder>,
     definitions: Vec<FeatureDefinition>,
+    pub(crate) lock: LockFile,
 }
 
 impl GraphBuilder {
@@ -101,8 +103,9 @@ impl GraphBuilder {
             }
         }
         if errors.is_empty() {
-            return FeatureGraph::build(definitions);
+            return FeatureGraph::locked(definitions, &self.lock);
         }
+        let definitions = self.lock.merge(definitions, &mut errors);
         errors.extend(graph::other_mistakes(definitions, &broken, is_key_lost));
         Err(GraphErrors::new(errors))
     }

@@ -2,6 +2,7 @@
 
 use crate::filter::FilterError;
 use crate::graph::GraphErrors;
+use crate::history::{HistoryError, LockError};
 use crate::key::{FeatureKey, KeyError};
 use crate::nearest::hint;
 use crate::registry::NothingLinked;
@@ -33,6 +34,12 @@ pub enum Error {
     /// A spec, or a spec file, has mistakes; all are listed.
     #[error(transparent)]
     Spec(#[from] SpecErrors),
+    /// The history of pushes has no answer.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A lock file cannot be read or made.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A feature is not in the graph.
     #[error("there is no feature `{feature}` in the graph{}", hint(nearest.as_deref()))]
     UnknownFeature {

@@ -367,10 +367,11 @@ impl FeatureGraph {
         lint::lints(self)
     }
 
-    /// The project of the graph, if all its features are of one.
+    /// The project of the graph, if all its features but external ones are of one.
     #[must_use]
     pub fn project(&self) -> Option<&str> {
-        let mut projects = self.iter().map(|d| d.project.as_str());
+        let own = self.iter().filter(|d| !d.is_external());
+        let mut projects = own.map(|d| d.project.as_str());
         let first = projects.next()?;
         projects.all(|project| project == first).then_some(first)
     }

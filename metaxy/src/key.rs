@@ -4,6 +4,7 @@
 //! part is lower-case ASCII letters, digits, `_` and `-`, without `__`; the first part starts with a
 //! letter or `_`, the others with a letter, a digit or `_`.
 
+use serde::{Serialize, Serializer};
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -109,6 +110,12 @@ macro_rules! key {
 
             fn from_str(text: &str) -> Result<Self, KeyError> {
                 Self::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 

@@ -98,6 +98,8 @@
 //! - [`Store::delete`], [`Store::delete_orphans`], [`Store::undelete`], [`Store::vacuum`] and
 //!   [`Store::rebase`] are for what is no longer wanted, or no longer as it was.
 //! - [`Job::done`], [`Job::children`] and [`Job::failed`] are what becomes of a record to compute.
+//! - [`history`] is what was pushed, when, and what it changed; and lock files for features of other
+//!   projects.
 //! - [`store::memory`] is a store without a database, for unit tests.
 //! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
@@ -133,6 +135,7 @@ pub mod explain;
 mod feature;
 pub mod filter;
 pub mod graph;
+pub mod history;
 pub mod increment;
 pub mod key;
 mod nearest;

@@ -78,6 +78,56 @@ pub(crate) fn of<'a>(
     schema.into()
 }
 
+/// The columns that a schema of this producer tells, ids first; `None` if another program made it.
+pub(crate) fn columns(schema: &Value, ids: &[String]) -> Option<Vec<ColumnSpec>> {
+    let properties = schema.get("properties")?.as_object()?;
+    let column = |(name, property): (&String, &Value)| {
+        let mut property = property.as_object()?.clone();
+        property.shift_remove("description");
+        let property = Value::Object(property);
+        let (inner, nullable) =
+            match property.get("anyOf").and_then(Value::as_array).map(Vec::as_slice) {
+                Some([ty, null]) if *null == json!({ "type": "null" }) => (ty, true),
+                _ => (&property, false),
+            };
+        Some(ColumnSpec { name: name.clone(), ty: type_of(inner)?, nullable })
+    };
+    let columns: Vec<ColumnSpec> = properties.iter().map(column).collect::<Option<_>>()?;
+    let names = columns.iter().map(|column| &column.name);
+    names.take(ids.len()).eq(ids).then_some(columns)
+}
+
+/// The type that has these keywords; of several, the first.
+fn type_of(keywords: &Value) -> Option<ColumnType> {
+    let scalar = |keywords: &Value| SCALARS.into_iter().find(|ty| of_scalar(*ty) == *keywords);
+    if let Some(scalar) = scalar(keywords) {
+        return Some(scalar.into());
+    }
+    let list = keywords.get("items").and_then(scalar).map(ColumnType::List);
+    [list, Some(ColumnType::TextMap)].into_iter().flatten().find(|ty| of_type(*ty) == *keywords)
+}
+
+/// All of them, so that keywords can be read back.
+const SCALARS: [ScalarType; 17] = [
+    ScalarType::Bool,
+    ScalarType::Int8,
+    ScalarType::Int16,
+    ScalarType::Int32,
+    ScalarType::Int64,
+    ScalarType::UInt8,
+    ScalarType::UInt16,
+    ScalarType::UInt32,
+    ScalarType::UInt64,
+    ScalarType::Float32,
+    ScalarType::Float64,
+    ScalarType::Text,
+    ScalarType::Bytes,
+    ScalarType::Date,
+    ScalarType::Timestamp,
+    ScalarType::Uuid,
+    ScalarType::Json,
+];
+
 fn of_type(ty: ColumnType) -> Value {
     match ty {
         ColumnType::Scalar(scalar) => of_scalar(scalar),
@@ -110,5 +160,28 @@ fn of_scalar(scalar: ScalarType) -> Value {
         ScalarType::Uuid => typed("string", "uuid"),
         ScalarType::Json => json!({ "format": "json" }),
         other => json!({ "format": other.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_come_back_out_of_a_schema() {
+        let lists = SCALARS.map(ColumnType::List);
+        let types = SCALARS.map(ColumnType::Scalar).into_iter().chain(lists);
+        let types = types.chain([ColumnType::TextMap]);
+        let columns: Vec<ColumnSpec> = types
+            .enumerate()
+            .map(|(i, ty)| ColumnSpec { name: format!("c{i}"), ty, nullable: i % 2 == 1 })
+            .collect();
+        let schema = of("T", Some("text"), columns.iter().map(Property::from));
+        assert_eq!(super::columns(&schema, &["c0".to_owned()]), Some(columns));
+        assert_eq!(super::columns(&schema, &["c1".to_owned()]), None);
+        // As pydantic writes it.
+        let python = json!({ "properties": { "id": { "title": "Id", "type": "string" } } });
+        assert_eq!(super::columns(&python, &["id".to_owned()]), None);
+        assert_eq!(super::columns(&json!({}), &[]), None);
     }
 }

@@ -206,6 +206,14 @@ pub struct FeatureDefinition {
     pub origin: Origin,
 }
 
+impl FeatureDefinition {
+    /// Whether the feature is another project's, which pushes it, and only looked at here.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        matches!(self.origin, Origin::External { .. })
+    }
+}
+
 /// A column of a feature table that the user declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnSpec {
@@ -234,6 +242,11 @@ pub enum Origin {
     },
     /// Read back from a store.
     Recorded,
+    /// In another project: the feature counts neither for the version of a project nor in a push.
+    External {
+        /// How it is known here: `lock file` for instance.
+        from: String,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -242,6 +255,7 @@ impl fmt::Display for Origin {
             Self::Source { file, line } => write!(f, "{file}:{line}"),
             Self::SpecFile { index } => write!(f, "spec file, features[{index}]"),
             Self::Recorded => f.write_str("recorded in the store"),
+            Self::External { from } => f.write_str(from),
         }
     }
 }

@@ -60,7 +60,7 @@ use std::sync::Arc;
 /// A clone is cheap and shares the connection; a store can be used from many tasks at once.
 #[derive(Clone)]
 pub struct Store {
-    backend: Arc<dyn Backend>,
+    pub(crate) backend: Arc<dyn Backend>,
     graph: FeatureGraph,
     fallbacks: Arc<[Store]>,
 }

@@ -90,7 +90,8 @@ impl GraphVersions {
         }
 
         let mut members: BTreeMap<&str, BTreeMap<&FeatureKey, &str>> = BTreeMap::new();
-        for (definition, versions) in graph.iter().zip(features.values()) {
+        let own = graph.iter().zip(features.values()).filter(|(d, _)| !d.is_external());
+        for (definition, versions) in own {
             let members = members.entry(&definition.project).or_default();
             members.insert(&definition.spec.key, &versions.definition_version);
         }
@@ -118,7 +119,7 @@ impl GraphVersions {
         self.features.iter()
     }
 
-    /// The version of a project; `empty` if the graph has no feature of it.
+    /// The version of a project; `empty` if the graph has no feature of it, but external ones.
     #[must_use]
     pub fn project(&self, project: &str) -> &str {
         self.projects.get(project).map_or(EMPTY_PROJECT, String::as_str)

@@ -73,6 +73,12 @@ impl Dialect for ClickHouse {
         self.declared_type(ty, true)
     }
 
+    // Without a time zone it is shown in that of the server; what is kept is a count since 1970 in UTC.
+    // <https://clickhouse.com/docs/sql-reference/data-types/datetime64>
+    fn local_timestamp(&self, nullable: bool) -> String {
+        if nullable { "Nullable(DateTime64(6))".to_owned() } else { "DateTime64(6)".to_owned() }
+    }
+
     fn code_type(&self) -> &'static str {
         "Nullable(Int8)"
     }

@@ -197,7 +197,7 @@ fn lost(records: &Records, list: &str) -> Vec<(Ident, Select)> {
 pub fn removed() -> Statement {
     let columns = system::removed::COLUMNS.map(|column| ColumnDecl {
         name: name(column),
-        ty: if column == system::removed::REMOVED_AT { TIMESTAMP } else { TEXT },
+        ty: if column == system::removed::REMOVED_AT { TIMESTAMP } else { TEXT }.into(),
         nullable: column == system::removed::MATERIALIZATION_ID,
     });
     Statement::CreateTable {
@@ -545,7 +545,8 @@ pub fn rebases() -> Statement {
             ROWS => ColumnType::Scalar(ScalarType::Int64),
             REBASED_AT => TIMESTAMP,
             _ => TEXT,
-        },
+        }
+        .into(),
         nullable: false,
     });
     Statement::CreateTable {

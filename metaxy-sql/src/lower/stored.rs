@@ -53,7 +53,7 @@ pub fn settings() -> Statement {
     use system::settings::{NAME, VALUE};
     let columns = [NAME, VALUE];
     let columns =
-        columns.map(|column| ColumnDecl { name: name(column), ty: TEXT, nullable: false });
+        columns.map(|column| ColumnDecl { name: name(column), ty: TEXT.into(), nullable: false });
     Statement::CreateTable {
         table: name(system::SETTINGS),
         columns: columns.into(),

@@ -20,7 +20,7 @@ use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
 pub(super) const TEXT: ColumnType = ColumnType::Scalar(ScalarType::Text);
-const INT: ColumnType = ColumnType::Scalar(ScalarType::Int64);
+pub(super) const INT: ColumnType = ColumnType::Scalar(ScalarType::Int64);
 pub(super) const TIMESTAMP: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);
 
 /// The type of a system column in tables that we make.
@@ -77,11 +77,11 @@ fn table_with(
 ) -> Result<Statement> {
     let mut decls = Vec::new();
     for (name, ty, nullable) in columns {
-        decls.push(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: *nullable });
+        decls.push(ColumnDecl { name: Ident::new(name)?, ty: (*ty).into(), nullable: *nullable });
     }
     decls.extend(ours.iter().map(|column| ColumnDecl {
         name: name(*column),
-        ty: column_type(column),
+        ty: column_type(column).into(),
         nullable: true,
     }));
     let key = decls.iter().take(n_ids).map(|decl| decl.name.clone()).collect();
@@ -94,7 +94,7 @@ pub fn failures() -> Statement {
     use system::failures::{COLUMNS, FAILED_AT, FEATURE_KEY, IDS, MATERIALIZATION_ID};
     let columns = COLUMNS.iter().map(|column| ColumnDecl {
         name: name(*column),
-        ty: if *column == FAILED_AT { TIMESTAMP } else { TEXT },
+        ty: if *column == FAILED_AT { TIMESTAMP } else { TEXT }.into(),
         nullable: *column == MATERIALIZATION_ID,
     });
     let columns = columns.collect();
@@ -121,7 +121,7 @@ pub fn definitions() -> Statement {
     use system::definitions::{FEATURE_KEY, FEATURE_VERSION};
     let columns = system::definitions::COLUMNS
         .iter()
-        .map(|column| ColumnDecl { name: name(*column), ty: TEXT, nullable: false })
+        .map(|column| ColumnDecl { name: name(*column), ty: TEXT.into(), nullable: false })
         .collect();
     let key = [FEATURE_KEY, FEATURE_VERSION].map(name).into();
     Statement::CreateTable { table: name(system::DEFINITIONS), columns, key, temporary: false }
@@ -130,7 +130,11 @@ pub fn definitions() -> Statement {
 /// Makes a staged table.
 #[must_use]
 pub fn stage(stage: &Stage) -> Statement {
-    let decl = |column: String, ty| ColumnDecl { name: name(column), ty, nullable: true };
+    let decl = |column: String, ty: ColumnType| ColumnDecl {
+        name: name(column),
+        ty: ty.into(),
+        nullable: true,
+    };
     let mut columns = Vec::new();
     columns.extend(stage.ids.iter().enumerate().map(|(i, ty)| decl(id(i), *ty)));
     columns.extend(stage.columns.iter().enumerate().map(|(i, ty)| decl(format!("c{i}"), *ty)));
@@ -143,14 +147,18 @@ pub fn stage(stage: &Stage) -> Statement {
 /// Makes a table of staged seals, laid out as [`Seal`](crate::plan::Seal) says.
 #[must_use]
 pub fn seal_stage(table: &str, ids: &[ColumnType], n_fields: usize) -> Statement {
-    let decl = |column: String, ty| ColumnDecl { name: name(column), ty, nullable: true };
+    let decl = |column: String, ty: ColumnType| ColumnDecl {
+        name: name(column),
+        ty: ty.into(),
+        nullable: true,
+    };
     let mut columns: Vec<_> = ids.iter().enumerate().map(|(i, ty)| decl(id(i), *ty)).collect();
     columns.extend(["try", "children"].map(|column| decl(column.to_owned(), INT)));
     columns.extend((0..n_fields).map(|i| decl(format!("p{i}"), TEXT)));
     temporary(table, columns)
 }
 
-fn temporary(table: &str, columns: Vec<ColumnDecl>) -> Statement {
+pub(super) fn temporary(table: &str, columns: Vec<ColumnDecl>) -> Statement {
     Statement::CreateTable { table: name(table), columns, key: Vec::new(), temporary: true }
 }
 

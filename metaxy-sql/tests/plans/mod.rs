@@ -314,7 +314,21 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
         lower::failures(),
         lower::removed(),
         lower::rebases(),
+        lower::pushes(),
+        lower::push_stage("@pushes"),
     ])
+}
+
+/// What a push does, and what the history of pushes is read by.
+fn pushes() -> Vec<Statement> {
+    let which = [("example".to_owned(), 1_700_000_000_000_001), ("o'hara".to_owned(), 2)];
+    vec![
+        lower::rows_of_pushes(None),
+        lower::rows_of_pushes(Some(&which)),
+        lower::latest_push(),
+        lower::forget_definitions(["example/video"]),
+        lower::append_pushes("@pushes"),
+    ]
 }
 
 /// All cases.
@@ -341,6 +355,7 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
     let table = metaxy_sql::Ident::new("@increment")?;
     let mut all = vec![
         Case { name: "tables", plan: String::new(), statements: tables()? },
+        Case { name: "pushes", plan: String::new(), statements: pushes() },
         resolve("resolve_one_upstream", one_upstream()),
         resolve("resolve_two_upstreams", two_upstreams()),
         resolve("resolve_no_tables", no_tables()),

@@ -101,6 +101,43 @@ pub enum GraphError {
         /// The text and what is wrong with it.
         error: KeyError,
     },
+    /// A feature of a lock file is another one than the file says.
+    #[error(
+        "the version {locked} of {feature} is locked, but the definitions that are there give          {computed}; make the lock file anew, or undo what was changed in it"
+    )]
+    LockedVersion {
+        /// The feature, or a field of it.
+        feature: FeatureSite,
+        /// As the file says.
+        locked: String,
+        /// As it is computed.
+        computed: String,
+    },
+    /// A feature that is locked for one project is declared in another one.
+    #[error(
+        "{feature} is declared in the project `{project}`, but the lock file has it in `{locked}`;          give one of them another key, or, if it stands for the other, `project = \"{locked}\"`"
+    )]
+    LockedElsewhere {
+        /// The feature.
+        feature: FeatureSite,
+        /// The project that it is declared in.
+        project: String,
+        /// The project of the lock file.
+        locked: String,
+    },
+    /// A feature that stands for one of another project is not like it.
+    #[error(
+        "{feature} stands for a feature of the project `{project}`, but {problem} in the lock file; \
+         declare it as it is there"
+    )]
+    UnlikeLocked {
+        /// The feature.
+        feature: FeatureSite,
+        /// The project of the lock file.
+        project: String,
+        /// What it has and the other does not.
+        problem: String,
+    },
     /// A code version has a `|` in it.
     #[error(
         "the code version `{code_version}` of field `{field}` of {feature} contains `|`, which separates the parts of a pre-image; use another character"
@@ -513,6 +550,9 @@ impl GraphError {
                 std::iter::once(feature).chain(upstreams).map(|site| &site.key).collect()
             }
             Self::CodeVersion { feature, .. }
+            | Self::LockedVersion { feature, .. }
+            | Self::LockedElsewhere { feature, .. }
+            | Self::UnlikeLocked { feature, .. }
             | Self::ReservedKey { feature, .. }
             | Self::MissingUpstream { feature, .. }
             | Self::NoIdColumn { feature, .. }

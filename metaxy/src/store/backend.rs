@@ -547,6 +547,55 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A row of the table of pushes ([`system::PUSHES`](metaxy_sql::system::PUSHES)): a feature in a push, or
+/// that it was found to be removed. Other programs write such rows too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushedRow {
+    /// The project.
+    pub project: String,
+    /// The key of the feature.
+    pub feature: String,
+    /// The version of the feature.
+    pub feature_version: String,
+    /// The version of its definition.
+    pub definition_version: String,
+    /// When it was pushed, in microseconds since 1970-01-01 UTC.
+    pub time: i64,
+    /// Its spec, as JSON; empty in a [summary](PushedRows::Summary).
+    pub spec: String,
+    /// Its JSON schema, as JSON; empty in a summary.
+    pub schema: String,
+    /// Where its type lives.
+    pub class_path: String,
+    /// The version of the project; in a tombstone the last one that had the feature, so that readers
+    /// who know nothing of tombstones do not take it for a member of the next.
+    pub project_version: String,
+    /// A JSON object of texts.
+    pub tags: String,
+    /// When the feature was found to be removed: the row is then a tombstone.
+    pub deleted_at: Option<i64>,
+}
+
+/// Which rows [`Backend::pushed`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushedRows {
+    /// All of them, without specs and schemas.
+    Summary,
+    /// Those of some projects at some times, whole.
+    Whole(Vec<(String, i64)>),
+}
+
+/// What [`Backend::push`] appends.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// The features whose definitions are recorded, as by a write.
+    pub features: Vec<FeatureContext>,
+    /// The rows; the engine gives all of them one time, and tombstones the same one.
+    pub rows: Vec<PushedRow>,
+    /// The latest time in the table that the rows were made for; `None` if it had no rows.
+    pub after: Option<i64>,
+}
+
 /// Everything that a store holds of a feature, for another store: rows as they are.
 pub struct Export {
     /// What is recorded of its definitions: per row the texts of
@@ -741,6 +790,21 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// deletion, write token, feature version and try. Definitions with other id columns are refused.
     /// Failures, removed records and notes of rebases stay where they are.
     fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>>;
+
+    /// Rows of the table of pushes, in any order; none if there is no table.
+    fn pushed(&self, which: PushedRows) -> BoxFuture<'_, Result<Vec<PushedRow>>>;
+
+    /// Appends a push and gives its time, which is the clock's but later than anything in the table; or
+    /// gives `None` and changes nothing, if anything is there that is later than
+    /// [`after`](PushRequest::after): pushes take turns, with each other and with writes to the features.
+    ///
+    /// Definitions are recorded even if there is no row to append. One that was recorded with other id
+    /// columns, for a feature that has no table, is forgotten: no row relies on it. With a table the push
+    /// is refused ([`Error::OtherIds`]).
+    ///
+    /// Where processes cannot take turns (ClickHouse), two pushes at once may both be appended, each as a
+    /// whole.
+    fn push(&self, push: PushRequest) -> BoxFuture<'_, Result<Option<i64>>>;
 
     /// The rows of a file, or of a table or view that is not ours, with samples of a root, with the
     /// columns that it has: texts and versions as they are written there. An engine that cannot read

@@ -46,6 +46,7 @@ mod expected;
 mod filters;
 mod hash;
 mod planned;
+mod pushes;
 mod rows;
 mod rule;
 mod upkeep;
@@ -61,8 +62,9 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    Planned, ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource,
-    SyncOptions, VacuumOptions, WriteOptions, WriteSession, Written,
+    Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
+    ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions, WriteOptions, WriteSession,
+    Written,
 };
 use crate::store::filters::over_rows;
 use arrow::array::RecordBatch;
@@ -323,6 +325,15 @@ impl Backend for Memory {
             self.change(|state| upkeep::import(state, &feature, from))
         }
         .boxed()
+    }
+
+    fn pushed(&self, which: PushedRows) -> BoxFuture<'_, Result<Vec<PushedRow>>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        known(Ok(pushes::pushed(&state, &which)))
+    }
+
+    fn push(&self, push: PushRequest) -> BoxFuture<'_, Result<Option<i64>>> {
+        known(self.change(|state| pushes::push(state, push)))
     }
 
     fn read_samples(

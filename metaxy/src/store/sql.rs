@@ -10,6 +10,7 @@ mod delete;
 mod failures;
 pub(crate) mod plan;
 mod planned;
+mod pushes;
 mod rebase;
 mod rows;
 mod session;
@@ -24,8 +25,9 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    Planned, ReadOptions, RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource,
-    SyncOptions, VacuumOptions, WriteOptions, WriteSession, Written,
+    Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
+    ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions, WriteOptions, WriteSession,
+    Written,
 };
 use crate::store::open::{Access as StoreAccess, RequestedSettings};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -256,6 +258,14 @@ impl Backend for SqlStore {
 
     fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
         async move { copy::import(&*self.writable()?, feature, from).await }.boxed()
+    }
+
+    fn pushed(&self, which: PushedRows) -> BoxFuture<'_, Result<Vec<PushedRow>>> {
+        async move { pushes::pushed(&self.shared, &which).await }.boxed()
+    }
+
+    fn push(&self, push: PushRequest) -> BoxFuture<'_, Result<Option<i64>>> {
+        async move { pushes::push(&*self.writable()?, &push).await }.boxed()
     }
 
     fn read_samples(

@@ -200,7 +200,7 @@ impl View<'_> {
     }
 
     /// What today's definition is recorded as.
-    fn definition_lines(&self) -> Vec<super::rows::Recorded> {
+    pub(super) fn definition_lines(&self) -> Vec<super::rows::Recorded> {
         let versions = self.feature.versions();
         let today = self.definition();
         let ids = id_columns_text(self.ids());

@@ -125,7 +125,7 @@ async fn stage(
 
 fn temporary(staged: &Staged) -> Result<Statement> {
     let decl = |(name, ty): &(String, ColumnType)| {
-        Ok(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: true })
+        Ok(ColumnDecl { name: Ident::new(name)?, ty: (*ty).into(), nullable: true })
     };
     let columns = staged.columns.iter().map(decl).collect::<Result<_>>()?;
     let (table, key) = (Ident::new(&staged.table)?, Vec::new());

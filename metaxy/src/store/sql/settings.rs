@@ -40,7 +40,7 @@ async fn stamped(
     default: HashAlgorithm,
 ) -> Result<Settings> {
     let table = system::SETTINGS;
-    let names = [table.to_owned(), system::PYTHON_DEFINITIONS.to_owned()];
+    let names = [table.to_owned(), system::PUSHES.to_owned()];
     let found = connection.tables(&names).await?;
     let is_there = found.contains_key(table);
     let rows = match is_there {
@@ -48,7 +48,7 @@ async fn stamped(
         false => Vec::new(),
     };
     if rows.is_empty() {
-        if found.contains_key(system::PYTHON_DEFINITIONS) && !requested.is_complete() {
+        if found.contains_key(system::PUSHES) && !requested.is_complete() {
             return Err(Error::UnknownSettings);
         }
         let settings = requested.or_default(default);

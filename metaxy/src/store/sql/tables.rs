@@ -196,7 +196,7 @@ pub(super) async fn add_columns(
     }
     let any = !lacking.is_empty();
     for (name, ty) in lacking {
-        let column = ColumnDecl { name: Ident::new(name)?, ty, nullable: true };
+        let column = ColumnDecl { name: Ident::new(name)?, ty: ty.into(), nullable: true };
         let table = Ident::new(table)?;
         connection.execute(Statement::AddColumn { table, column }).await?;
     }
@@ -248,6 +248,12 @@ pub(super) async fn record_definition(
     if known.iter().any(|row| row[0] == *version) {
         return Ok(());
     }
+    record(connection, system::DEFINITIONS, feature, &[], &today(feature)).await
+}
+
+/// What today's definition says of each field, as [`recorded`] gives it.
+fn today(feature: &FeatureContext) -> Vec<Vec<String>> {
+    let version = &feature.versions().feature_version;
     let spec = &feature.definition().spec;
     let of_field = |field: &crate::spec::FieldSpec| {
         vec![
@@ -259,6 +265,47 @@ pub(super) async fn record_definition(
             id_columns_text(&spec.id_columns),
         ]
     };
-    let today: Vec<_> = spec.fields.iter().map(of_field).collect();
-    record(connection, system::DEFINITIONS, feature, &[], &today).await
+    spec.fields.iter().map(of_field).collect()
+}
+
+/// Records what today's definitions of features say that are pushed. What was recorded with other ids
+/// is forgotten, if no table relies on it.
+pub(super) async fn record_pushed(
+    connection: &mut dyn Connection,
+    features: &[FeatureContext],
+) -> Result<()> {
+    if features.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = features.iter().map(|feature| feature.key().table_name()).collect();
+    let tables = connection.tables(&names).await?;
+    let keys = features.iter().map(|feature| feature.key().as_str());
+    let known = texts(connection, lower::definitions_of(system::DEFINITIONS, keys)).await?;
+    let (mut unknown, mut forgotten) = (Vec::new(), Vec::new());
+    for (feature, table) in features.iter().zip(&names) {
+        let key = feature.key();
+        let known = || known.iter().filter(|row| row[0] == key.as_str());
+        let ids = id_columns_text(&feature.definition().spec.id_columns);
+        let other = known().filter_map(|row| row.last()).find(|recorded| **recorded != ids);
+        if let Some(other) = other {
+            if tables.contains_key(table) {
+                let recorded = other.clone();
+                return Err(Error::OtherIds { feature: key.clone(), today: ids, recorded });
+            }
+            forgotten.push(key.as_str());
+        }
+        let version = &feature.versions().feature_version;
+        if other.is_some() || !known().any(|row| row[1] == *version) {
+            let with_key = |row: Vec<String>| [key.to_string()].into_iter().chain(row).collect();
+            unknown.extend(today(feature).into_iter().map(with_key));
+        }
+    }
+    if !forgotten.is_empty() {
+        connection.execute(lower::forget_definitions(forgotten)).await?;
+    }
+    if !unknown.is_empty() {
+        let rows = text_batch(&system::definitions::COLUMNS, &unknown)?;
+        connection.append(system::DEFINITIONS, rows).await?;
+    }
+    Ok(())
 }
