@@ -20,7 +20,7 @@ pub use change::{
     vacuum,
 };
 pub use filter::filter;
-pub use found::found;
+pub use found::{found, remove_found};
 pub use read::read;
 pub use resolve::resolve;
 pub use stored::{

@@ -128,8 +128,8 @@ fn temporary(staged: &Staged) -> Result<Statement> {
         Ok(ColumnDecl { name: Ident::new(name)?, ty: *ty, nullable: true })
     };
     let columns = staged.columns.iter().map(decl).collect::<Result<_>>()?;
-    let (table, key) = (Ident::new(&staged.table)?, Vec::new());
-    Ok(Statement::CreateTable { table, columns, key, temporary: true })
+    let (table, key, together) = (Ident::new(&staged.table)?, Vec::new(), Vec::new());
+    Ok(Statement::CreateTable { table, columns, key, together, temporary: true })
 }
 
 /// The columns of rows, in the types of the definition if it has them.
@@ -287,12 +287,13 @@ impl Foreign {
             return Ok(());
         }
         let has_own = found.contains_key(system::DEFINITIONS);
-        let Statement::CreateTable { columns, key, .. } = lower::definitions() else {
+        let Statement::CreateTable { columns, key, together, .. } = lower::definitions() else {
             return Err(Error::internal("a table is made by another statement"));
         };
         let names = columns.iter().map(|column| column.name.clone()).collect();
         let table = Ident::new(DEFINITIONS)?;
-        let make = Statement::CreateTable { table: table.clone(), columns, key, temporary: true };
+        let name = table.clone();
+        let make = Statement::CreateTable { table: name, columns, key, together, temporary: true };
         connection.execute(make).await?;
         if has_own {
             let own = lower::everything(

@@ -124,7 +124,9 @@ pub(super) async fn ensure_tables(
             let columns: Vec<(String, ColumnType, bool)> =
                 all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
             let statement = match &layout.parents {
-                Some(_) => lower::children_table(&table, &columns, layout.ids.len())?,
+                Some(parents) => {
+                    lower::children_table(&table, &columns, layout.ids.len(), parents)?
+                }
                 None => lower::table(&table, &columns, layout.ids.len())?,
             };
             connection.execute(statement).await?;
