@@ -30,7 +30,8 @@ fn cluster(replication: Replication, sharded: bool) -> ClickHouse {
 /// What clusters of ClickHouse are asked: tables, what resolves, appends and removes.
 #[test]
 fn clusters() {
-    let at = |path: &str, replica: &str| Replication::At { path: path.into(), replica: replica.into() };
+    let at =
+        |path: &str, replica: &str| Replication::At { path: path.into(), replica: replica.into() };
     let kinds = [
         ("replicated", cluster(Replication::Default, false)),
         ("replicated_at", cluster(at("/clickhouse/it's/{shard}/", "{replica}"), false)),

@@ -327,6 +327,9 @@ mod tests {
     fn what_no_column_holds_is_still_compared() {
         assert_eq!(ClickHouse::ON_ONE_MACHINE.date(0), "toDate32('1970-01-01')");
         assert_eq!(ClickHouse::ON_ONE_MACHINE.date(-25_567), "toDate32('1900-01-01')");
-        assert_eq!(ClickHouse::ON_ONE_MACHINE.date(-25_568), "fromUnixTimestamp64Micro(-2209075200000000, 'UTC')");
+        assert_eq!(
+            ClickHouse::ON_ONE_MACHINE.date(-25_568),
+            "fromUnixTimestamp64Micro(-2209075200000000, 'UTC')"
+        );
     }
 }

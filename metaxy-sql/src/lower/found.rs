@@ -13,7 +13,8 @@ use crate::types::{ColumnType, ScalarType};
 pub fn found(removal: Statement) -> Option<Statement> {
     let Statement::Delete { with, table, alias, filter } = removal else { return None };
     let address = Expr::RowAddress(Some(alias.clone()));
-    let address = Expr::Cast(Box::new(address), SqlType::Column(ColumnType::Scalar(ScalarType::Text)));
+    let address =
+        Expr::Cast(Box::new(address), SqlType::Column(ColumnType::Scalar(ScalarType::Text)));
     let rows = Select::default()
         .column(address, "row")
         .from(From { first: Source { relation: table, alias }, latest: None, joins: Vec::new() })

@@ -277,8 +277,8 @@ fn connect_options(address: &str, options: &mut Options) -> Result<PgConnectOpti
 }
 
 impl Engine for Postgres {
-    fn dialect(&self) -> &'static dyn Dialect {
-        &Sql
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::new(Sql)
     }
 
     fn default_algorithm(&self) -> HashAlgorithm {

@@ -111,7 +111,7 @@ impl Backend for SqlStore {
             let declared = declared_types(&feature);
             let rows = connection.stream(lower::read(&plan)).await?;
             let dialect = self.shared.engine.dialect();
-            begun(rows.map(move |rows| as_declared(&rows?, &declared, dialect)).boxed()).await
+            begun(rows.map(move |rows| as_declared(&rows?, &declared, &*dialect)).boxed()).await
         }
         .boxed()
     }
@@ -253,7 +253,7 @@ async fn resolve(
     let foreign = Foreign::stage(&mut *connection, &feature, foreign).await?;
     connection.begin(Access::Read).await?;
     let mut tables = tables_of(&mut *connection, &feature).await?;
-    foreign.stand_in(shared.engine.dialect(), &mut *connection, &mut tables).await?;
+    foreign.stand_in(&*shared.engine.dialect(), &mut *connection, &mut tables).await?;
     let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
     let mut counts = Counts::default();
     let Some(statement) = lower::resolve(&plan.plan) else {
@@ -266,7 +266,7 @@ async fn resolve(
         let rows = futures::stream::iter([Ok(first)]).chain(answers);
         let dialect = shared.engine.dialect();
         let batches = rows.map(move |rows| {
-            as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, dialect)
+            as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, &*dialect)
         });
         let batches = batches.boxed();
         return Ok(Resolved { counts, batches });

@@ -1,8 +1,9 @@
 //! What ClickHouse and the way to it say, as errors of ours.
 
 use crate::error::Error;
-use metaxy_sql::Dialect;
-use metaxy_sql::dialect::ClickHouse as Sql;
+
+/// What messages call it.
+pub(super) const NAME: &str = "ClickHouse";
 
 /// An error of the client.
 pub(super) fn of(error: clickhouse::error::Error) -> Error {
@@ -12,14 +13,14 @@ pub(super) fn of(error: clickhouse::error::Error) -> Error {
         E::BadResponse(message) => message.trim_end().to_owned(),
         E::Network(problem) => return lost(&*problem),
         E::TimedOut => {
-            return Error::Unreachable { engine: Sql.name(), message: "no answer in time".into() };
+            return Error::Unreachable { engine: NAME, message: "no answer in time".into() };
         }
         other => return database(other.to_string()),
     };
     match code(&message) {
         // No rows were changed by it: it may be repeated.
         // TOO_MANY_SIMULTANEOUS_QUERIES, SESSION_IS_LOCKED.
-        Some(202 | 373) => Error::Unreachable { engine: Sql.name(), message },
+        Some(202 | 373) => Error::Unreachable { engine: NAME, message },
         _ => database(message),
     }
 }
@@ -39,7 +40,7 @@ pub(super) fn code_of(error: &Error) -> Option<u32> {
 }
 
 pub(super) fn database(message: impl Into<String>) -> Error {
-    Error::Database { engine: Sql.name(), message: message.into() }
+    Error::Database { engine: NAME, message: message.into() }
 }
 
 /// The server cannot be reached, or went away.
@@ -50,7 +51,7 @@ pub(super) fn lost(error: &dyn std::error::Error) -> Error {
         message += &format!(": {inner}");
         source = inner.source();
     }
-    Error::Unreachable { engine: Sql.name(), message }
+    Error::Unreachable { engine: NAME, message }
 }
 
 #[cfg(test)]

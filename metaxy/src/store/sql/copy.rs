@@ -87,7 +87,7 @@ async fn whole(
     let declared = declared_types(feature);
     let batches = futures::stream::iter([Ok(first)]).chain(batches);
     let dialect = shared.engine.dialect();
-    Ok(batches.map(move |batch| as_declared(&batch?, &declared, dialect)).boxed())
+    Ok(batches.map(move |batch| as_declared(&batch?, &declared, &*dialect)).boxed())
 }
 
 /// A batch with the columns of a table; versions per field are maps, however they are kept.

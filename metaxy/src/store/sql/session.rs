@@ -6,7 +6,7 @@ use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables, stage};
 use super::rows::Answer;
 use super::tables::{ensure_tables, record_definition, tables_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
     FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
@@ -51,6 +51,16 @@ impl Session {
         layout: Layout,
         options: WriteOptions,
     ) -> Result<Self> {
+        if let Some(token) = &options.token
+            && !shared.engine.dialect().appends_whole()
+        {
+            return Err(Error::Setting {
+                setting: "token",
+                value: token.clone(),
+                problem: "in a store whose records are spread over shards a part of a write may be there, \
+                          and a token would say that all of it is; repeat the resolve instead",
+            });
+        }
         let connection = shared.connect().await?;
         let mut session =
             Self { shared, connection, feature, layout, options, is_staged: false, commits: 0 };

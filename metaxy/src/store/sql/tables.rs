@@ -103,7 +103,7 @@ pub(super) async fn ensure_tables(
     let key = feature.key();
     let table = key.table_name();
     let all = || layout.ids.iter().chain(&layout.columns);
-    all().try_for_each(|column| check_column(dialect, &table, &column.name))?;
+    all().try_for_each(|column| check_column(&*dialect, &table, &column.name))?;
     let mut changed = false;
     if !found.contains_key(system::DEFINITIONS) {
         if !shared.create_tables {
