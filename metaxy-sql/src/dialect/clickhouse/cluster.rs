@@ -74,6 +74,8 @@ const OF_SHARDED: &[(&str, &str)] = &[
     // All shards answer, or nobody does.
     ("skip_unavailable_shards", "0"),
     ("fallback_to_stale_replicas_for_distributed_queries", "0"),
+    // So are the parts of an INSERT, each once: those of this machine would be counted twice.
+    ("prefer_localhost_replica", "0"),
     // Rows are where their ids say.
     ("insert_distributed_one_random_shard", "0"),
     // The machine that is asked puts things together: it has the temporary tables.

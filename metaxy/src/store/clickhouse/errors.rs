@@ -21,6 +21,15 @@ pub(super) fn of(error: clickhouse::error::Error) -> Error {
         // No rows were changed by it: it may be repeated.
         // TOO_MANY_SIMULTANEOUS_QUERIES, SESSION_IS_LOCKED.
         Some(202 | 373) => Error::Unreachable { engine: NAME, message },
+        // UNKNOWN_TABLE, one that only a session has.
+        Some(60) if message.contains('@') => database(
+            "the server has forgotten the rows that were staged: it keeps them for an hour after the \
+             last of them, and not over a restart; none of them was written: begin a new write, and \
+             commit more often",
+        ),
+        // NOT_ENOUGH_SPACE, and what comes of a disk that is full in the middle of something.
+        Some(243) => no_space(&message),
+        _ if message.contains("No space left on device") => no_space(&message),
         _ => database(message),
     }
 }
@@ -37,6 +46,12 @@ pub(super) fn code_of(error: &Error) -> Option<u32> {
         Error::Database { message, .. } => code(message),
         _ => None,
     }
+}
+
+fn no_space(message: &str) -> Error {
+    database(format!(
+        "{message}; no row of this statement is there: make room on the server, and repeat the call"
+    ))
 }
 
 pub(super) fn database(message: impl Into<String>) -> Error {

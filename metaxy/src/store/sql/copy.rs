@@ -156,7 +156,7 @@ fn columns_of(feature: &FeatureContext, schema: &Schema) -> Result<Vec<(String, 
 
 /// Appends what another store holds of a feature; the number of rows and seals.
 pub(super) async fn import(shared: &Shared, feature: FeatureContext, from: Export) -> Result<u64> {
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     let rows = stage(connection, &feature, ROWS, from.rows).await?;
     let seals = stage(connection, &feature, SEALS, from.seals).await?;
     let Some(rows) = rows else { return Ok(0) };
