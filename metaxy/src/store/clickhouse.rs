@@ -26,10 +26,36 @@
 //!   of a part are all there or all gone, part by part; it goes on by itself when the server starts
 //!   again.
 //!
+//! - **Lists and maps are never NULL**: one that is NULL is refused. A column of them that is added to a
+//!   table is empty in its older rows.
+//!
+//! # Clusters
+//!
+//! For those who outgrow one machine, with `?cluster=NAME` and one or both of these:
+//!
+//! - `replicated=true`, or `replica_path=/clickhouse/tables/{shard}` with `replica_name={replica}`: tables are
+//!   `ReplicatedMergeTree`, made `ON CLUSTER`. An INSERT waits for most replicas (`insert_quorum`), one
+//!   after the other, and reads see all that was written (`select_sequential_consistency`). Rows are removed
+//!   by their addresses, named in the statement, on all replicas (`mutations_sync=2`).
+//! - `sharded=true`: the rows of a table are in `metaxy_system__local__{table}` on each shard, by the hash of
+//!   their ids (of children, of the parent's ids), and a `Distributed` table leads to them. Each shard
+//!   finds the latest rows of its records; everything else, joins and groups, is done by the machine that
+//!   was asked, so that groups need nothing to be together. All shards have to answer. Shards cannot be
+//!   added without moving rows.
+//!
+//! What does not hold on shards: one INSERT is one block *per shard*, so that a reader may see some records
+//! of a write before others, and a write that fails may leave some of its records (children without their
+//! seal do not exist; the others are whole, and the rest is still to be computed). Tokens of writes are
+//! refused there. A statement does not see one snapshot of all shards.
+//!
+//! It was never run on a cluster. All statements have snapshots; statements for shards were tried by hand on
+//! two servers, without replicas and with `ON CLUSTER` done by a proxy. Of `Replicated` nothing was seen
+//! but that the engine takes the tables. A database of the engine `Replicated` is not supported.
+//!
 //! # How
 //!
 //! Temporary tables live in a session of the server, which ends with the connection, or an hour after
-//! its last statement. Behind a load balancer all requests of a session have to reach the same server.
+//! its last statement, and then a commit says that its rows are forgotten. Behind a load balancer all requests of a session have to reach the same server.
 //! A query without temporary tables needs no session. Rows travel as Arrow (`FORMAT ArrowStream`), see
 //! [`rows`].
 
