@@ -226,7 +226,7 @@ impl ClickHouseConnection {
             Statement::AddColumn { table, .. } => {
                 let table = table.clone();
                 self.hide(&table).await?;
-                return self.run_steps(&statement, &*self.dialect_of(&table)).await;
+                return self.run_steps(&statement, &self.dialect_of(&table)).await;
             }
             Statement::Delete { table, .. } => {
                 let table = table.clone();
@@ -235,7 +235,7 @@ impl ClickHouseConnection {
             }
             Statement::Query(_) | Statement::DropTemporary { .. } => {}
         }
-        self.run_steps(&statement, &*self.dialect()).await
+        self.run_steps(&statement, &self.dialect()).await
     }
 
     /// Removes rows: finds them, and has the parts that hold them written without them. What finds
@@ -247,7 +247,7 @@ impl ClickHouseConnection {
         let found = self.text_rows(&self.text(&find)?).await?;
         let found: Vec<String> = found.into_iter().flatten().collect();
         for rows in found.chunks(dialect.max_addresses()) {
-            self.run_steps(&lower::remove_found(table, rows), &*dialect).await?;
+            self.run_steps(&lower::remove_found(table, rows), &dialect).await?;
         }
         Ok(found.len() as u64)
     }
