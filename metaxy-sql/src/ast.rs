@@ -226,13 +226,6 @@ pub enum Statement {
         /// The rows.
         query: Query,
     },
-    /// Makes a table from rows, for all connections.
-    CreateTableAs {
-        /// The table.
-        table: Ident,
-        /// The rows.
-        query: Query,
-    },
     /// Makes a table.
     CreateTable {
         /// The table.
@@ -241,6 +234,9 @@ pub enum Statement {
         columns: Vec<ColumnDecl>,
         /// Those of them that its rows are looked up by, if there are such.
         key: Vec<Ident>,
+        /// Those of them whose values rows share that have to stay together, where rows are spread
+        /// over machines.
+        together: Vec<Ident>,
         /// Whether it lives as long as the connection only.
         temporary: bool,
     },

@@ -7,7 +7,7 @@ mod clickhouse;
 mod duckdb;
 mod postgres;
 
-pub use clickhouse::{ClickHouse, SETTINGS as CLICKHOUSE_SETTINGS};
+pub use clickhouse::{ClickHouse, Cluster, Replication, SETTINGS as CLICKHOUSE_SETTINGS};
 pub use duckdb::DuckDb;
 pub use postgres::Postgres;
 
@@ -67,8 +67,45 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The pseudo-columns of a stored table that the address of a row is made of: no column of a user
-    /// can have such a name.
+    /// What stands after the name of a table for all connections where it is made or changed: on which
+    /// machines.
+    fn on_machines(&self) -> String {
+        String::new()
+    }
+
+    /// The table that keeps the rows of another one, where that one only leads to them: to the parts
+    /// that several machines have.
+    fn kept_in(&self, table: &Ident) -> Option<Ident> {
+        let _ = table;
+        None
+    }
+
+    /// What stands after the columns of a table that leads to the rows which are kept in another one.
+    /// Rows that share the values of some columns, `together`, are on one machine; all between quotes.
+    fn leading_layout(&self, kept_in: &str, together: &[String]) -> String {
+        let _ = (kept_in, together);
+        String::new()
+    }
+
+    /// What is written for a stored table, between quotes, in a SELECT that looks at anything else, if
+    /// not its name: the rows with their addresses, brought to where that is.
+    fn brought_here(&self, table: &str) -> Option<String> {
+        let _ = table;
+        None
+    }
+
+    /// Whether the rows of one statement that appends are there all at once, or none of them is.
+    fn appends_whole(&self) -> bool {
+        true
+    }
+
+    /// A column, as it is declared, that tables have for the addresses of their rows.
+    fn address_column(&self) -> Option<String> {
+        None
+    }
+
+    /// The columns or pseudo-columns of a stored table that the address of a row is made of: no column
+    /// of a user can have such a name.
     fn row_address(&self) -> &'static [&'static str] {
         &[]
     }
@@ -142,6 +179,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// rows have to be found first: see [`lower::found`](crate::lower::found).
     fn deletes_with_queries(&self) -> bool {
         true
+    }
+
+    /// How many rows one statement may name that removes rows by their addresses.
+    fn max_addresses(&self) -> usize {
+        usize::MAX
     }
 
     /// Removes the rows of a table that fulfil a condition: table and condition as they are printed.

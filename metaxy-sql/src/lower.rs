@@ -22,7 +22,7 @@ pub use change::{
     vacuum,
 };
 pub use filter::filter;
-pub use found::found;
+pub use found::{found, remove_found};
 pub use planned::{as_computed, as_samples, groups};
 pub use pushes::{
     append_pushes, forget_definitions, latest_push, push_stage, pushes, rows_of_pushes,

@@ -20,9 +20,19 @@ use std::fmt::Write;
 /// # Errors
 /// When the dialect cannot say something, or a name or a value cannot be written in it.
 pub fn print(statement: &Statement, dialect: &dyn Dialect) -> Result<String> {
-    let mut printer = Printer { out: String::new(), dialect, statement, clashes: HashMap::new() };
+    Ok(print_steps(statement, dialect)?.join(";\n"))
+}
+
+/// The same for a server that takes one statement at a time: a table may take two.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_steps(statement: &Statement, dialect: &dyn Dialect) -> Result<Vec<String>> {
+    let (out, steps, clashes) = (String::new(), Vec::new(), HashMap::new());
+    let mut printer = Printer { out, steps, dialect, statement, clashes };
     printer.statement(statement)?;
-    Ok(printer.out)
+    printer.end_step();
+    Ok(printer.steps)
 }
 
 /// How tightly an expression binds; a looser one inside a tighter one gets parentheses.
@@ -39,6 +49,8 @@ enum Binding {
 
 struct Printer<'a> {
     out: String,
+    /// What is printed and done.
+    steps: Vec<String>,
     dialect: &'a dyn Dialect,
     statement: &'a Statement,
     /// Of names that relations have in a SELECT, whether a relation of the statement is called so.
@@ -48,6 +60,10 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn push(&mut self, text: &str) {
         self.out.push_str(text);
+    }
+
+    fn end_step(&mut self) {
+        self.steps.push(std::mem::take(&mut self.out));
     }
 
     fn ident(&mut self, ident: &Ident) -> Result<()> {
@@ -102,29 +118,24 @@ impl Printer<'_> {
                     self.query(&typed(query))
                 }
             }
-            Statement::CreateTableAs { table, query } => {
-                self.push("CREATE TABLE ");
-                self.ident(table)?;
-                let layout = self.dialect.table_layout(&[], false);
-                self.push(&layout);
-                self.push(" AS\n");
-                self.query(query)
-            }
-            Statement::CreateTable { table, columns, key, temporary } => {
-                self.push(if *temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
-                self.ident(table)?;
-                self.push(" (");
-                for (i, column) in columns.iter().enumerate() {
-                    self.push(if i == 0 { "\n    " } else { ",\n    " });
-                    self.column_decl(column)?;
-                }
-                self.push("\n)");
-                let key = key.iter().map(|key| self.dialect.quote_ident(key));
-                let key = key.collect::<Result<Vec<_>>>()?;
+            Statement::CreateTable { table, columns, key, together, temporary } => {
+                let quoted = |idents: &[Ident]| -> Result<Vec<String>> {
+                    idents.iter().map(|ident| self.dialect.quote_ident(ident)).collect()
+                };
+                let (key, together) = (quoted(key)?, quoted(together)?);
                 let layout = self.dialect.table_layout(&key, *temporary);
+                let kept_in = self.dialect.kept_in(table).filter(|_| !*temporary);
+                self.create_table(kept_in.as_ref().unwrap_or(table), columns, *temporary)?;
                 self.push(&layout);
+                if let Some(kept_in) = kept_in {
+                    self.end_step();
+                    self.create_table(table, columns, *temporary)?;
+                    let kept_in = self.dialect.quote_ident(&kept_in)?;
+                    let layout = self.dialect.leading_layout(&kept_in, &together);
+                    self.push(&layout);
+                }
                 if let Some(index) = self.dialect.index(&self.dialect.quote_ident(table)?, &key) {
-                    self.push(";\n");
+                    self.end_step();
                     self.push(&index);
                 }
                 Ok(())
@@ -134,7 +145,9 @@ impl Printer<'_> {
                     return Err(self.unsupported("to look elsewhere while it removes rows".into()));
                 }
                 self.with(with, |name| uses_in_expr(filter, name))?;
-                let table = self.dialect.quote_ident(table)?;
+                let kept_in = self.dialect.kept_in(table);
+                let table = self.dialect.quote_ident(kept_in.as_ref().unwrap_or(table))?
+                    + &self.dialect.on_machines();
                 let alias = self.alias(alias)?;
                 let condition = self.aside(|p| p.expr(filter, Binding::Any, 0))?;
                 let delete = self.dialect.delete(&table, &alias, &condition);
@@ -142,16 +155,62 @@ impl Printer<'_> {
                 Ok(())
             }
             Statement::AddColumn { table, column } => {
-                self.push("ALTER TABLE ");
-                self.ident(table)?;
-                self.push(" ADD COLUMN ");
-                self.column_decl(column)
+                if let Some(kept_in) = self.dialect.kept_in(table) {
+                    self.add_column(&kept_in, column)?;
+                    self.end_step();
+                }
+                self.add_column(table, column)
             }
             Statement::DropTemporary { table } => {
                 self.push("DROP TABLE IF EXISTS ");
                 self.ident(table)
             }
         }
+    }
+
+    /// A table and its columns.
+    fn create_table(
+        &mut self,
+        table: &Ident,
+        columns: &[ColumnDecl],
+        temporary: bool,
+    ) -> Result<()> {
+        self.push(if temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
+        self.ident(table)?;
+        if !temporary {
+            let on_machines = self.dialect.on_machines();
+            self.push(&on_machines);
+        }
+        self.push(" (");
+        for (i, column) in columns.iter().enumerate() {
+            self.push(if i == 0 { "\n    " } else { ",\n    " });
+            self.column_decl(column)?;
+        }
+        if let Some(address) = self.dialect.address_column() {
+            self.push(",\n    ");
+            self.push(&address);
+        }
+        self.push("\n)");
+        Ok(())
+    }
+
+    fn add_column(&mut self, table: &Ident, column: &ColumnDecl) -> Result<()> {
+        self.push("ALTER TABLE ");
+        self.ident(table)?;
+        let on_machines = self.dialect.on_machines();
+        self.push(&on_machines);
+        self.push(" ADD COLUMN ");
+        self.column_decl(column)
+    }
+
+    /// What rows are read from: a stored table, or what only this statement or connection has, whose
+    /// name begins with `@`.
+    fn relation(&mut self, relation: &Ident, is_alone: bool) -> Result<()> {
+        let quoted = self.dialect.quote_ident(relation)?;
+        let stays = is_alone || relation.as_str().starts_with('@');
+        let brought = if stays { None } else { self.dialect.brought_here(&quoted) };
+        self.push(&brought.unwrap_or(quoted));
+        Ok(())
     }
 
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
@@ -261,7 +320,8 @@ impl Printer<'_> {
             }
         }
         if let Some(from) = &select.from {
-            self.from(from, depth)?;
+            let is_alone = from.joins.is_empty() && !exprs_of(select).any(has_query);
+            self.from(from, depth, is_alone)?;
         }
         let filter = match (self.by_address(select.from.as_ref()), &select.filter) {
             (Some(is_latest), Some(filter)) => Some(and([is_latest, filter.clone()])),
@@ -359,11 +419,15 @@ impl Printer<'_> {
             self.push(")");
         }
         let rows = self.alias(&latest.rows.first.alias)?;
-        for address in self.dialect.row_address() {
-            self.line(depth + 2, &format!("{rows}.{address},"));
+        let is_alone = latest.rows.joins.is_empty() && !latest.filter.iter().any(has_query);
+        // Rows that are brought here have their addresses among their columns.
+        if is_alone || self.dialect.brought_here("").is_none() {
+            for address in self.dialect.row_address() {
+                self.line(depth + 2, &format!("{rows}.{address},"));
+            }
         }
         self.line(depth + 2, &format!("{rows}.*"));
-        self.from(&latest.rows, depth + 1)?;
+        self.from(&latest.rows, depth + 1, is_alone)?;
         if let Some(filter) = &latest.filter {
             self.line(depth + 1, "WHERE ");
             self.expr(filter, Binding::Any, depth + 1)?;
@@ -380,7 +444,8 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn from(&mut self, from: &From, depth: usize) -> Result<()> {
+    /// `is_alone` says that the SELECT looks at nothing but the first relation.
+    fn from(&mut self, from: &From, depth: usize, is_alone: bool) -> Result<()> {
         self.line(depth, "FROM ");
         match (&from.latest, self.dialect.latest_rows()) {
             (Some(latest), LatestRows::FirstOfEach { order }) => {
@@ -389,7 +454,7 @@ impl Printer<'_> {
             (Some(latest), LatestRows::LimitBy { order }) => {
                 self.first_of_each(latest, order, true, depth)?;
             }
-            _ => self.ident(&from.first.relation)?,
+            _ => self.relation(&from.first.relation, is_alone)?,
         }
         self.push(" AS ");
         let alias = self.alias(&from.first.alias)?;
@@ -403,7 +468,7 @@ impl Printer<'_> {
                     JoinKind::Full => "FULL JOIN ",
                 },
             );
-            self.ident(&join.source.relation)?;
+            self.relation(&join.source.relation, false)?;
             self.push(" AS ");
             let alias = self.alias(&join.source.alias)?;
             self.push(&alias);
@@ -650,8 +715,7 @@ fn uses_in_statement(statement: &Statement, name: &Ident) -> usize {
     match statement {
         Statement::Query(query)
         | Statement::Insert { query, .. }
-        | Statement::CreateTemporaryAs { query, .. }
-        | Statement::CreateTableAs { query, .. } => {
+        | Statement::CreateTemporaryAs { query, .. } => {
             in_parts(&query.with) + uses_in_query(query, name)
         }
         Statement::Delete { with, filter, .. } => in_parts(with) + uses_in_expr(filter, name),
@@ -669,13 +733,41 @@ fn uses_in_query(query: &Query, name: &Ident) -> usize {
 fn uses_in_select(select: &Select, name: &Ident) -> usize {
     let of = |expr: &Expr| uses_in_expr(expr, name);
     let from = select.from.iter().map(|from| uses_in_from(from, name));
-    let exprs = (select.columns.iter().map(|(expr, _)| expr))
+    let unions = select.union_all.iter().map(|more| uses_in_select(more, name));
+    from.sum::<usize>() + exprs_of(select).map(of).sum::<usize>() + unions.sum::<usize>()
+}
+
+/// The values of a SELECT, without what its relations say.
+fn exprs_of(select: &Select) -> impl Iterator<Item = &Expr> {
+    (select.columns.iter().map(|(expr, _)| expr))
         .chain(&select.filter)
         .chain(&select.group_by)
         .chain(&select.having)
-        .chain(select.order_by.iter().map(|order| &order.expr));
-    let unions = select.union_all.iter().map(|more| uses_in_select(more, name));
-    from.sum::<usize>() + exprs.map(of).sum::<usize>() + unions.sum::<usize>()
+        .chain(select.order_by.iter().map(|order| &order.expr))
+}
+
+/// Whether a value is found by a query of its own.
+fn has_query(expr: &Expr) -> bool {
+    match expr {
+        Expr::In(..) => true,
+        Expr::Column(..) | Expr::RowAddress(_) | Expr::Literal(_) => false,
+        Expr::Call(_, args) => args.iter().any(has_query),
+        Expr::Binary(left, _, right) | Expr::Compare(left, _, right) => {
+            has_query(left) || has_query(right)
+        }
+        Expr::Not(inner) | Expr::IsNull(inner) | Expr::Cast(inner, _) => has_query(inner),
+        Expr::Case(whens, otherwise) => {
+            whens.iter().any(|(when, then)| has_query(when) || has_query(then))
+                || otherwise.as_deref().is_some_and(has_query)
+        }
+        Expr::Rank { among, order_by } => {
+            among.iter().any(has_query) || order_by.iter().any(|order| has_query(&order.expr))
+        }
+        Expr::JoinTexts { value, order_by } | Expr::ListOf { value, order_by } => {
+            has_query(value) || order_by.iter().any(has_query)
+        }
+        Expr::InList(value, list) => has_query(value) || list.iter().any(has_query),
+    }
 }
 
 fn uses_in_from(from: &From, name: &Ident) -> usize {

@@ -4,20 +4,70 @@
 mod cases;
 
 use metaxy_sql::ast::Statement;
-use metaxy_sql::dialect::{ClickHouse, Dialect, DuckDb, Postgres};
-use metaxy_sql::{Ident, lower, print};
+use metaxy_sql::dialect::{ClickHouse, Cluster, Dialect, DuckDb, Postgres, Replication};
+use metaxy_sql::{lower, print};
 
 /// The text of a statement as a store would run it.
 fn text(statement: &Statement, dialect: &dyn Dialect) -> String {
     let print = |statement: &Statement| {
         print(statement, dialect).unwrap_or_else(|error| panic!("{error}: {statement:?}"))
     };
-    let into = Ident::new("@found").expect("a name");
-    let steps =
-        (!dialect.deletes_with_queries()).then(|| lower::found(statement.clone(), &into)).flatten();
-    match steps {
-        None => print(statement),
-        Some(steps) => steps.each_ref().map(print).join(";\n\n"),
+    match (dialect.deletes_with_queries(), statement) {
+        (false, Statement::Delete { table, .. }) => {
+            let find = lower::found(statement.clone()).expect("a removal");
+            let found = ["4294967296".to_owned(), "4294967297".to_owned()];
+            [print(&find), print(&lower::remove_found(table, &found))].join(";\n\n")
+        }
+        _ => print(statement),
+    }
+}
+
+fn cluster(replication: Replication, sharded: bool) -> ClickHouse {
+    let (name, database) = ("my \"own\"".to_owned(), "meta".to_owned());
+    ClickHouse { cluster: Some(Cluster { name, database, replication, sharded, of_copies: false }) }
+}
+
+/// What clusters of ClickHouse are asked: tables, what resolves, appends and removes.
+#[test]
+fn clusters() {
+    let at =
+        |path: &str, replica: &str| Replication::At { path: path.into(), replica: replica.into() };
+    let kinds = [
+        ("replicated", cluster(Replication::Default, false)),
+        ("replicated_at", cluster(at("/clickhouse/it's/{shard}/", "{replica}"), false)),
+        ("sharded", cluster(Replication::None, true)),
+        ("sharded_and_replicated", cluster(Replication::Default, true)),
+    ];
+    let cases = cases::cases().expect("names that can be written");
+    let of = |name: &str| {
+        let case = cases.iter().find(|case| case.name == name);
+        case.unwrap_or_else(|| panic!("there is no case `{name}`"))
+    };
+    let tables = |dialect: &dyn Dialect| {
+        let add = Statement::AddColumn {
+            table: metaxy_sql::Ident::new("example__video").expect("a name"),
+            column: metaxy_sql::ast::ColumnDecl {
+                name: metaxy_sql::Ident::new("new").expect("a name"),
+                ty: metaxy_sql::ColumnType::Scalar(metaxy_sql::ScalarType::Text),
+                nullable: true,
+            },
+        };
+        let all = of("tables").statements.iter().chain([&add]);
+        all.map(|statement| text(statement, dialect) + ";\n").collect::<Vec<_>>().join("\n")
+    };
+    for (kind, dialect) in &kinds {
+        let settings = dialect.settings();
+        let of_cluster = &settings[metaxy_sql::dialect::CLICKHOUSE_SETTINGS.len()..];
+        let settings = of_cluster.iter().map(|(name, value)| format!("-- {name} = {value}\n"));
+        let text = settings.collect::<String>() + &tables(dialect);
+        insta::assert_snapshot!(format!("cluster_{kind}_tables"), text);
+    }
+    for (kind, dialect) in [&kinds[0], &kinds[2]] {
+        for name in ["resolve_one_upstream", "resolve_children", "append", "delete_children"] {
+            let statements = of(name).statements.iter();
+            let text: Vec<_> = statements.map(|s| text(s, dialect) + ";\n").collect();
+            insta::assert_snapshot!(format!("cluster_{kind}_{name}"), text.join("\n"));
+        }
     }
 }
 
@@ -25,7 +75,7 @@ fn text(statement: &Statement, dialect: &dyn Dialect) -> String {
 fn plans_and_their_statements() {
     let cases = cases::cases().expect("names that can be written");
     let dialects: [(&str, &dyn Dialect); 3] =
-        [("", &DuckDb), ("postgres_", &Postgres), ("clickhouse_", &ClickHouse)];
+        [("", &DuckDb), ("postgres_", &Postgres), ("clickhouse_", &ClickHouse::ON_ONE_MACHINE)];
     for (case, (prefix, dialect)) in cases.iter().flat_map(|c| dialects.map(|d| (c, d))) {
         let statements = case.statements.iter().map(|statement| text(statement, dialect) + ";\n");
         let statements: Vec<String> = statements.collect();

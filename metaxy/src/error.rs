@@ -307,6 +307,16 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// A value that the engine would change, or lose, without a word; nothing was written.
+    #[error("`{column}` holds {problem}; nothing was written ({engine} cannot keep it)")]
+    CannotKeep {
+        /// The engine.
+        engine: &'static str,
+        /// The column.
+        column: String,
+        /// The value, and what to do.
+        problem: String,
+    },
     /// A file that is not there or cannot be read as rows.
     #[error("cannot read rows from `{}`: {problem}", .path.display())]
     File {

@@ -2,16 +2,52 @@
 //!
 //! What is printed relies on settings that come with each query: see `SETTINGS`.
 
+mod cluster;
+
+pub use cluster::{Cluster, Replication};
+
 use super::{Dialect, LatestRows};
 use crate::error::Result;
 use crate::functions::{self, Function};
+use crate::ident::Ident;
 use crate::literal::check_text;
 use crate::types::{ColumnType, ScalarType};
 
 /// ClickHouse from 26.7 on: long before, a part of a statement could not be computed once
 /// (`enable_materialized_cte`), and every use of it would compute it, and what it uses, again.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ClickHouse;
+#[derive(Clone, Debug, Default)]
+pub struct ClickHouse {
+    /// Where tables are, if not on one machine.
+    pub cluster: Option<Cluster>,
+}
+
+impl ClickHouse {
+    /// Tables on one machine.
+    pub const ON_ONE_MACHINE: Self = Self { cluster: None };
+
+    /// The settings that come with each query: [`SETTINGS`], and those of a cluster.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(&'static str, &'static str)> {
+        let of_cluster = self.cluster.iter().flat_map(Cluster::settings);
+        SETTINGS.iter().copied().chain(of_cluster).collect()
+    }
+
+    /// What is spelled otherwise about copies of tables that a session has.
+    #[must_use]
+    pub fn of_copies(&self) -> Self {
+        let cluster = self.cluster.clone();
+        Self { cluster: cluster.map(|cluster| Cluster { of_copies: true, ..cluster }) }
+    }
+
+    fn is_sharded(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.sharded)
+    }
+}
+
+/// A name between quotes; a backslash escapes there.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}
 
 /// What statements rely on: settings that have to come with each of them.
 pub const SETTINGS: &[(&str, &str)] = &[
@@ -38,6 +74,8 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("max_insert_block_size", "4294967296"),
     ("min_insert_block_size_rows", "4294967296"),
     ("min_insert_block_size_bytes", "0"),
+    // A removal names the addresses of its rows.
+    ("max_query_size", "1073741824"),
 ];
 
 impl Dialect for ClickHouse {
@@ -114,20 +152,51 @@ impl Dialect for ClickHouse {
     // The number of the block that a row came with, and its place there, are kept: they are its
     // address, which stays what it is when parts are merged.
     // <https://clickhouse.com/docs/operations/settings/merge-tree-settings#enable_block_number_column>
-    fn table_layout(&self, key: &[String], _temporary: bool) -> String {
+    fn table_layout(&self, key: &[String], temporary: bool) -> String {
+        let engine = self.cluster.as_ref().filter(|_| !temporary).map(Cluster::engine);
         format!(
-            "\nENGINE = MergeTree\nORDER BY ({})\n\
+            "\nENGINE = {}\nORDER BY ({})\n\
              SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1",
+            engine.as_deref().unwrap_or("MergeTree"),
             key.join(", ")
         )
     }
 
+    fn on_machines(&self) -> String {
+        self.cluster.as_ref().map(Cluster::on_machines).unwrap_or_default()
+    }
+
+    fn kept_in(&self, table: &Ident) -> Option<Ident> {
+        self.cluster.as_ref()?.kept_in(table)
+    }
+
+    fn leading_layout(&self, kept_in: &str, together: &[String]) -> String {
+        let of = |cluster: &Cluster| cluster.leading_layout(kept_in, together);
+        self.cluster.as_ref().map(of).unwrap_or_default()
+    }
+
+    fn brought_here(&self, table: &str) -> Option<String> {
+        self.is_sharded().then(|| format!("(SELECT *, \"{}\" FROM {table})", cluster::ADDRESS))
+    }
+
+    // Each shard appends by itself.
+    fn appends_whole(&self) -> bool {
+        !self.is_sharded()
+    }
+
+    // `*` does not give a materialized column, and nobody can write to it.
+    // <https://clickhouse.com/docs/sql-reference/statements/create/table#materialized>
+    fn address_column(&self) -> Option<String> {
+        let address = || format!("\"{}\" UUID MATERIALIZED generateUUIDv4()", cluster::ADDRESS);
+        self.is_sharded().then(address)
+    }
+
     fn address_type(&self) -> &'static str {
-        "Nullable(Int64)"
+        if self.is_sharded() { "Nullable(UUID)" } else { "Nullable(Int64)" }
     }
 
     fn row_address(&self) -> &'static [&'static str] {
-        &["_block_number", "_block_offset"]
+        if self.is_sharded() { &[cluster::ADDRESS] } else { &["_block_number", "_block_offset"] }
     }
 
     // In the order of ids, which is that of the table, the rows of a record are read one after the
@@ -139,6 +208,9 @@ impl Dialect for ClickHouse {
 
     // Both in one number, which is NULL on the absent side of a join. A block is an insert.
     fn row_address_in(&self, relation: &str) -> Option<String> {
+        if self.is_sharded() {
+            return Some(format!("{relation}\"{}\"", cluster::ADDRESS));
+        }
         Some(format!("toInt64({relation}_block_number * 4294967296 + {relation}_block_offset)"))
     }
 
@@ -194,6 +266,11 @@ impl Dialect for ClickHouse {
         false
     }
 
+    // A keeper takes a megabyte at once; a machine by itself has to parse it.
+    fn max_addresses(&self) -> usize {
+        if self.cluster.is_some() { 10_000 } else { 500_000 }
+    }
+
     // Removes them from the parts on the disk; a DELETE would only hide them until a merge.
     // <https://clickhouse.com/docs/sql-reference/statements/alter/delete>
     fn delete(&self, table: &str, _alias: &str, condition: &str) -> String {
@@ -202,9 +279,8 @@ impl Dialect for ClickHouse {
 
     // A backslash escapes in both.
     // <https://clickhouse.com/docs/sql-reference/syntax#string>
-    fn quote_ident(&self, ident: &crate::ident::Ident) -> Result<String> {
-        let name = ident.as_str().replace('\\', "\\\\").replace('"', "\\\"");
-        Ok(format!("\"{name}\""))
+    fn quote_ident(&self, ident: &Ident) -> Result<String> {
+        Ok(quoted(ident.as_str()))
     }
 
     fn quote_text(&self, text: &str) -> Result<String> {
@@ -237,7 +313,7 @@ mod tests {
 
     #[test]
     fn types_are_read_as_they_are_written() {
-        let of = |name| ClickHouse.parse_type(name);
+        let of = |name| ClickHouse::ON_ONE_MACHINE.parse_type(name);
         for (name, ty) in [
             ("Nullable(DateTime64(6, 'UTC'))", ColumnType::Scalar(ScalarType::Timestamp)),
             ("LowCardinality(Nullable(String))", ColumnType::Scalar(ScalarType::Text)),
@@ -255,8 +331,11 @@ mod tests {
 
     #[test]
     fn what_no_column_holds_is_still_compared() {
-        assert_eq!(ClickHouse.date(0), "toDate32('1970-01-01')");
-        assert_eq!(ClickHouse.date(-25_567), "toDate32('1900-01-01')");
-        assert_eq!(ClickHouse.date(-25_568), "fromUnixTimestamp64Micro(-2209075200000000, 'UTC')");
+        assert_eq!(ClickHouse::ON_ONE_MACHINE.date(0), "toDate32('1970-01-01')");
+        assert_eq!(ClickHouse::ON_ONE_MACHINE.date(-25_567), "toDate32('1900-01-01')");
+        assert_eq!(
+            ClickHouse::ON_ONE_MACHINE.date(-25_568),
+            "fromUnixTimestamp64Micro(-2209075200000000, 'UTC')"
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! of implied seals are there at all.
 
 use super::seals::{self, IMPLIED, parent, parents};
-use super::write::{TEXT, TIMESTAMP, optional_text, timestamp};
+use super::write::{TEXT, TIMESTAMP, optional_text, system_table, timestamp};
 use super::{
     by_field, from_part, has_ids, hash_of_values, id, ids_of, is_live, latest, micros_of, order_of,
     part, same,
@@ -200,12 +200,8 @@ pub fn removed() -> Statement {
         ty: if column == system::removed::REMOVED_AT { TIMESTAMP } else { TEXT }.into(),
         nullable: column == system::removed::MATERIALIZATION_ID,
     });
-    Statement::CreateTable {
-        table: name(system::REMOVED),
-        columns: columns.into(),
-        key: [system::removed::FEATURE_KEY, system::removed::IDS_HASH].map(name).into(),
-        temporary: false,
-    }
+    let key = [system::removed::FEATURE_KEY, system::removed::IDS_HASH];
+    system_table(system::REMOVED, columns.into(), &key)
 }
 
 /// Notes that the records whose ids are in a table are removed.
@@ -549,12 +545,7 @@ pub fn rebases() -> Statement {
         .into(),
         nullable: false,
     });
-    Statement::CreateTable {
-        table: name(system::REBASES),
-        columns: columns.into(),
-        key: vec![name(FEATURE_KEY)],
-        temporary: false,
-    }
+    system_table(system::REBASES, columns.into(), &[FEATURE_KEY])
 }
 
 /// Notes a rebase: of the feature to the version, how many rows, and what, who and why.

@@ -1,34 +1,41 @@
 //! Removing rows where a statement that removes them cannot look at anything but the rows.
 
-use crate::ast::build::{col, from};
-use crate::ast::{Expr, Select, Source, Statement};
-use crate::ast::{From, Query};
+use crate::ast::{Expr, From, Query, Select, Source, SqlType, Statement};
 use crate::ident::Ident;
+use crate::literal::Literal;
+use crate::types::{ColumnType, ScalarType};
 
-/// The same removal in steps: the addresses of its rows are kept in a table `into`, which all
-/// connections see, and then the rows that have them are removed. `None` for what is no removal.
+/// What finds the rows that a removal is about: their addresses, as texts. `None` for what is no
+/// removal.
 ///
-/// What else happens to the table in between does no harm if an address stays what it is.
+/// What else happens to the table before they are removed does no harm if an address stays what it is.
 #[must_use]
-pub fn found(removal: Statement, into: &Ident) -> Option<[Statement; 2]> {
+pub fn found(removal: Statement) -> Option<Statement> {
     let Statement::Delete { with, table, alias, filter } = removal else { return None };
-    let source = Source { relation: table.clone(), alias: alias.clone() };
+    let address = Expr::RowAddress(Some(alias.clone()));
+    let address =
+        Expr::Cast(Box::new(address), SqlType::Column(ColumnType::Scalar(ScalarType::Text)));
     let rows = Select::default()
-        .column(Expr::RowAddress(Some(alias)), "row")
-        .from(From { first: source, latest: None, joins: Vec::new() })
+        .column(address, "row")
+        .from(From { first: Source { relation: table, alias }, latest: None, joins: Vec::new() })
         .filter(filter);
-    let found = Select::default().column(col("l", "row"), "row").from(from(into.as_str(), "l"));
-    Some([
-        Statement::CreateTableAs {
-            table: into.clone(),
-            query: Query { with, union_all: vec![rows] },
-        },
-        Statement::Delete {
-            with: Vec::new(),
-            table: table.clone(),
-            // There is no other name for it.
-            alias: table.clone(),
-            filter: Expr::In(vec![Expr::RowAddress(None)], Box::new(found)),
-        },
-    ])
+    Some(Statement::Query(Query { with, union_all: vec![rows] }))
+}
+
+/// Removes the rows of a table that have one of these addresses.
+#[must_use]
+pub fn remove_found(table: &Ident, rows: &[String]) -> Statement {
+    // A number stands for itself.
+    let literal = |row: &String| match row.parse() {
+        Ok(number) => Literal::Int(number),
+        Err(_) => Literal::Text(row.clone()),
+    };
+    let rows = rows.iter().map(|row| Expr::Literal(literal(row))).collect();
+    Statement::Delete {
+        with: Vec::new(),
+        table: table.clone(),
+        // There is no other name for it.
+        alias: table.clone(),
+        filter: Expr::InList(Box::new(Expr::RowAddress(None)), rows),
+    }
 }

@@ -1,6 +1,6 @@
 //! What is kept of the definitions that are pushed: a table in the form of the Python implementation.
 
-use super::write::{INT, TEXT, temporary};
+use super::write::{INT, TEXT, system_table, temporary};
 use crate::ast::build::{and, call, col, eq, from, int, name, null, or, text};
 use crate::ast::{ColumnDecl, Expr, Query, Select, SqlType, Statement};
 use crate::functions::Function;
@@ -22,12 +22,7 @@ pub fn pushes() -> Statement {
         ty: if is_time(column) { SqlType::LocalTimestamp } else { TEXT.into() },
         nullable: !key.contains(&column),
     });
-    Statement::CreateTable {
-        table: name(system::PUSHES),
-        columns: columns.into(),
-        key: key.map(name).into(),
-        temporary: false,
-    }
+    system_table(system::PUSHES, columns.into(), &key)
 }
 
 /// Makes a table of the connection for rows that are pushed: the same columns, times in microseconds.

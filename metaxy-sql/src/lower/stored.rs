@@ -8,7 +8,7 @@ use crate::functions::Function;
 use crate::ident::Ident;
 use crate::system;
 
-use super::write::TEXT;
+use super::write::{TEXT, system_table};
 
 fn query(select: Select) -> Statement {
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
@@ -54,12 +54,7 @@ pub fn settings() -> Statement {
     let columns = [NAME, VALUE];
     let columns =
         columns.map(|column| ColumnDecl { name: name(column), ty: TEXT.into(), nullable: false });
-    Statement::CreateTable {
-        table: name(system::SETTINGS),
-        columns: columns.into(),
-        key: vec![name(NAME)],
-        temporary: false,
-    }
+    system_table(system::SETTINGS, columns.into(), &[NAME])
 }
 
 /// The settings that were stamped, by name and value.

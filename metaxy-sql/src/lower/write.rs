@@ -44,10 +44,12 @@ pub fn table(
     columns: &[(String, ColumnType, bool)],
     n_ids: usize,
 ) -> Result<Statement> {
-    table_with(table, columns, n_ids, &system::COLUMNS)
+    let ids: Vec<usize> = (0..n_ids).collect();
+    table_with(table, columns, n_ids, &ids, &system::COLUMNS)
 }
 
-/// Makes the table of a feature whose records are children of a parent, as [`table`] does.
+/// Makes the table of a feature whose records are children of a parent, as [`table`] does; `parents`
+/// are the places of the parent's ids among them.
 ///
 /// # Errors
 /// When a name cannot be an identifier.
@@ -55,9 +57,10 @@ pub fn children_table(
     table: &str,
     columns: &[(String, ColumnType, bool)],
     n_ids: usize,
+    parents: &[usize],
 ) -> Result<Statement> {
     let ours: Vec<&str> = system::COLUMNS.into_iter().chain([system::TRY]).collect();
-    table_with(table, columns, n_ids, &ours)
+    table_with(table, columns, n_ids, parents, &ours)
 }
 
 /// Makes a table of seals: the ids of the parent as `(name, type)`, then what a seal says.
@@ -66,13 +69,15 @@ pub fn children_table(
 /// When a name cannot be an identifier.
 pub fn seals_table(table: &str, ids: &[(String, ColumnType)]) -> Result<Statement> {
     let ids: Vec<_> = ids.iter().map(|(name, ty)| (name.clone(), *ty, false)).collect();
-    table_with(table, &ids, ids.len(), &system::SEAL_COLUMNS)
+    let all: Vec<usize> = (0..ids.len()).collect();
+    table_with(table, &ids, ids.len(), &all, &system::SEAL_COLUMNS)
 }
 
 fn table_with(
     table: &str,
     columns: &[(String, ColumnType, bool)],
     n_ids: usize,
+    together: &[usize],
     ours: &[&str],
 ) -> Result<Statement> {
     let mut decls = Vec::new();
@@ -84,8 +89,10 @@ fn table_with(
         ty: column_type(column).into(),
         nullable: true,
     }));
-    let key = decls.iter().take(n_ids).map(|decl| decl.name.clone()).collect();
-    Ok(Statement::CreateTable { table: Ident::new(table)?, columns: decls, key, temporary: false })
+    let key: Vec<Ident> = decls.iter().take(n_ids).map(|decl| decl.name.clone()).collect();
+    let together = together.iter().map(|place| key[*place].clone()).collect();
+    let table = Ident::new(table)?;
+    Ok(Statement::CreateTable { table, columns: decls, key, together, temporary: false })
 }
 
 /// Makes the failures' table.
@@ -98,8 +105,7 @@ pub fn failures() -> Statement {
         nullable: *column == MATERIALIZATION_ID,
     });
     let columns = columns.collect();
-    let key = [FEATURE_KEY, IDS].map(name).into();
-    Statement::CreateTable { table: name(system::FAILURES), columns, key, temporary: false }
+    system_table(system::FAILURES, columns, &[FEATURE_KEY, IDS])
 }
 
 /// Removes the failures of a feature's records that are staged: `n_ids` of them name a record.
@@ -123,8 +129,15 @@ pub fn definitions() -> Statement {
         .iter()
         .map(|column| ColumnDecl { name: name(*column), ty: TEXT.into(), nullable: false })
         .collect();
-    let key = [FEATURE_KEY, FEATURE_VERSION].map(name).into();
-    Statement::CreateTable { table: name(system::DEFINITIONS), columns, key, temporary: false }
+    system_table(system::DEFINITIONS, columns, &[FEATURE_KEY, FEATURE_VERSION])
+}
+
+/// Makes a table of the store's own, whose rows are looked up by some columns and kept together by
+/// them.
+pub(super) fn system_table(table: &str, columns: Vec<ColumnDecl>, key: &[&str]) -> Statement {
+    let key: Vec<Ident> = key.iter().map(|column| name(*column)).collect();
+    let together = key.clone();
+    Statement::CreateTable { table: name(table), columns, key, together, temporary: false }
 }
 
 /// Makes a staged table.
@@ -159,7 +172,8 @@ pub fn seal_stage(table: &str, ids: &[ColumnType], n_fields: usize) -> Statement
 }
 
 pub(super) fn temporary(table: &str, columns: Vec<ColumnDecl>) -> Statement {
-    Statement::CreateTable { table: name(table), columns, key: Vec::new(), temporary: true }
+    let (table, key, together) = (name(table), Vec::new(), Vec::new());
+    Statement::CreateTable { table, columns, key, together, temporary: true }
 }
 
 /// One id that is staged more than once in a table with so many ids, and how often.

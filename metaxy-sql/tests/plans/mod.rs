@@ -302,7 +302,12 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
         lower::table("example__crop", &[id("video_id")], 1)?,
         lower::table("example__shot", &[id("video_id"), id("scene")], 2)?,
         lower::stage(&stage()),
-        lower::children_table("example__face", &[id("video_id"), id("face"), column("path")], 2)?,
+        lower::children_table(
+            "example__face",
+            &[id("video_id"), id("face"), column("path")],
+            2,
+            &[0],
+        )?,
         lower::seals_table(&system::seals("example__face"), &[("video_id".to_owned(), text)])?,
         lower::stage(&Stage {
             table: "@faces".to_owned(),

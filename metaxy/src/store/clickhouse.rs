@@ -26,15 +26,43 @@
 //!   of a part are all there or all gone, part by part; it goes on by itself when the server starts
 //!   again.
 //!
+//! - **Lists and maps are never NULL**: one that is NULL is refused. A column of them that is added to a
+//!   table is empty in its older rows.
+//!
+//! # Clusters
+//!
+//! For those who outgrow one machine, with `?cluster=NAME` and one or both of these:
+//!
+//! - `replicated=true`, or `replica_path=/clickhouse/tables/{shard}` with `replica_name={replica}`: tables are
+//!   `ReplicatedMergeTree`, made `ON CLUSTER`. An INSERT waits for most replicas (`insert_quorum`), one
+//!   after the other, and reads see all that was written (`select_sequential_consistency`). Rows are removed
+//!   by their addresses, named in the statement, on all replicas (`mutations_sync=2`).
+//! - `sharded=true`: the rows of a table are in `metaxy_system__local__{table}` on each shard, by the hash of
+//!   their ids (of children, of the parent's ids), and a `Distributed` table leads to them. Each shard
+//!   finds the latest rows of its records; everything else, joins and groups, is done by the machine that
+//!   was asked, so that groups need nothing to be together. All shards have to answer. Shards cannot be
+//!   added without moving rows.
+//!
+//! What does not hold on shards: one INSERT is one block *per shard*, so that a reader may see some records
+//! of a write before others, and a write that fails may leave some of its records (children without their
+//! seal do not exist; the others are whole, and the rest is still to be computed). Tokens of writes are
+//! refused there. A statement does not see one snapshot of all shards.
+//!
+//! It was never run on a real cluster. All statements have snapshots. By hand, the tests of what has to be
+//! computed again (`tests/tests/lineage`) passed on two shards of two servers, without replicas and with
+//! `ON CLUSTER` done by a proxy. Of `Replicated` nothing was seen but that the engine takes the tables. A
+//! database of the engine `Replicated` is not supported.
+//!
 //! # How
 //!
 //! Temporary tables live in a session of the server, which ends with the connection, or an hour after
-//! its last statement. Behind a load balancer all requests of a session have to reach the same server.
+//! its last statement, and then a commit says that its rows are forgotten. Behind a load balancer all requests of a session have to reach the same server.
 //! A query without temporary tables needs no session. Rows travel as Arrow (`FORMAT ArrowStream`), see
 //! [`rows`].
 
 mod connection;
 mod errors;
+mod options;
 mod rows;
 
 use crate::error::{Error, Result};
@@ -43,8 +71,9 @@ use crate::store::sql::{self, Engine};
 use clickhouse::Client;
 use connection::ClickHouseConnection;
 use futures::future::{BoxFuture, FutureExt};
-use metaxy_sql::dialect::{CLICKHOUSE_SETTINGS, ClickHouse as Sql};
+use metaxy_sql::dialect::ClickHouse as Sql;
 use metaxy_sql::{Dialect, HashAlgorithm, Ident};
+pub(crate) use options::Options;
 use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 use std::fmt;
@@ -62,6 +91,7 @@ pub(crate) struct ClickHouse {
     /// The server and the database: what writers take turns for.
     place: String,
     database: Ident,
+    dialect: Arc<Sql>,
 }
 
 impl fmt::Debug for ClickHouse {
@@ -70,20 +100,24 @@ impl fmt::Debug for ClickHouse {
     }
 }
 
+/// Whether an address is one of ClickHouse.
+pub(crate) fn is_address(address: &str) -> bool {
+    address.starts_with("clickhouse:") || address.starts_with("clickhouse+https:")
+}
+
 impl ClickHouse {
     /// The database that an address names: `clickhouse://user:password@host:port/database`. With
     /// `?secure=true`, or as `clickhouse+https://`, the connection is encrypted; any other parameter
-    /// is a setting that comes with each query.
-    pub(crate) async fn open(url: &str) -> Result<Self> {
-        Self::from_client(client_of(url)?).await
+    /// is one of [`Options`], or a setting that comes with each query.
+    pub(crate) async fn open(url: &str, mut options: Options) -> Result<Self> {
+        let client = client_of(url, &mut options)?;
+        Self::from_client(client, &options).await
     }
 
     /// The database of a client.
-    pub(crate) async fn from_client(client: Client) -> Result<Self> {
+    pub(crate) async fn from_client(client: Client, options: &Options) -> Result<Self> {
+        options.check()?;
         let mut client = client.with_product_info("metaxy", env!("CARGO_PKG_VERSION"));
-        for (name, value) in CLICKHOUSE_SETTINGS.iter().chain(rows::SETTINGS) {
-            client = client.with_setting(*name, *value);
-        }
         let sql = "SELECT toString(serverUUID()), currentDatabase(), version()";
         let mut cursor = client.query_raw(sql).fetch_bytes("TSV").map_err(errors::of)?;
         let answer = cursor.collect().await.map_err(errors::of)?;
@@ -97,10 +131,18 @@ impl ClickHouse {
                 "the server has version {version}, and metaxy needs {}.{} or later",
                 MIN_VERSION.0, MIN_VERSION.1
             );
-            return Err(Error::Database { engine: Sql.name(), message });
+            return Err(errors::database(message));
         }
-        let place = format!("{server}/{database}");
-        Ok(Self { place, database: Ident::new(database)?, client })
+        let dialect = options.dialect(database);
+        for (name, value) in dialect.settings().into_iter().chain(rows::SETTINGS.iter().copied()) {
+            client = client.with_setting(name, value);
+        }
+        let place = match &dialect.cluster {
+            None => format!("{server}/{database}"),
+            Some(cluster) => format!("{}/{database}", cluster.name),
+        };
+        let database = Ident::new(database)?;
+        Ok(Self { place, database, client, dialect: Arc::new(dialect) })
     }
 
     /// The turns of a writer to some tables: nobody else in this process has one of them.
@@ -125,8 +167,8 @@ impl ClickHouse {
 }
 
 impl Engine for ClickHouse {
-    fn dialect(&self) -> &'static dyn Dialect {
-        &Sql
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::clone(&self.dialect) as Arc<dyn Dialect>
     }
 
     fn default_algorithm(&self) -> HashAlgorithm {
@@ -149,7 +191,8 @@ async fn samples(engine: &ClickHouse, name: &str) -> Result<BatchStream> {
     let mut candidates = vec![(None, name)];
     candidates.extend(name.split_once('.').map(|(database, table)| (Some(database), table)));
     for (database, table) in candidates {
-        let quoted = |text: &str| Sql.quote_text(text);
+        let dialect = &*engine.dialect;
+        let quoted = |text: &str| dialect.quote_text(text);
         let of = database.map_or_else(|| Ok("currentDatabase()".to_owned()), quoted)?;
         let sql = format!(
             "SELECT name FROM system.tables WHERE database = {of} AND name = {}",
@@ -160,7 +203,7 @@ async fn samples(engine: &ClickHouse, name: &str) -> Result<BatchStream> {
             continue;
         }
         let parts = database.into_iter().chain([table]);
-        let idents = parts.map(|part| Sql.quote_ident(&Ident::new(part)?));
+        let idents = parts.map(|part| dialect.quote_ident(&Ident::new(part)?));
         let idents = idents.collect::<Result<Vec<_>, _>>()?.join(".");
         return Box::new(connection).stream_text(format!("SELECT * FROM {idents}")).await;
     }
@@ -168,7 +211,7 @@ async fn samples(engine: &ClickHouse, name: &str) -> Result<BatchStream> {
 }
 
 /// The client that an address asks for.
-fn client_of(address: &str) -> Result<Client> {
+fn client_of(address: &str, options: &mut Options) -> Result<Client> {
     let error = |problem: &str| Error::Url {
         url: crate::store::open::without_secrets(address),
         problem: format!(
@@ -186,7 +229,8 @@ fn client_of(address: &str) -> Result<Client> {
     for (name, value) in url.query_pairs() {
         match name.as_ref() {
             "secure" => secure = matches!(value.as_ref(), "true" | "1"),
-            _ => settings.push((name.into_owned(), value.into_owned())),
+            name if options.take(name, &value) => {}
+            name => settings.push((name.to_owned(), value.into_owned())),
         }
     }
     if secure && !cfg!(feature = "tls") {
@@ -217,23 +261,29 @@ mod tests {
 
     #[test]
     fn addresses_are_understood() {
-        let of = |url: &str| client_of(url).expect("a client");
+        let of = |url: &str| client_of(url, &mut Options::default()).expect("a client");
         let client = of("clickhouse://ann:p%40ss@db.example:9123/my%20data?max_threads=2");
         assert_eq!(client.database(), Some("my data"));
         assert_eq!(client.get_setting("max_threads"), Some("2"));
         assert_eq!(of("clickhouse://db.example").database(), None);
-        assert!(client_of("clickhouse://db.example/a%2fb%ff").is_err(), "it is not UTF-8");
+        assert!(
+            client_of("clickhouse://db.example/a%2fb%ff", &mut Options::default()).is_err(),
+            "it is not UTF-8"
+        );
         assert_eq!(of("clickhouse://db.example/100%").database(), Some("100%"));
     }
 
     #[test]
     fn mistakes_in_addresses_are_told_without_secrets() {
         for address in ["clickhouse:", "clickhouse://ann:secret@:x/"] {
-            let error = client_of(address).map(drop).expect_err("no client").to_string();
+            let error = client_of(address, &mut Options::default())
+                .map(drop)
+                .expect_err("no client")
+                .to_string();
             assert!(error.contains("clickhouse://user:password@host"), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
         #[cfg(not(feature = "tls"))]
-        assert!(client_of("clickhouse+https://db.example/x").is_err());
+        assert!(client_of("clickhouse+https://db.example/x", &mut Options::default()).is_err());
     }
 }

@@ -58,8 +58,8 @@ impl DuckDb {
 }
 
 impl Engine for DuckDb {
-    fn dialect(&self) -> &'static dyn Dialect {
-        &DuckDbDialect
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::new(DuckDbDialect)
     }
 
     fn default_algorithm(&self) -> HashAlgorithm {

@@ -128,6 +128,8 @@ pub struct OpenStore {
     fallbacks: Vec<Store>,
     #[cfg(feature = "postgres")]
     postgres: super::postgres::Options,
+    #[cfg(feature = "clickhouse")]
+    clickhouse: super::clickhouse::Options,
 }
 
 /// What may be done with a store.
@@ -163,6 +165,8 @@ impl OpenStore {
             fallbacks: Vec::new(),
             #[cfg(feature = "postgres")]
             postgres: super::postgres::Options::default(),
+            #[cfg(feature = "clickhouse")]
+            clickhouse: super::clickhouse::Options::default(),
         }
     }
 
@@ -190,6 +194,45 @@ impl OpenStore {
     #[cfg(feature = "postgres")]
     pub fn install_xxhash(mut self, install: bool) -> Self {
         self.postgres.install_xxhash = install;
+        self
+    }
+
+    /// In ClickHouse, the cluster whose machines have the tables; `?cluster=` of an address says the
+    /// same. How they have them say [`replicated`](Self::replicated) and [`sharded`](Self::sharded).
+    #[cfg(feature = "clickhouse")]
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.clickhouse.cluster = Some(name.into());
+        self
+    }
+
+    /// In a cluster of ClickHouse, whether all replicas of a shard keep the same rows
+    /// (`ReplicatedMergeTree`), where the settings of the servers say; `?replicated=true` of an address
+    /// says the same.
+    #[cfg(feature = "clickhouse")]
+    pub fn replicated(mut self, replicated: bool) -> Self {
+        self.clickhouse.replicated = replicated;
+        self
+    }
+
+    /// The same at a path of the keeper, with a name for each replica: `/clickhouse/tables/{shard}` and
+    /// `{replica}`, for instance. The path goes on with the names of database and table.
+    /// `?replica_path=` and `?replica_name=` of an address say the same.
+    #[cfg(feature = "clickhouse")]
+    pub fn replica_path(mut self, path: impl Into<String>, replica: impl Into<String>) -> Self {
+        self.clickhouse.replica_path = Some(path.into());
+        self.clickhouse.replica_name = Some(replica.into());
+        self
+    }
+
+    /// In a cluster of ClickHouse, whether the records of a feature are spread over its shards, by their
+    /// ids; `?sharded=true` of an address says the same.
+    ///
+    /// Each shard appends its part of a write by itself: a reader may see some records of a write before
+    /// others, and a write that fails may leave some. Each record is there or not; what is missing is
+    /// still new or stale. Tokens of writes are refused, since they would say that all of it is there.
+    #[cfg(feature = "clickhouse")]
+    pub fn sharded(mut self, sharded: bool) -> Self {
+        self.clickhouse.sharded = sharded;
         self
     }
 
@@ -271,6 +314,12 @@ impl OpenStore {
         {
             self.postgres.check_unused()?;
         }
+        #[cfg(feature = "clickhouse")]
+        if !matches!(&self.place, Place::Client(_))
+            && !matches!(&self.place, Place::Url(url) if super::clickhouse::is_address(url))
+        {
+            self.clickhouse.check_unused()?;
+        }
         let backend = match self.place {
             #[cfg(feature = "postgres")]
             Place::Pool(pool) => {
@@ -284,7 +333,13 @@ impl OpenStore {
             }
             #[cfg(feature = "clickhouse")]
             Place::Client(client) => {
-                let engine = super::clickhouse::ClickHouse::from_client(*client).await?;
+                let engine =
+                    super::clickhouse::ClickHouse::from_client(*client, &self.clickhouse).await?;
+                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
+            }
+            #[cfg(feature = "clickhouse")]
+            Place::Url(url) if super::clickhouse::is_address(&url) => {
+                let engine = super::clickhouse::ClickHouse::open(&url, self.clickhouse).await?;
                 Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
             }
             Place::Url(url) => open(&url, access, settings).await?,
@@ -329,11 +384,6 @@ async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<
         #[cfg(not(feature = "postgres"))]
         Some(("postgres" | "postgresql", _)) => {
             "this program was built without the cargo feature `postgres`".to_owned()
-        }
-        #[cfg(feature = "clickhouse")]
-        Some(("clickhouse" | "clickhouse+https", _)) => {
-            let engine = super::clickhouse::ClickHouse::open(url).await?;
-            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
         }
         #[cfg(not(feature = "clickhouse"))]
         Some(("clickhouse" | "clickhouse+https", _)) => {

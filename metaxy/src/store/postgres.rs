@@ -24,17 +24,17 @@ mod xxhash;
 
 use crate::error::{Error, Result};
 use crate::store::backend::BatchStream;
+use crate::store::sql::retry::Tries;
 use crate::store::sql::{self, Engine};
 use connection::PostgresConnection;
 use futures::future::{BoxFuture, FutureExt};
 use md5::{Digest, Md5};
 use metaxy_sql::dialect::Postgres as Sql;
 use metaxy_sql::{Dialect, HashAlgorithm, Ident};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 use url::Url;
 
 /// The first version that has what statements use.
@@ -46,11 +46,6 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Days and points in time are counted from 2000-01-01 there, and from 1970-01-01 here.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 10_957 * 86_400_000_000;
-
-/// How often, and after how long, a connection is tried again that could not be made: a server that
-/// restarts is back soon.
-const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// A schema of a database.
 #[derive(Clone)]
@@ -179,7 +174,7 @@ impl Postgres {
         let sql = "SELECT current_setting('server_version_num')::bigint, \
                    current_setting('server_encoding'), current_database()::text, \
                    current_schema()::text";
-        let rows = engine.acquire().await?.look_up(sql.to_owned()).await?;
+        let rows = engine.acquire_first().await?.look_up(sql.to_owned()).await?;
         let row = rows.first().ok_or_else(|| Error::internal("a server has a version"))?;
         let version: i64 = row.try_get(0).map_err(errors::of)?;
         let text = |i| row.try_get::<Option<String>, usize>(i).map_err(errors::of);
@@ -211,22 +206,18 @@ impl Postgres {
         Ok(engine)
     }
 
-    /// A connection. What could not be reached is tried again: nothing was asked of it yet.
-    async fn acquire(&self) -> Result<PostgresConnection> {
-        let mut tries = 1;
+    /// A connection. What could not be reached while a store is opened is tried again.
+    async fn acquire_first(&self) -> Result<PostgresConnection> {
+        let mut tries = Tries::to_read();
         loop {
-            match self.try_acquire().await {
-                Err(error) if error.is_transient() && tries < TRIES => {
-                    tracing::debug!(%error, tries, "a connection is tried again");
-                    tokio::time::sleep(PAUSE * 3_u32.pow(tries - 1)).await;
-                    tries += 1;
-                }
-                other => return other,
+            match self.acquire().await {
+                Err(error) => tries.after(error).await?,
+                acquired => return acquired,
             }
         }
     }
 
-    async fn try_acquire(&self) -> Result<PostgresConnection> {
+    async fn acquire(&self) -> Result<PostgresConnection> {
         let mut connection = self.pool.acquire().await.map_err(errors::of)?;
         if let Some(set) = &self.set {
             let set = sqlx::raw_sql(AssertSqlSafe(set.clone()));
@@ -273,12 +264,19 @@ fn connect_options(address: &str, options: &mut Options) -> Result<PgConnectOpti
     }
     let connect: PgConnectOptions =
         url.as_str().parse().map_err(|problem: sqlx::Error| error(problem.to_string()))?;
+    let must_encrypt = !matches!(
+        connect.get_ssl_mode(),
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer
+    );
+    if must_encrypt && !cfg!(feature = "tls") {
+        return Err(error("this program was built without the cargo feature `tls`".to_owned()));
+    }
     Ok(connect)
 }
 
 impl Engine for Postgres {
-    fn dialect(&self) -> &'static dyn Dialect {
-        &Sql
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::new(Sql)
     }
 
     fn default_algorithm(&self) -> HashAlgorithm {

@@ -12,6 +12,7 @@ pub(crate) mod plan;
 mod planned;
 mod pushes;
 mod rebase;
+pub(crate) mod retry;
 mod rows;
 mod session;
 mod settings;
@@ -37,6 +38,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::lower;
 use plan::{Planner, declared_types};
+use retry::Tries;
 use rows::{Answer, as_declared};
 use session::Session;
 use std::fmt;
@@ -58,8 +60,18 @@ struct Shared {
 }
 
 impl Shared {
+    /// A connection for a call that is tried again as a whole.
     async fn connect(&self) -> Result<Box<dyn Connection>> {
         self.engine.connect().await
+    }
+
+    async fn tables(&self, names: &[String]) -> Result<plan::Tables> {
+        self.connect().await?.tables(names).await
+    }
+
+    /// A connection for one that is not.
+    async fn connect_to_write(&self) -> Result<Box<dyn Connection>> {
+        retry::connect(&*self.engine).await
     }
 }
 
@@ -98,7 +110,20 @@ impl Backend for SqlStore {
         options: ResolveOptions,
         foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
-        resolve(&self.shared, feature, options, foreign).boxed()
+        async move {
+            let mut tries = Tries::to_read();
+            // What comes from elsewhere comes once.
+            if !foreign.is_empty() {
+                return resolve(&self.shared, &feature, &options, foreign).await;
+            }
+            loop {
+                match resolve(&self.shared, &feature, &options, Vec::new()).await {
+                    Err(error) => tries.after(error).await?,
+                    resolved => return resolved,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>> {
@@ -111,14 +136,13 @@ impl Backend for SqlStore {
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>> {
         async move {
-            let mut connection = self.shared.connect().await?;
-            connection.begin(Access::Read).await?;
-            let tables = tables_of(&mut *connection, &feature).await?;
-            let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
-            let declared = declared_types(&feature);
-            let rows = connection.stream(lower::read(&plan)).await?;
-            let dialect = self.shared.engine.dialect();
-            begun(rows.map(move |rows| as_declared(&rows?, &declared, dialect)).boxed()).await
+            let mut tries = Tries::to_read();
+            loop {
+                match read(&self.shared, &feature, &options).await {
+                    Err(error) => tries.after(error).await?,
+                    rows => return rows,
+                }
+            }
         }
         .boxed()
     }
@@ -145,7 +169,7 @@ impl Backend for SqlStore {
             let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
             let statement = lower::resolve(&plan.plan);
             let dialect = self.shared.engine.dialect();
-            Ok(statement.map(|statement| metaxy_sql::print(&statement, dialect)).transpose()?)
+            Ok(statement.map(|statement| metaxy_sql::print(&statement, &*dialect)).transpose()?)
         }
         .boxed()
     }
@@ -188,7 +212,16 @@ impl Backend for SqlStore {
         which: Delete,
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
-        async move { delete::delete(&*self.writable()?, &feature, &which, &options).await }.boxed()
+        async move {
+            let (shared, mut tries) = (self.writable()?, Tries::to_write());
+            loop {
+                match delete::delete(&shared, &feature, &which, &options).await {
+                    Err(error) => tries.after(error).await?,
+                    done => return done,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn undelete(
@@ -197,8 +230,16 @@ impl Backend for SqlStore {
         which: Delete,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Written>> {
-        async move { delete::undelete(&*self.writable()?, &feature, &which, &options).await }
-            .boxed()
+        async move {
+            let (shared, mut tries) = (self.writable()?, Tries::to_write());
+            loop {
+                match delete::undelete(&shared, &feature, &which, &options).await {
+                    Err(error) => tries.after(error).await?,
+                    done => return done,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn vacuum(
@@ -206,7 +247,16 @@ impl Backend for SqlStore {
         feature: FeatureContext,
         options: VacuumOptions,
     ) -> BoxFuture<'_, Result<u64>> {
-        async move { delete::vacuum(&*self.writable()?, &feature, options).await }.boxed()
+        async move {
+            let (shared, mut tries) = (self.writable()?, Tries::to_write());
+            loop {
+                match delete::vacuum(&shared, &feature, options).await {
+                    Err(error) => tries.after(error).await?,
+                    done => return done,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn rebase(
@@ -214,11 +264,29 @@ impl Backend for SqlStore {
         feature: FeatureContext,
         options: RebaseOptions,
     ) -> BoxFuture<'_, Result<Written>> {
-        async move { rebase::rebase(&*self.writable()?, &feature, &options).await }.boxed()
+        async move {
+            let (shared, mut tries) = (self.writable()?, Tries::to_write());
+            loop {
+                match rebase::rebase(&shared, &feature, &options).await {
+                    Err(error) => tries.after(error).await?,
+                    done => return done,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
-        async move { rebase::rebases(&self.shared, &feature).await }.boxed()
+        async move {
+            let mut tries = Tries::to_read();
+            loop {
+                match rebase::rebases(&self.shared, &feature).await {
+                    Err(error) => tries.after(error).await?,
+                    noted => return noted,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn fail(
@@ -227,14 +295,27 @@ impl Backend for SqlStore {
         failures: Vec<Failure>,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
-        async move { failures::add(&*self.writable()?, &feature, &failures, &options).await }
-            .boxed()
+        async move {
+            let (shared, mut tries) = (self.writable()?, Tries::to_write());
+            loop {
+                match failures::add(&shared, &feature, &failures, &options).await {
+                    Err(error) => tries.after(error).await?,
+                    done => return done,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
         async move {
-            let mut connection = self.shared.connect().await?;
-            failures::of(&mut *connection, feature.key()).await
+            let mut tries = Tries::to_read();
+            loop {
+                match failures::of(&self.shared, feature.key()).await {
+                    Err(error) => tries.after(error).await?,
+                    found => return found,
+                }
+            }
         }
         .boxed()
     }
@@ -245,7 +326,13 @@ impl Backend for SqlStore {
             if names.is_empty() {
                 return Ok(Vec::new());
             }
-            let found = self.shared.connect().await?.tables(&names).await?;
+            let mut tries = Tries::to_read();
+            let found = loop {
+                match self.shared.tables(&names).await {
+                    Err(error) => tries.after(error).await?,
+                    Ok(found) => break found,
+                }
+            };
             let is_there = |key: &FeatureKey| found.contains_key(&key.table_name());
             Ok(features.into_iter().filter(is_there).collect())
         }
@@ -253,7 +340,16 @@ impl Backend for SqlStore {
     }
 
     fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {
-        async move { copy::export(&self.shared, &feature).await }.boxed()
+        async move {
+            let mut tries = Tries::to_read();
+            loop {
+                match copy::export(&self.shared, &feature).await {
+                    Err(error) => tries.after(error).await?,
+                    export => return export,
+                }
+            }
+        }
+        .boxed()
     }
 
     fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
@@ -287,16 +383,16 @@ impl Backend for SqlStore {
 /// Resolves: the answer gives counts first, and then batches for as long as somebody takes them.
 async fn resolve(
     shared: &Shared,
-    feature: FeatureContext,
-    options: ResolveOptions,
+    feature: &FeatureContext,
+    options: &ResolveOptions,
     foreign: Vec<(FeatureKey, Export)>,
 ) -> Result<Resolved> {
     let mut connection = shared.connect().await?;
-    let foreign = Foreign::stage(&mut *connection, &feature, foreign).await?;
+    let foreign = Foreign::stage(&mut *connection, feature, foreign).await?;
     connection.begin(Access::Read).await?;
-    let mut tables = tables_of(&mut *connection, &feature).await?;
-    foreign.stand_in(shared.engine.dialect(), &mut *connection, &mut tables).await?;
-    let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
+    let mut tables = tables_of(&mut *connection, feature).await?;
+    foreign.stand_in(&*shared.engine.dialect(), &mut *connection, &mut tables).await?;
+    let plan = Planner { feature, tables: &tables }.resolve(options)?;
     let mut counts = Counts::default();
     let Some(statement) = lower::resolve(&plan.plan) else {
         return Ok(Resolved { counts, batches: no_batches() });
@@ -306,14 +402,30 @@ async fn resolve(
         // A row of the increment comes after all counts.
         let Some(first) = Answer(&answer).take_counts(&mut counts)? else { continue };
         let rows = futures::stream::iter([Ok(first)]).chain(answers);
-        let dialect = shared.engine.dialect();
+        let (feature, dialect) = (feature.clone(), shared.engine.dialect());
         let batches = rows.map(move |rows| {
-            as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, dialect)
+            as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, &*dialect)
         });
         let batches = batches.boxed();
         return Ok(Resolved { counts, batches });
     }
     Ok(Resolved { counts, batches: no_batches() })
+}
+
+/// Reads: an error before the first rows is one of the call.
+async fn read(
+    shared: &Shared,
+    feature: &FeatureContext,
+    options: &ReadOptions,
+) -> Result<BatchStream> {
+    let mut connection = shared.connect().await?;
+    connection.begin(Access::Read).await?;
+    let tables = tables_of(&mut *connection, feature).await?;
+    let plan = Planner { feature, tables: &tables }.read(options)?;
+    let declared = declared_types(feature);
+    let rows = connection.stream(lower::read(&plan)).await?;
+    let dialect = shared.engine.dialect();
+    begun(rows.map(move |rows| as_declared(&rows?, &declared, &*dialect)).boxed()).await
 }
 
 /// The same batches, but an error before the first is an error of the call and not of the stream.

@@ -4,7 +4,7 @@
 //! `COLLATE "C"` shows here.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -12,7 +12,7 @@ use test_servers::{POSTGRES_MISSING, is_root, postgres_programs};
 
 /// Nothing here has to survive a power cut, but what is committed has to survive a crash of the server.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c wal_level=minimal \
-                        -c max_wal_senders=0 -c max_connections=300 -c listen_addresses=''";
+                        -c max_wal_senders=0 -c max_connections=300";
 
 /// Runs a server until the input ends; makes its cluster first, if there is none.
 pub(crate) fn run(folder: &Path) -> Result<(), String> {
@@ -45,6 +45,10 @@ pub(crate) fn run(folder: &Path) -> Result<(), String> {
             "--locale-provider=icu",
             "--icu-locale=en-US",
         ]))?;
+        // Unlike an option of the program, a test can change it with `ALTER SYSTEM`.
+        let file = fs::File::options().append(true).open(data.join("postgresql.conf"));
+        let written = file.and_then(|mut file| writeln!(file, "listen_addresses = ''"));
+        written.map_err(|error| format!("`postgresql.conf`: {error}"))?;
     }
 
     let log = folder.join("log");

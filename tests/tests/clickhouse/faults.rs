@@ -130,3 +130,47 @@ async fn a_statement_that_takes_too_long() {
     assert_eq!(n_crops(&store).await, 0);
     assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
 }
+
+/// Staged rows are in a session of the server, which a restart ends as silence does.
+#[tokio::test]
+async fn a_commit_of_rows_that_the_server_has_forgotten() {
+    let mut server = own_server(Engine::ClickHouse);
+    let database = Database::on(Engine::ClickHouse, server.url()).await;
+    let store = open(&database.url()).await;
+    store.sync(videos(0..10, "1")).await.expect("a sync");
+    let mut out = store.writer::<Video>();
+    for video in videos(10..20, "1") {
+        out.push(video).await.expect("a record");
+    }
+    out.commit().await.expect("a commit");
+    for video in videos(20..MANY, "1") {
+        out.push(video).await.expect("a record");
+    }
+    server.stop();
+    server.start().expect("the server again");
+    let mut error = out.commit().await.expect_err("nothing is staged any more");
+    if error.is_transient() {
+        // The way to the server was that of the one before.
+        error = out.commit().await.expect_err("nothing is staged any more");
+    }
+    let error = error.to_string();
+    assert!(error.contains("forgotten") && error.contains("begin a new write"), "{error}");
+    assert_eq!(store.read::<Video>().rows().await.expect("records").len(), 20);
+    drop(database);
+    drop(server);
+}
+
+/// The server looks at its disk before it writes.
+#[tokio::test]
+async fn a_disk_that_is_full_leaves_nothing() {
+    let database = Database::clickhouse().await;
+    let store = open(&database.url()).await;
+    store.sync(videos(0..10, "1")).await.expect("a sync");
+    let settings = "ALTER TABLE wire__video MODIFY SETTING min_free_disk_bytes_to_perform_insert";
+    database.execute(&format!("{settings} = 1000000000000000000")).await;
+    let error = store.sync(videos(0..10, "2")).await.expect_err("no room").to_string();
+    assert!(error.contains("make room on the server"), "{error}");
+    database.execute(&format!("{settings} = 0")).await;
+    assert_eq!(store.read::<Video>().rows().await.expect("records").len(), 10);
+    assert_eq!(store.sync(videos(0..10, "2")).await.expect("a sync").written.rows, 10);
+}

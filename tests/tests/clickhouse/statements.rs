@@ -11,7 +11,7 @@ use metaxy_sql::{Ident, Literal, lower, print};
 use metaxy_tests::databases::Database;
 
 fn text(statement: &Statement) -> String {
-    print(statement, &ClickHouse).expect("a text")
+    print(statement, &ClickHouse::ON_ONE_MACHINE).expect("a text")
 }
 
 async fn run(client: &Client, sql: &str) {
@@ -45,7 +45,6 @@ async fn every_statement_runs() {
          CAST(tuple('1') AS Tuple(audio String)) AS metaxy_provenance_by_field FROM example__video",
     )
     .await;
-    let into = Ident::new("found").expect("a name");
     let mut n_run = 0;
     for case in cases::cases().expect("names that can be written") {
         if case.name == "tables" {
@@ -54,15 +53,14 @@ async fn every_statement_runs() {
         let of = format!("{}\n{}\n", case.name, case.plan);
         for statement in &case.statements {
             n_run += 1;
-            match lower::found(statement.clone(), &into) {
-                None => run_of(&client, &text(statement), &of).await,
-                Some(steps) => {
-                    for step in &steps {
-                        run_of(&client, &text(step), &of).await;
-                    }
-                    run(&client, "DROP TABLE found").await;
-                }
-            }
+            let Statement::Delete { table, .. } = statement else {
+                run_of(&client, &text(statement), &of).await;
+                continue;
+            };
+            let find = lower::found(statement.clone()).expect("a removal");
+            run_of(&client, &text(&find), &of).await;
+            let rows = ["4294967296".to_owned(), "1".to_owned()];
+            run_of(&client, &text(&lower::remove_found(table, &rows)), &of).await;
         }
     }
     assert!(n_run >= 40, "{n_run} statements");
@@ -80,7 +78,7 @@ async fn a_part_is_computed_once() {
         )
     };
     use metaxy_sql::Dialect;
-    let kind = ClickHouse.named_part(2).strip_prefix("AS").expect("a part");
+    let kind = ClickHouse::ON_ONE_MACHINE.named_part(2).strip_prefix("AS").expect("a part");
     assert_eq!(texts(&client, &sql(kind)).await, ["10"]);
     assert_eq!(texts(&client, &sql("")).await, ["0"], "it would not be without a word");
 }
@@ -155,7 +153,8 @@ async fn functions_mean_what_they_mean_elsewhere() {
     use metaxy_sql::Dialect;
     use metaxy_sql::functions::Function as F;
     let sql = |function: F, args: &[&str]| {
-        let mut text = ClickHouse.function(function).replace("{..}", &args.join(", "));
+        let mut text =
+            ClickHouse::ON_ONE_MACHINE.function(function).replace("{..}", &args.join(", "));
         for (i, arg) in args.iter().enumerate() {
             text = text.replace(&format!("{{{i}}}"), arg).replace(&format!("{{{i}!}}"), arg);
         }
@@ -190,12 +189,12 @@ async fn functions_mean_what_they_mean_elsewhere() {
         assert_eq!(texts(&client, &sql).await, [expected], "{algorithm}");
     }
     let order = ["id".to_owned()];
-    let joined = ClickHouse.join_texts("name", &order);
+    let joined = ClickHouse::ON_ONE_MACHINE.join_texts("name", &order);
     let sql = format!("SELECT ifNull({joined}, 'NULL') FROM f");
     assert_eq!(texts(&client, &sql).await, ["\u{e4}|b|Z"]);
     let sql = format!("SELECT ifNull({joined}, 'NULL') FROM f WHERE name IS NULL");
     assert_eq!(texts(&client, &sql).await, ["NULL"]);
-    let list = ClickHouse.list_of("name", &["name".to_owned()]);
+    let list = ClickHouse::ON_ONE_MACHINE.list_of("name", &["name".to_owned()]);
     let sql = format!("SELECT toString({list}) FROM f");
     assert_eq!(texts(&client, &sql).await, ["['Z','b','\u{e4}',NULL]"]);
 }

@@ -181,6 +181,8 @@ async fn what_would_be_changed_without_a_word_is_refused() {
     ] {
         let error = store.sync(vec![record]).await.expect_err("it cannot be kept").to_string();
         assert!(error.contains(what) && error.contains("1900 to 2299"), "{error}");
+        let column = ["`day`", "`days`", "`time`", "`maybe_time`"];
+        assert!(column.iter().any(|column| error.contains(column)), "{error}");
     }
     store.sync(vec![record]).await.expect("a sync");
 }

@@ -1,6 +1,6 @@
 //! Timeouts, connections that break, servers that stop; pools of the user and schemas.
 
-use super::{Crop, Source, Video, compute, graph, open, videos};
+use super::{Crop, Source, Video, compute, graph, open, open_at, videos};
 use metaxy::prelude::*;
 use metaxy::{Error, Store};
 use metaxy_tests::databases::{Database, Engine, own_server};
@@ -23,7 +23,7 @@ async fn a_statement_that_takes_too_long_leaves_nothing() {
     // The address says the same. The repeated call succeeds with more time.
     let url = database.url();
     let and = if url.contains('?') { '&' } else { '?' };
-    let store = super::open_at(&format!("{url}{and}statement_timeout=60s")).await;
+    let store = open_at(&format!("{url}{and}statement_timeout=60s")).await;
     let versions = "SELECT count(*)::text FROM pg__video";
     assert_eq!(database.texts(versions).await, ["50000"]);
     assert_eq!(store.count_update::<Crop>().await.expect("counts").new, 50_000);
@@ -37,28 +37,191 @@ async fn kill(database: &Database) -> usize {
     database.texts(others).await.len()
 }
 
+/// Somebody who holds a table, so that whoever needs it is in the middle of something.
+async fn hold(database: &Database) -> sqlx::PgConnection {
+    use sqlx::Connection;
+    let mut holder = sqlx::PgConnection::connect(&database.url()).await.expect("a connection");
+    let hold = sqlx::raw_sql("BEGIN; LOCK TABLE pg__video IN ACCESS EXCLUSIVE MODE");
+    hold.execute(&mut holder).await.expect("a lock");
+    holder
+}
+
+/// Waits until somebody waits for a lock on a table; ends that connection.
+async fn kill_who_waits(database: &Database) {
+    let kill = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                AND wait_event = 'relation'";
+    for _ in 0..1_000 {
+        if database.texts(kill).await.iter().any(|killed| killed == "true") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits");
+}
+
 #[tokio::test]
 async fn a_connection_that_is_killed_in_the_middle_of_a_write_leaves_nothing() {
     let database = Database::postgres().await;
     let store = open(&database).await;
     store.sync(videos(10, "1")).await.expect("a sync");
-    let mut out = store.writer::<Video>();
+    let mut out = store.writer::<Video>().token("a write");
     for video in videos(20_000, "2") {
         out.push(video).await.expect("a record");
     }
-    assert!(kill(&database).await > 0);
-    // It may have been staged in memory until now, and then there is nothing to lose.
-    match out.commit().await {
-        Ok(committed) => assert_eq!(committed.rows, 20_000),
-        Err(error) => {
-            assert!(error.is_transient(), "{error}");
-            assert!(error.to_string().contains("repeat the call"), "{error}");
-            assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["10"]);
-            let again = store.sync(videos(20_000, "2")).await.expect("the same store");
-            assert_eq!(again.written.rows, 20_000);
-        }
+    let holder = hold(&database).await;
+    let (committed, ()) = tokio::join!(out.commit(), kill_who_waits(&database));
+    let error = committed.expect_err("a connection that is gone");
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("repeat the call"), "{error}");
+    drop(holder);
+    assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["10"]);
+    let mut again = store.writer::<Video>().token("a write");
+    for video in videos(20_000, "2") {
+        again.push(video).await.expect("a record");
     }
+    assert_eq!(again.commit().await.expect("the same store").rows, 20_000);
     assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["20010"]);
+}
+
+/// Nothing was given yet: nobody is told.
+#[tokio::test]
+async fn a_read_whose_connection_is_killed_before_its_first_row_is_repeated() {
+    let database = Database::postgres().await;
+    let store = open(&database).await;
+    store.sync(videos(10, "1")).await.expect("a sync");
+    let holder = hold(&database).await;
+    let kill = async {
+        kill_who_waits(&database).await;
+        drop(holder);
+    };
+    let (counts, ()) = tokio::join!(store.count_update::<Crop>(), kill);
+    assert_eq!(counts.expect("counts").new, 10);
+    let holder = hold(&database).await;
+    let kill = async {
+        kill_who_waits(&database).await;
+        drop(holder);
+    };
+    let read = store.read::<Video>();
+    let (rows, ()) = tokio::join!(read.rows(), kill);
+    assert_eq!(rows.expect("records").len(), 10);
+}
+
+/// What the server has taken back by itself is done again.
+#[tokio::test]
+async fn a_write_that_cannot_get_a_lock_is_repeated() {
+    let database = Database::postgres().await;
+    let name = database.texts("SELECT current_database()::text").await.remove(0);
+    let store = open(&database).await;
+    store.sync(videos(10, "1")).await.expect("a sync");
+    database.execute(&format!("ALTER DATABASE {name} SET lock_timeout = '50ms'")).await;
+    let hasty = open(&database).await;
+    let mut out = hasty.writer::<Video>();
+    out.push(super::video("another", "1")).await.expect("a record");
+    let holder = hold(&database).await;
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        drop(holder);
+    };
+    let (committed, ()) = tokio::join!(out.commit(), release);
+    assert_eq!(committed.expect("a commit").rows, 1);
+    // Somebody who never lets go is told of.
+    let mut out = hasty.writer::<Video>();
+    out.push(super::video("a third", "1")).await.expect("a record");
+    let holder = hold(&database).await;
+    let error = out.commit().await.expect_err("a lock that is held");
+    drop(holder);
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    assert!(error.to_string().contains("nothing was changed, repeat the call"), "{error}");
+    assert_eq!(out.commit().await.expect("the same writer").rows, 1);
+    assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["12"]);
+}
+
+/// A table whose file takes no byte more.
+#[tokio::test]
+async fn a_disk_that_is_full_leaves_nothing() {
+    let server = own_server(Engine::Postgres);
+    let database = Database::on(Engine::Postgres, server.url()).await;
+    let store = open(&database).await;
+    store.sync(videos(100, "1")).await.expect("a sync");
+    compute(&store).await.expect("crops");
+    database.execute("TRUNCATE pg__crop").await;
+    drop(store);
+    // Nobody goes on with the file that they have open.
+    kill(&database).await;
+    let file =
+        "SELECT current_setting('data_directory') || '/' || pg_relation_filepath('pg__crop')";
+    let file = std::path::PathBuf::from(database.texts(file).await.remove(0));
+    let aside = file.with_extension("aside");
+    std::fs::rename(&file, &aside).expect("the file of a table");
+    std::os::unix::fs::symlink("/dev/full", &file).expect("a link");
+
+    let store = open(&database).await;
+    let error = compute(&store).await.expect_err("no room").to_string();
+    assert!(error.contains("No space left on device"), "{error}");
+    assert!(error.contains("nothing was changed: make room on the server"), "{error}");
+    drop(store);
+    kill(&database).await;
+    std::fs::rename(&aside, &file).expect("the file of a table");
+
+    let store = open(&database).await;
+    assert_eq!(store.read::<Crop>().rows().await.expect("records").len(), 0);
+    assert_eq!(compute(&store).await.expect("crops"), 100);
+}
+
+/// A certificate of its own, over a port of this machine.
+#[tokio::test]
+async fn a_connection_can_be_encrypted() {
+    let mut server = own_server(Engine::Postgres);
+    // Another port gives its socket another name: the guard of a database would not find it.
+    let mut first = {
+        use sqlx::Connection;
+        sqlx::PgConnection::connect(server.url()).await.expect("a connection")
+    };
+    let folder = sqlx::query_scalar("SELECT current_setting('data_directory')");
+    let folder: String = folder.fetch_one(&mut first).await.expect("a folder");
+    let folder = std::path::PathBuf::from(folder);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&folder).expect("a folder"));
+    let group = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(&folder).expect("a folder"));
+    for (name, text) in
+        [("server.crt", made.cert.pem()), ("server.key", made.signing_key.serialize_pem())]
+    {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).expect("a file of its own");
+        std::os::unix::fs::chown(&path, Some(owner), Some(group)).expect("a file of the server");
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    for set in [
+        "ssl = on".to_owned(),
+        "listen_addresses = '127.0.0.1'".to_owned(),
+        format!("port = {port}"),
+    ] {
+        let set = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("ALTER SYSTEM SET {set}")));
+        set.execute(&mut first).await.expect("a setting");
+    }
+    drop(first);
+    server.stop();
+    server.start().expect("the server again");
+
+    let address =
+        |mode: &str| format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode={mode}");
+    let store = open_at(&address("require")).await;
+    store.sync(videos(10, "1")).await.expect("a sync");
+    assert_eq!(compute(&store).await.expect("crops"), 10);
+    let pool = sqlx::postgres::PgPoolOptions::new().connect(&address("disable")).await;
+    let pool = pool.expect("a pool");
+    let encrypted = "SELECT count(*)::text FROM pg_stat_ssl AS s JOIN pg_stat_activity AS a USING \
+                     (pid) WHERE s.ssl AND a.datname = current_database()";
+    let encrypted: String = sqlx::query_scalar(encrypted).fetch_one(&pool).await.expect("a number");
+    assert_ne!(encrypted, "0", "nothing is encrypted");
+    // Nobody vouches for the certificate.
+    let error = Store::open(address("verify-full")).graph(graph()).await.expect_err("a stranger");
+    assert!(error.to_string().contains("certificate"), "{error}");
 }
 
 #[tokio::test]
@@ -98,7 +261,19 @@ async fn a_server_that_was_stopped_is_found_again() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     server.start().expect("the server again");
     assert_eq!(store.count_update::<Crop>().await.expect("counts").new, 100);
+    // Who reads meanwhile does not notice.
+    server.stop();
+    let start = tokio::task::spawn_blocking(move || {
+        server.start().expect("the server again");
+        server
+    });
+    let (counts, started) = tokio::join!(store.count_update::<Crop>(), start);
+    assert_eq!(counts.expect("counts").new, 100);
+    let server = started.expect("a server");
     assert_eq!(compute(&store).await.expect("crops"), 100);
+    // While there is a server to drop it.
+    drop(database);
+    drop(server);
 }
 
 #[tokio::test]
@@ -144,8 +319,8 @@ async fn stores_in_two_schemas_of_one_database_know_nothing_of_each_other() {
     database.execute("CREATE SCHEMA one; CREATE SCHEMA other").await;
     let url = database.url();
     let and = if url.contains('?') { '&' } else { '?' };
-    let one = super::open_at(&format!("{url}{and}schema=one")).await;
-    let other = super::open_at(&format!("{url}{and}schema=other")).await;
+    let one = open_at(&format!("{url}{and}schema=one")).await;
+    let other = open_at(&format!("{url}{and}schema=other")).await;
     one.sync(videos(3, "1")).await.expect("a sync");
     other.sync(videos(5, "1")).await.expect("a sync");
     assert_eq!(one.count_update::<Crop>().await.expect("counts").new, 3);

@@ -14,9 +14,10 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::ClickHouse as Sql;
-use metaxy_sql::{Dialect, Ident, lower, print, system};
+use metaxy_sql::{Dialect, Ident, lower, print_steps, system};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
@@ -161,109 +162,96 @@ impl ClickHouseConnection {
         if !copies.insert(table.as_str().to_owned()) {
             return Ok(());
         }
-        let name = Sql.quote_ident(table)?;
-        let layout = Sql.table_layout(&[], true);
+        let dialect = Arc::clone(&self.engine.dialect);
+        let name = dialect.quote_ident(table)?;
+        let layout = dialect.table_layout(&[], true);
         // Without the database it would be a copy of itself.
-        let database = Sql.quote_ident(&self.engine.database)?;
+        let from = format!("{}.{name}", dialect.quote_ident(&self.engine.database)?);
         self.in_session();
-        let rows = format!("SELECT * FROM {database}.{name}");
-        self.run(&format!("CREATE TEMPORARY TABLE {name}{layout} AS\n{rows}")).await?;
+        self.run(&format!("CREATE TEMPORARY TABLE {name} AS {from}{layout}")).await?;
+        self.run(&format!("INSERT INTO {name}\nSELECT * FROM {from}")).await?;
         Ok(())
+    }
+
+    /// How statements about a table are written; a copy is on this machine.
+    fn dialect_of(&self, table: &Ident) -> Arc<Sql> {
+        let is_copy = self.copies.as_ref().is_some_and(|all| all.contains(table.as_str()));
+        if is_copy { Arc::new(self.engine.dialect.of_copies()) } else { self.dialect() }
+    }
+
+    fn dialect(&self) -> Arc<Sql> {
+        Arc::clone(&self.engine.dialect)
+    }
+
+    /// Runs a statement in as many requests as it takes; gives the number of rows that it appended.
+    async fn run_steps(&self, statement: &Statement, dialect: &Sql) -> Result<u64> {
+        let mut rows = 0;
+        for step in print_steps(statement, dialect)? {
+            match self.run(&step).await {
+                // Somebody else has made it in the meantime, as we would have.
+                Err(error)
+                    if matches!(statement, Statement::CreateTable { temporary: false, .. })
+                        && errors::code_of(&error) == Some(EXISTS) => {}
+                other => rows += other?,
+            }
+        }
+        Ok(rows)
+    }
+
+    fn text(&self, query: &Statement) -> Result<String> {
+        Ok(print_steps(query, &*self.engine.dialect)?.concat())
     }
 
     /// Runs a statement that changes something.
     async fn change(&mut self, mut statement: Statement) -> Result<u64> {
         match &mut statement {
             Statement::CreateTable { table, temporary, .. } => {
+                // What a dry run makes is its own.
                 if let Some(copies) = &mut self.copies {
                     copies.insert(table.as_str().to_owned());
                     *temporary = true;
                 }
-                let is_temporary = *temporary;
-                if is_temporary {
+                if *temporary {
                     self.in_session();
                 }
-                return match self.run(&print(&statement, &Sql)?).await {
-                    // Somebody else has made it in the meantime, as we would have.
-                    Err(error) if !is_temporary && errors::code_of(&error) == Some(EXISTS) => Ok(0),
-                    other => other,
-                };
             }
             Statement::CreateTemporaryAs { .. } => {
                 self.in_session();
             }
             Statement::DropTemporary { .. } if self.session.is_none() => return Ok(0),
-            Statement::Insert { table, .. } | Statement::AddColumn { table, .. } => {
+            Statement::Insert { table, .. } => {
                 let table = table.clone();
                 self.hide(&table).await?;
+            }
+            Statement::AddColumn { table, .. } => {
+                let table = table.clone();
+                self.hide(&table).await?;
+                return self.run_steps(&statement, &self.dialect_of(&table)).await;
             }
             Statement::Delete { table, .. } => {
                 let table = table.clone();
                 self.hide(&table).await?;
-                return self.remove(statement).await;
+                return self.remove(&table, statement).await;
             }
-            Statement::Query(_)
-            | Statement::CreateTableAs { .. }
-            | Statement::DropTemporary { .. } => {}
+            Statement::Query(_) | Statement::DropTemporary { .. } => {}
         }
-        self.run(&print(&statement, &Sql)?).await
+        self.run_steps(&statement, &self.dialect()).await
     }
 
     /// Removes rows: finds them, and has the parts that hold them written without them. What finds
-    /// them may look at temporary tables; what removes them cannot, so that a table that is no
-    /// temporary one keeps what was found for a moment.
-    async fn remove(&mut self, removal: Statement) -> Result<u64> {
-        let random = RandomState::new().hash_one("found");
-        let found_in = Ident::new(format!("metaxy_system__found_{random:016x}"))?;
-        let Statement::Delete { table, .. } = &removal else {
-            return Err(Error::internal("a removal is a removal"));
-        };
-        let table = table.clone();
-        let [find, remove] = lower::found(removal, &found_in)
-            .ok_or_else(|| Error::internal("a removal is a removal"))?;
-        let is_copy = self.copies.as_ref().is_some_and(|all| all.contains(table.as_str()));
-        let find = print(&find, &Sql)?;
-        let remove = match is_copy {
-            true => without(&table, &found_in)?,
-            false => vec![print(&remove, &Sql)?],
-        };
-        let done = self.find_and_remove(&find, &remove).await;
-        let drop = print(&Statement::DropTemporary { table: found_in }, &Sql)?;
-        let dropped = self.run(&drop).await;
-        let found = done?;
-        dropped?;
-        Ok(found)
-    }
-
-    async fn find_and_remove(&self, find: &str, remove: &[String]) -> Result<u64> {
-        let found = self.run(find).await?;
-        if found > 0 {
-            for statement in remove {
-                self.run(statement).await?;
-            }
+    /// them may look at temporary tables; what removes them cannot, and names their addresses.
+    async fn remove(&mut self, table: &Ident, removal: Statement) -> Result<u64> {
+        let find =
+            lower::found(removal).ok_or_else(|| Error::internal("a removal is a removal"))?;
+        let dialect = self.dialect_of(table);
+        let found = self.text_rows(&self.text(&find)?).await?;
+        let found: Vec<String> = found.into_iter().flatten().collect();
+        for rows in found.chunks(dialect.max_addresses()) {
+            self.run_steps(&lower::remove_found(table, rows), &dialect).await?;
         }
-        Ok(found)
+        Ok(found.len() as u64)
     }
 }
-
-/// The statements that make a copy anew without the rows that were found: no mutation of a temporary
-/// table can look into another table.
-fn without(copy: &Ident, found: &Ident) -> Result<Vec<String>> {
-    let address = Sql.row_address_in("").ok_or_else(|| Error::internal("rows have addresses"))?;
-    let layout = Sql.table_layout(&[], true);
-    let (copy, found) = (Sql.quote_ident(copy)?, Sql.quote_ident(found)?);
-    let rest = "\"@rest\"";
-    Ok(vec![
-        format!(
-            "CREATE TEMPORARY TABLE {rest}{layout} AS\nSELECT * FROM {copy} \
-             WHERE {address} NOT IN (SELECT row FROM {found})"
-        ),
-        format!("DROP TEMPORARY TABLE {copy}"),
-        format!("CREATE TEMPORARY TABLE {copy}{layout} AS\nSELECT * FROM {rest}"),
-        format!("DROP TEMPORARY TABLE {rest}"),
-    ])
-}
-
 /// Whether a name is that of a temporary table: no other begins with an `@`.
 fn is_temporary(table: &str) -> bool {
     table.starts_with('@')
@@ -299,21 +287,24 @@ impl sql::Connection for ClickHouseConnection {
             if names.is_empty() {
                 return Ok(tables);
             }
-            let quoted = names.iter().map(|name| Sql.quote_text(name));
+            let dialect = self.dialect();
+            let quoted = names.iter().map(|name| dialect.quote_text(name));
             let quoted = quoted.collect::<Result<Vec<_>, _>>()?.join(", ");
-            // Temporary tables have no database; a copy has the columns of what it hides.
+            // Temporary tables have no database; a copy has the columns of what it hides. What nobody
+            // can write to is no column of ours.
             let sql = format!(
                 "SELECT DISTINCT table, name, type, position FROM system.columns \
                  WHERE database IN (currentDatabase(), '') AND table IN ({quoted}) \
+                 AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') \
                  ORDER BY table, position"
             );
             let sql = format!("SELECT table, name, type FROM ({sql})");
             for row in self.text_rows(&sql).await? {
                 if let [table, column, ty] = row.as_slice() {
-                    check_column(&Sql, table, column)?;
+                    check_column(&*dialect, table, column)?;
                     let table: &mut TableInfo = tables.entry(table.clone()).or_default();
                     let ty = without_null(ty).to_owned();
-                    table.columns.insert(column.clone(), TableColumn::new(&Sql, ty));
+                    table.columns.insert(column.clone(), TableColumn::new(&*dialect, ty));
                 }
             }
             Ok(tables)
@@ -360,12 +351,12 @@ impl sql::Connection for ClickHouseConnection {
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
-        async move { self.batches(&print(&query, &Sql)?).await }.boxed()
+        async move { self.batches(&self.text(&query)?).await }.boxed()
     }
 
     fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>> {
         async move {
-            let sql = print(&query, &Sql)?;
+            let sql = self.text(&query)?;
             self.stream_text(sql).await
         }
         .boxed()
@@ -376,11 +367,16 @@ impl sql::Connection for ClickHouseConnection {
             let table = Ident::new(table)?;
             self.hide(&table).await?;
             let columns = rows.schema();
-            let columns =
-                columns.fields().iter().map(|field| Sql.quote_ident(&Ident::new(field.name())?));
+            let dialect = self.dialect();
+            let columns = columns
+                .fields()
+                .iter()
+                .map(|field| dialect.quote_ident(&Ident::new(field.name())?));
             let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
-            let sql =
-                format!("INSERT INTO {} ({columns}) FORMAT ArrowStream", Sql.quote_ident(&table)?);
+            let sql = format!(
+                "INSERT INTO {} ({columns}) FORMAT ArrowStream",
+                dialect.quote_ident(&table)?
+            );
             tracing::debug!(sql, n_rows = rows.num_rows(), "statement");
             let mut insert = self.client().insert_formatted_with(sql);
             for piece in encode(&rows, ROWS_AT_ONCE)? {

@@ -1,8 +1,9 @@
 //! What ClickHouse and the way to it say, as errors of ours.
 
 use crate::error::Error;
-use metaxy_sql::Dialect;
-use metaxy_sql::dialect::ClickHouse as Sql;
+
+/// What messages call it.
+pub(super) const NAME: &str = "ClickHouse";
 
 /// An error of the client.
 pub(super) fn of(error: clickhouse::error::Error) -> Error {
@@ -12,14 +13,23 @@ pub(super) fn of(error: clickhouse::error::Error) -> Error {
         E::BadResponse(message) => message.trim_end().to_owned(),
         E::Network(problem) => return lost(&*problem),
         E::TimedOut => {
-            return Error::Unreachable { engine: Sql.name(), message: "no answer in time".into() };
+            return Error::Unreachable { engine: NAME, message: "no answer in time".into() };
         }
         other => return database(other.to_string()),
     };
     match code(&message) {
         // No rows were changed by it: it may be repeated.
         // TOO_MANY_SIMULTANEOUS_QUERIES, SESSION_IS_LOCKED.
-        Some(202 | 373) => Error::Unreachable { engine: Sql.name(), message },
+        Some(202 | 373) => Error::Unreachable { engine: NAME, message },
+        // UNKNOWN_TABLE, one that only a session has.
+        Some(60) if message.contains('@') => database(
+            "the server has forgotten the rows that were staged: it keeps them for an hour after the \
+             last of them, and not over a restart; none of them was written: begin a new write, and \
+             commit more often",
+        ),
+        // NOT_ENOUGH_SPACE, and what comes of a disk that is full in the middle of something.
+        Some(243) => no_space(&message),
+        _ if message.contains("No space left on device") => no_space(&message),
         _ => database(message),
     }
 }
@@ -38,8 +48,14 @@ pub(super) fn code_of(error: &Error) -> Option<u32> {
     }
 }
 
+fn no_space(message: &str) -> Error {
+    database(format!(
+        "{message}; no row of this statement is there: make room on the server, and repeat the call"
+    ))
+}
+
 pub(super) fn database(message: impl Into<String>) -> Error {
-    Error::Database { engine: Sql.name(), message: message.into() }
+    Error::Database { engine: NAME, message: message.into() }
 }
 
 /// The server cannot be reached, or went away.
@@ -50,7 +66,7 @@ pub(super) fn lost(error: &dyn std::error::Error) -> Error {
         message += &format!(": {inner}");
         source = inner.source();
     }
-    Error::Unreachable { engine: Sql.name(), message }
+    Error::Unreachable { engine: NAME, message }
 }
 
 #[cfg(test)]

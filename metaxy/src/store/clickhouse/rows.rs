@@ -5,12 +5,13 @@
 //! |---|---|---|
 //! | texts, bytes | `Binary`: ClickHouse has one type for both | `Utf8` where all of a batch is UTF-8 |
 //! | UUIDs | 16 bytes | text |
-//! | maps | entries of any names | those of `text_map`; an absent map came as an empty one |
-//! | lists | items of any names | `List(item)`; an absent list came as an empty one |
+//! | maps | entries of any names | those of `text_map` |
+//! | lists | items of any names | `List(item)` |
 //! | lists and maps next to rows that have none | a union with NULL | the list or map, or NULL |
 //!
-//! Days and points in time outside of the years 1900 to 2299, which ClickHouse would change without a
-//! word, are refused on their way in.
+//! What ClickHouse would change without a word is refused on its way in: days and points in time outside
+//! of the years 1900 to 2299, and lists and maps that are NULL, which it would make empty. A map of
+//! versions by field may be absent: to read a key of it is the same.
 
 use super::errors;
 use crate::error::Result;
@@ -25,7 +26,7 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
 use metaxy_sql::types::text_map;
-use metaxy_sql::{ColumnType, ScalarType};
+use metaxy_sql::{ColumnType, ScalarType, system};
 use std::sync::Arc;
 
 /// How ClickHouse writes and reads Arrow: settings that come with each query.
@@ -192,10 +193,22 @@ pub(super) fn encode(rows: &RecordBatch, at_once: usize) -> Result<Vec<Vec<u8>>>
 
 /// An array as ClickHouse reads it.
 fn storable(column: &str, array: &ArrayRef) -> Result<ArrayRef> {
-    let out_of_range = |what: &str| {
-        errors::database(format!(
-            "`{column}` holds {what} outside of the years 1900 to 2299, which ClickHouse cannot keep"
-        ))
+    let cannot_keep = |problem: String| crate::error::Error::CannotKeep {
+        engine: errors::NAME,
+        column: column.to_owned(),
+        problem,
+    };
+    let out_of_range =
+        |what: &str| cannot_keep(format!("{what} outside of the years 1900 to 2299"));
+    let no_null = |array: &ArrayRef, what: &str| {
+        let is_ours = column.starts_with(system::PREFIX);
+        if array.null_count() > 0 && !is_ours {
+            return Err(cannot_keep(format!(
+                "a {what} that is NULL, which would be read as an empty one; write an empty one, or \
+                 declare the column without `Option`"
+            )));
+        }
+        Ok(())
     };
     Ok(match array.data_type() {
         DataType::Date32 => {
@@ -217,6 +230,7 @@ fn storable(column: &str, array: &ArrayRef) -> Result<ArrayRef> {
         DataType::LargeUtf8 | DataType::Utf8View => cast(array, &DataType::Utf8)?,
         DataType::LargeBinary | DataType::BinaryView => cast(array, &DataType::Binary)?,
         DataType::List(item) | DataType::LargeList(item) => {
+            no_null(array, "list")?;
             let ty = match ColumnType::from_arrow(array.data_type()) {
                 Some(ty) => ty.to_arrow(),
                 None => DataType::List(Arc::clone(item)),
@@ -225,27 +239,16 @@ fn storable(column: &str, array: &ArrayRef) -> Result<ArrayRef> {
             let list = list.as_list::<i32>();
             let items = storable(column, list.values())?;
             let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-            // There are no absent lists.
-            let (offsets, items) = without_absent(list.offsets(), list.nulls(), &items)?;
-            Arc::new(ListArray::try_new(field, offsets, items, None)?)
+            Arc::new(ListArray::try_new(field, list.offsets().clone(), items, None)?)
         }
         DataType::Map(_, _) => {
+            no_null(array, "map")?;
             let map = cast(array, &text_map())?;
             let map = map.as_map();
             without_null_values(map)?
         }
         _ => Arc::clone(array),
     })
-}
-
-/// The items of those lists that are there; the others are empty.
-fn without_absent(
-    offsets: &OffsetBuffer<i32>,
-    nulls: Option<&NullBuffer>,
-    items: &ArrayRef,
-) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
-    let is_there = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
-    keep_items(offsets, items, |row, _| is_there(row))
 }
 
 /// A map without its keys that have no value: to read one of these is the same.

@@ -12,11 +12,12 @@ use metaxy_sql::ast::Statement;
 use metaxy_sql::{Dialect, HashAlgorithm};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A database that a store can be in.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// How it writes SQL, and what messages call it.
-    fn dialect(&self) -> &'static dyn Dialect;
+    fn dialect(&self) -> Arc<dyn Dialect>;
 
     /// How a new store hashes.
     fn default_algorithm(&self) -> HashAlgorithm;

@@ -87,7 +87,7 @@ async fn whole(
     let declared = declared_types(feature);
     let batches = futures::stream::iter([Ok(first)]).chain(batches);
     let dialect = shared.engine.dialect();
-    Ok(batches.map(move |batch| as_declared(&batch?, &declared, dialect)).boxed())
+    Ok(batches.map(move |batch| as_declared(&batch?, &declared, &*dialect)).boxed())
 }
 
 /// A batch with the columns of a table; versions per field are maps, however they are kept.
@@ -128,8 +128,8 @@ fn temporary(staged: &Staged) -> Result<Statement> {
         Ok(ColumnDecl { name: Ident::new(name)?, ty: (*ty).into(), nullable: true })
     };
     let columns = staged.columns.iter().map(decl).collect::<Result<_>>()?;
-    let (table, key) = (Ident::new(&staged.table)?, Vec::new());
-    Ok(Statement::CreateTable { table, columns, key, temporary: true })
+    let (table, key, together) = (Ident::new(&staged.table)?, Vec::new(), Vec::new());
+    Ok(Statement::CreateTable { table, columns, key, together, temporary: true })
 }
 
 /// The columns of rows, in the types of the definition if it has them.
@@ -156,7 +156,7 @@ fn columns_of(feature: &FeatureContext, schema: &Schema) -> Result<Vec<(String, 
 
 /// Appends what another store holds of a feature; the number of rows and seals.
 pub(super) async fn import(shared: &Shared, feature: FeatureContext, from: Export) -> Result<u64> {
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     let rows = stage(connection, &feature, ROWS, from.rows).await?;
     let seals = stage(connection, &feature, SEALS, from.seals).await?;
     let Some(rows) = rows else { return Ok(0) };
@@ -287,12 +287,13 @@ impl Foreign {
             return Ok(());
         }
         let has_own = found.contains_key(system::DEFINITIONS);
-        let Statement::CreateTable { columns, key, .. } = lower::definitions() else {
+        let Statement::CreateTable { columns, key, together, .. } = lower::definitions() else {
             return Err(Error::internal("a table is made by another statement"));
         };
         let names = columns.iter().map(|column| column.name.clone()).collect();
         let table = Ident::new(DEFINITIONS)?;
-        let make = Statement::CreateTable { table: table.clone(), columns, key, temporary: true };
+        let name = table.clone();
+        let make = Statement::CreateTable { table: name, columns, key, together, temporary: true };
         connection.execute(make).await?;
         if has_own {
             let own = lower::everything(

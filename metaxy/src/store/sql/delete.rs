@@ -47,7 +47,7 @@ pub(super) async fn delete(
     options: &DeleteOptions,
 ) -> Result<Vec<Deleted>> {
     let downstream = if options.cascade { downstream(feature)? } else { Vec::new() };
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     let all = [feature].into_iter().chain(&downstream);
     let tables: Vec<String> = all.map(|feature| feature.key().table_name()).collect();
     connection.begin(Access::writing(&tables, options.dry_run)).await?;
@@ -342,7 +342,7 @@ pub(super) async fn undelete(
         // What is deleted is nobody's orphan.
         Delete::Orphans { .. } => return Ok(Written::default()),
     };
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     connection.begin(Access::Write(&[feature.key().table_name()])).await?;
     let done = bring_back(connection, feature, &found, options).await;
     end(connection, done).await
@@ -378,7 +378,7 @@ pub(super) async fn vacuum(
     feature: &FeatureContext,
     options: VacuumOptions,
 ) -> Result<u64> {
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     connection.begin(Access::writing(&[feature.key().table_name()], options.dry_run)).await?;
     let done = remove_superseded(connection, feature, options).await;
     if options.dry_run { end_dry(connection, done).await } else { end(connection, done).await }

@@ -24,7 +24,7 @@ pub(super) async fn add(
     if failures.is_empty() {
         return Ok(());
     }
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     connection.begin(Access::Write(&[system::FAILURES.to_owned()])).await?;
     let done = append(shared, connection, rows_of(feature, failures, options)?).await;
     end(connection, done).await
@@ -79,7 +79,8 @@ pub(super) async fn clear(
 }
 
 /// The failures of a feature, the latest last; none if there is nowhere to keep them.
-pub(super) async fn of(connection: &mut dyn Connection, key: &FeatureKey) -> Result<Vec<Failure>> {
+pub(super) async fn of(shared: &Shared, key: &FeatureKey) -> Result<Vec<Failure>> {
+    let connection = &mut *shared.connect().await?;
     let table = system::FAILURES;
     if !connection.tables(&[table.to_owned()]).await?.contains_key(table) {
         return Ok(Vec::new());

@@ -17,6 +17,7 @@ use crate::store::backend::{FeatureContext, Planned, ResolveOptions, WriteOption
 use indexmap::IndexMap;
 use metaxy_sql::plan::{AsComputed, Expected};
 use metaxy_sql::{ColumnType, Dialect, lower, system};
+use std::sync::Arc;
 
 /// The records of a root, as samples of themselves.
 const SAMPLES: &str = "@samples";
@@ -53,7 +54,7 @@ pub(super) async fn plan(shared: &Shared, features: &[FeatureContext]) -> Result
 }
 
 struct Planning<'a> {
-    dialect: &'static dyn Dialect,
+    dialect: Arc<dyn Dialect>,
     connection: &'a mut dyn Connection,
     /// What is read instead of the tables of features in which something would be computed.
     stand_ins: Tables,

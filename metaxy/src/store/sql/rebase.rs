@@ -28,7 +28,7 @@ pub(super) async fn rebase(
     feature: &FeatureContext,
     options: &RebaseOptions,
 ) -> Result<Written> {
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     connection.begin(Access::writing(&[feature.key().table_name()], options.dry_run)).await?;
     let done = append(shared, connection, feature, options).await;
     if options.dry_run {

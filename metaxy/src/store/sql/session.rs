@@ -4,9 +4,10 @@ use super::Shared;
 use super::connection::{Access, Connection, end};
 use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables, stage};
+use super::retry::Tries;
 use super::rows::Answer;
 use super::tables::{ensure_tables, record_definition, tables_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
     FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
@@ -51,11 +52,31 @@ impl Session {
         layout: Layout,
         options: WriteOptions,
     ) -> Result<Self> {
-        let connection = shared.connect().await?;
+        if let Some(token) = &options.token
+            && !shared.engine.dialect().appends_whole()
+        {
+            return Err(Error::Setting {
+                setting: "token",
+                value: token.clone(),
+                problem: "in a store whose records are spread over shards a part of a write may be there, \
+                          and a token would say that all of it is; repeat the resolve instead",
+            });
+        }
+        let connection = shared.connect_to_write().await?;
         let mut session =
             Self { shared, connection, feature, layout, options, is_staged: false, commits: 0 };
         session.make_stages().await?;
         Ok(session)
+    }
+
+    /// An error that names a staged column names the one that the caller has.
+    fn in_words_of_the_caller(&self, error: Error) -> Error {
+        let Error::CannotKeep { engine, column, problem } = error else { return error };
+        let ids = self.layout.ids.iter().enumerate().map(|(i, id)| (format!("id{i}"), id));
+        let columns = self.layout.columns.iter().enumerate().map(|(i, c)| (format!("c{i}"), c));
+        let named = ids.chain(columns).find(|(staged, _)| *staged == column);
+        let column = named.map_or(column, |(_, of)| of.name.clone());
+        Error::CannotKeep { engine, column, problem }
     }
 
     async fn make_stages(&mut self) -> Result<()> {
@@ -84,9 +105,17 @@ impl Session {
         let tables = [self.feature.key().table_name()];
         // A dry run of it has nothing to take back.
         let access = if options.dry_run { Access::Read } else { Access::Write(&tables) };
-        self.connection.begin(access).await?;
-        let done = self.append_difference(&options).await;
-        end(&mut *self.connection, done).await
+        let mut tries = Tries::to_write();
+        loop {
+            let done = match self.connection.begin(access).await {
+                Ok(()) => self.append_difference(&options).await,
+                Err(error) => Err(error),
+            };
+            match end(&mut *self.connection, done).await {
+                Err(error) => tries.after(error).await?,
+                done => return done,
+            }
+        }
     }
 
     /// The tables of the feature, made if they are missing and the store may.
@@ -214,8 +243,12 @@ impl Session {
 
 impl WriteSession for Session {
     fn stage(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
-        self.is_staged |= rows.num_rows() > 0;
-        self.connection.append(STAGE, rows)
+        async move {
+            self.is_staged |= rows.num_rows() > 0;
+            let appended = self.connection.append(STAGE, rows).await;
+            appended.map_err(|error| self.in_words_of_the_caller(error))
+        }
+        .boxed()
     }
 
     fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>> {
@@ -226,9 +259,18 @@ impl WriteSession for Session {
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>> {
         async move {
             self.check_duplicates().await?;
-            self.connection.begin(Access::Write(&[self.feature.key().table_name()])).await?;
-            let done = self.append().await;
-            let written = end(&mut *self.connection, done).await?;
+            let tables = [self.feature.key().table_name()];
+            let mut tries = Tries::to_write();
+            let written = loop {
+                let done = match self.connection.begin(Access::Write(&tables)).await {
+                    Ok(()) => self.append().await,
+                    Err(error) => Err(error),
+                };
+                match end(&mut *self.connection, done).await {
+                    Err(error) => tries.after(error).await?,
+                    Ok(written) => break written,
+                }
+            };
             self.commits += 1;
             self.clear().await?;
             Ok(written)

@@ -16,7 +16,7 @@ pub(super) async fn open(
     create_tables: bool,
     requested: RequestedSettings,
 ) -> Result<Settings> {
-    let connection = &mut *engine.connect().await?;
+    let connection = &mut *super::retry::connect(engine).await?;
     let access = if create_tables {
         // Whoever opens it at the same time waits, and then finds it stamped.
         Access::Write(&[system::SETTINGS.to_owned()])

@@ -103,7 +103,7 @@ pub(super) async fn ensure_tables(
     let key = feature.key();
     let table = key.table_name();
     let all = || layout.ids.iter().chain(&layout.columns);
-    all().try_for_each(|column| check_column(dialect, &table, &column.name))?;
+    all().try_for_each(|column| check_column(&*dialect, &table, &column.name))?;
     let mut changed = false;
     if !found.contains_key(system::DEFINITIONS) {
         if !shared.create_tables {
@@ -124,7 +124,9 @@ pub(super) async fn ensure_tables(
             let columns: Vec<(String, ColumnType, bool)> =
                 all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
             let statement = match &layout.parents {
-                Some(_) => lower::children_table(&table, &columns, layout.ids.len())?,
+                Some(parents) => {
+                    lower::children_table(&table, &columns, layout.ids.len(), parents)?
+                }
                 None => lower::table(&table, &columns, layout.ids.len())?,
             };
             connection.execute(statement).await?;
