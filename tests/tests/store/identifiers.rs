@@ -1,10 +1,11 @@
 //! Names and values of every kind go through a store as they are.
 
 use metaxy::Error;
+use metaxy::conformance::texts;
 use metaxy::store::WriteError;
 use metaxy_tests::batch::{batch, only};
 use metaxy_tests::flow::{compute, counts, delete, graph, key, memory, open, read, write};
-use metaxy_tests::{nasty, on_every_engine};
+use metaxy_tests::on_every_engine;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -22,14 +23,14 @@ struct Case {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    nasty::text(1..8).prop_filter("names of ours, and the address of a row", |name| {
+    texts::random(1..8).prop_filter("names of ours, and the address of a row", |name| {
         let lower = name.to_lowercase();
         !name.is_empty() && !lower.starts_with("metaxy_") && lower != "rowid"
     })
 }
 
 fn version() -> impl Strategy<Value = String> {
-    nasty::text(1..8).prop_filter("versions that are told apart", |version| {
+    texts::random(1..8).prop_filter("versions that are told apart", |version| {
         !version.is_empty() && !version.contains('|')
     })
 }
@@ -39,10 +40,10 @@ fn case() -> impl Strategy<Value = Case> {
         let [a, b, c] = [a, b, c].map(|name| name.to_lowercase());
         a != b && b != c && a != c
     });
-    let ids = proptest::collection::btree_set(nasty::text(0..6), 2..4);
-    let values = proptest::collection::vec(nasty::text(0..6), 4);
+    let ids = proptest::collection::btree_set(texts::random(0..6), 2..4);
+    let values = proptest::collection::vec(texts::random(0..6), 4);
     let versions = proptest::collection::vec(version(), 4);
-    (names, ids, values, versions, version(), nasty::text(0..6)).prop_map(
+    (names, ids, values, versions, version(), texts::random(0..6)).prop_map(
         |((id_column, column, here), ids, values, versions, code_version, run)| Case {
             id_column,
             column,

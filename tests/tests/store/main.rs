@@ -15,6 +15,7 @@ mod identifiers;
 mod importing;
 mod opening;
 mod options;
+mod python;
 mod reading;
 mod rebasing;
 mod refusals;

@@ -5,11 +5,11 @@
 //! one that it does, so that every sketch means something and a smaller sketch a smaller program.
 
 use super::rows::Value;
-use metaxy::spec::{
+use crate::spec::{
     ColumnSpec, FeatureDefinition, FeatureDep, FeatureSpec, FieldDep, FieldDeps, FieldSpec,
     FieldsMapping, Lineage, Origin,
 };
-use metaxy::{ColumnType, FeatureGraph, FeatureKey, FieldKey, ScalarType};
+use crate::{ColumnType, FeatureGraph, FeatureKey, FieldKey, ScalarType};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fmt;
@@ -554,7 +554,7 @@ impl fmt::Debug for Program {
             }
             for field in &spec.fields {
                 let parents = self.graph.parents(&key, &field.key).iter();
-                let parents: Vec<_> = parents.map(metaxy::graph::ParentField::label).collect();
+                let parents: Vec<_> = parents.map(crate::graph::ParentField::label).collect();
                 let code_version = field.code_version.replace("__metaxy_initial__", "0");
                 write!(f, "\n        {} code {code_version}", field.key)?;
                 if !parents.is_empty() {
@@ -576,7 +576,7 @@ fn field_key(key: u8) -> FieldKey {
 
 fn code_version(version: u8) -> String {
     match version {
-        0 => metaxy::spec::INITIAL_CODE_VERSION.to_owned(),
+        0 => crate::spec::INITIAL_CODE_VERSION.to_owned(),
         version => version.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! The vectors that the Python implementation, version 0.1.11, has produced: definitions and what
 //! they hash to. The file is read here and compared by the tests.
 
-use metaxy::spec::{FeatureDefinition, FeatureSpec, Origin};
+use crate::spec::{FeatureDefinition, FeatureSpec, Origin};
 use serde_json::{Map, Value, json};
 
 /// The whole file.
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// If the file is not what the tests expect.
 #[must_use]
 pub fn load() -> Value {
-    serde_json::from_str(include_str!("../golden/python-0.1.11.json")).expect("valid JSON")
+    serde_json::from_str(include_str!("golden/python-0.1.11.json")).expect("valid JSON")
 }
 
 /// The spec JSON of an entry of `features`, which holds the arguments of Python's constructors.

@@ -24,10 +24,10 @@
 //! - where a child comes back that has another definition than its parent.
 
 use super::{Failure, Result, fields};
-use crate::program::{CHILD, Program, fulfils};
-use crate::rows::{ByField, Ids, Value};
-use metaxy::FeatureKey;
-use metaxy::spec::{FeatureDep, Lineage};
+use crate::FeatureKey;
+use crate::conformance::histories::program::{CHILD, Program, fulfils};
+use crate::conformance::histories::rows::{ByField, Ids, Value};
+use crate::spec::{FeatureDep, Lineage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a field of a record was computed from.
@@ -242,9 +242,9 @@ impl Ghost {
         row: &Row,
         read: &BTreeSet<String>,
     ) -> bool {
-        let differs = |name: &String, field: &metaxy::spec::FieldSpec| {
+        let differs = |name: &String, field: &crate::spec::FieldSpec| {
             let parents = program.graph.parents(feature, &field.key).iter();
-            let parents: Vec<_> = parents.map(metaxy::graph::ParentField::label).collect();
+            let parents: Vec<_> = parents.map(crate::graph::ParentField::label).collect();
             row.computed.inputs.get(name).is_none_or(|inputs| {
                 inputs.code_version != field.code_version || inputs.parents != parents
             })
@@ -363,7 +363,7 @@ impl Ghost {
                 values.push(value);
                 read[place].insert(theirs);
             }
-            let parents = parents.iter().map(metaxy::graph::ParentField::label).collect();
+            let parents = parents.iter().map(crate::graph::ParentField::label).collect();
             let code_version = field.code_version.clone();
             computed.inputs.insert(name, Inputs { code_version, parents, values });
         }

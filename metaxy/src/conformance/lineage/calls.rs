@@ -1,26 +1,9 @@
 //! Calls with options: which records are answered, in which order, and which are declared stale.
 
 use super::*;
+use crate::store::Failed;
 use ScalarType::{Int64, Text};
-use metaxy::store::Failed;
 use std::time::Duration;
-
-on_every_engine! {
-    shards_are_disjoint_complete_and_stable,
-    shards_of_an_expansion_are_of_parents,
-    orders_put_null_last_and_ids_decide_ties,
-    a_limit_comes_after_the_order_and_the_counts,
-    filters_of_a_call_look_at_the_row_of_an_upstream,
-    filters_over_stored_records_see_what_is_stored,
-    without_a_comparison_all_is_forced,
-    a_condition_can_force_records,
-    a_condition_can_force_parents,
-    failures_are_left_out,
-    failures_are_tried_again,
-    other_inputs_are_another_matter,
-    a_success_clears_failures,
-    unknown_names_are_refused,
-}
 
 fn features() -> [FeatureBuilder; 2] {
     let a = FeatureBuilder::new("a").id("i", Int64).nullable_column("size", Int64).field("x");
@@ -35,7 +18,7 @@ fn rows(x: &str) -> Vec<Value> {
 }
 
 /// A store with six records in `a`, none of which was computed.
-async fn six(engine: &str) -> World {
+async fn six(engine: &dyn Engine) -> World {
     let world = world(engine, features()).await;
     world.sync("a", &rows("1")).await;
     world
@@ -46,7 +29,7 @@ async fn ids(update: Update<AnyFeature>) -> Vec<i64> {
     rows_of(update).await.iter().filter_map(|row| row["i"].as_i64()).collect()
 }
 
-async fn shards_are_disjoint_complete_and_stable(engine: &str) {
+pub(crate) async fn shards_are_disjoint_complete_and_stable(engine: &dyn Engine) {
     let world = six(engine).await;
     let shards = async || {
         let mut shards = Vec::new();
@@ -74,7 +57,7 @@ async fn shards_are_disjoint_complete_and_stable(engine: &str) {
     );
 }
 
-async fn shards_of_an_expansion_are_of_parents(engine: &str) {
+pub(crate) async fn shards_of_an_expansion_are_of_parents(engine: &dyn Engine) {
     let [a, _] = features();
     let frame = FeatureBuilder::new("frame").id("i", Int64).id("n", Int64).field("x");
     let frame = frame.dep(DepBuilder::new("a").select::<&str>([]).expansion(["i"]));
@@ -88,7 +71,7 @@ async fn shards_of_an_expansion_are_of_parents(engine: &str) {
     assert_eq!(all, [1, 2, 3, 4, 5, 6]);
 }
 
-async fn orders_put_null_last_and_ids_decide_ties(engine: &str) {
+pub(crate) async fn orders_put_null_last_and_ids_decide_ties(engine: &dyn Engine) {
     let world = six(engine).await;
     let update = || world.update("d");
     assert_eq!(ids(update().order_by("size")).await, [2, 5, 1, 4, 6, 3]);
@@ -97,7 +80,7 @@ async fn orders_put_null_last_and_ids_decide_ties(engine: &str) {
     assert_eq!(ids(update().order_by_desc("i")).await, [6, 5, 4, 3, 2, 1]);
 }
 
-async fn a_limit_comes_after_the_order_and_the_counts(engine: &str) {
+pub(crate) async fn a_limit_comes_after_the_order_and_the_counts(engine: &dyn Engine) {
     let world = six(engine).await;
     let largest = || world.update("d").order_by_desc("size").limit(2);
     assert_eq!(ids(largest()).await, [6, 1]);
@@ -117,7 +100,7 @@ async fn a_limit_comes_after_the_order_and_the_counts(engine: &str) {
     assert_eq!(answers(world.update("d").limit(5), &["i"]).await, stale);
 }
 
-async fn filters_of_a_call_look_at_the_row_of_an_upstream(engine: &str) {
+pub(crate) async fn filters_of_a_call_look_at_the_row_of_an_upstream(engine: &dyn Engine) {
     let world = six(engine).await;
     let filter = |text: &str| world.update("d").filter(&key("a"), text);
     assert_eq!(ids(filter("size IN (0, 2)").order_by("i")).await, [2, 5, 6]);
@@ -130,7 +113,7 @@ async fn filters_of_a_call_look_at_the_row_of_an_upstream(engine: &str) {
     assert_eq!(one, all[4..5], "hashed like without a filter");
 }
 
-async fn filters_over_stored_records_see_what_is_stored(engine: &str) {
+pub(crate) async fn filters_over_stored_records_see_what_is_stored(engine: &dyn Engine) {
     let world = six(engine).await;
     let first = world.update("d").filter(&key("a"), "i <= 3").await.expect("an increment");
     let batches: Vec<_> = first.to_compute().try_collect().await.expect("batches");
@@ -148,20 +131,20 @@ async fn filters_over_stored_records_see_what_is_stored(engine: &str) {
 }
 
 /// Computes `d` with data versions of its own.
-async fn with_own_versions(engine: &str) -> World {
+async fn with_own_versions(engine: &dyn Engine) -> World {
     let world = six(engine).await;
     let mut rows = rows_of(world.update("d")).await;
     for row in &mut rows {
         row["metaxy_data_version_by_field"] = json!({ "x": "of the content" });
     }
     let columns = ["i", "size", "metaxy_provenance_by_field", "metaxy_data_version_by_field"];
-    let rows = metaxy_tests::batch::only(&rows, &columns);
+    let rows = crate::conformance::batch::only(&rows, &columns);
     flow::write(&world.store, "d", &rows).await.expect("good rows");
     assert!(world.counts("d").await.is_up_to_date());
     world
 }
 
-async fn without_a_comparison_all_is_forced(engine: &str) {
+pub(crate) async fn without_a_comparison_all_is_forced(engine: &dyn Engine) {
     let world = with_own_versions(engine).await;
     world.add("a", &[json!({ "i": 1, "size": 1, "x": "2" })]).await;
     world.add("a", &[json!({ "i": 7, "size": 1, "x": "1" })]).await;
@@ -180,7 +163,7 @@ async fn without_a_comparison_all_is_forced(engine: &str) {
     }
 }
 
-async fn a_condition_can_force_records(engine: &str) {
+pub(crate) async fn a_condition_can_force_records(engine: &dyn Engine) {
     let world = with_own_versions(engine).await;
     let forced = || world.update("d").stale_if("size = 2").stale_if("i = 1");
     let found = sorted(answers(forced(), &["i"]).await);
@@ -200,7 +183,7 @@ async fn a_condition_can_force_records(engine: &str) {
     assert_eq!(found, [json!([1, "orphaned", "gone"]), expected[1].clone()]);
 }
 
-async fn a_condition_can_force_parents(engine: &str) {
+pub(crate) async fn a_condition_can_force_parents(engine: &dyn Engine) {
     let a = FeatureBuilder::new("a").id("i", Int64).field("x");
     let frame =
         FeatureBuilder::new("frame").id("i", Int64).id("n", Int64).nullable_column("text", Text);
@@ -209,7 +192,7 @@ async fn a_condition_can_force_parents(engine: &str) {
     world.sync("a", &[json!({ "i": 1, "x": "1" }), json!({ "i": 2, "x": "1" })]).await;
     let increment = world.update("frame").await.expect("an increment");
     let batches: Vec<_> = increment.to_compute().try_collect().await.expect("batches");
-    let mut parents = metaxy_tests::batch::rows(&batches);
+    let mut parents = crate::conformance::batch::rows(&batches);
     parents.iter_mut().for_each(|parent| parent["metaxy_children"] = json!(0));
     let mut out = world.store.batch_writer(&key("frame")).materialization_id("run 1");
     out.seal(&batch(&parents)).await.expect("good seals");
@@ -234,7 +217,7 @@ async fn fail(world: &World, condition: &str) {
     out.commit().await.expect("a commit");
 }
 
-async fn failures_are_left_out(engine: &str) {
+pub(crate) async fn failures_are_left_out(engine: &dyn Engine) {
     let world = six(engine).await;
     fail(&world, "i <= 2").await;
     let left_out = || world.update("d").failed(Failed::LeaveOut);
@@ -244,7 +227,7 @@ async fn failures_are_left_out(engine: &str) {
     assert_eq!(world.counts("d").await.new, 6, "who does not ask is told of all");
 }
 
-async fn failures_are_tried_again(engine: &str) {
+pub(crate) async fn failures_are_tried_again(engine: &dyn Engine) {
     let world = six(engine).await;
     fail(&world, "i <= 2").await;
     fail(&world, "i = 2").await;
@@ -258,7 +241,7 @@ async fn failures_are_tried_again(engine: &str) {
     assert_eq!(retried(3, hour).await, [3, 4, 5, 6], "they have failed just now");
 }
 
-async fn other_inputs_are_another_matter(engine: &str) {
+pub(crate) async fn other_inputs_are_another_matter(engine: &dyn Engine) {
     let world = six(engine).await;
     fail(&world, "i <= 2").await;
     world.add("a", &[json!({ "i": 1, "size": 1, "x": "2" })]).await;
@@ -268,7 +251,7 @@ async fn other_inputs_are_another_matter(engine: &str) {
     assert_eq!(ids(left_out()).await, [3, 4, 5, 6], "and the former inputs the former one");
 }
 
-async fn a_success_clears_failures(engine: &str) {
+pub(crate) async fn a_success_clears_failures(engine: &dyn Engine) {
     let world = six(engine).await;
     fail(&world, "i <= 2").await;
     let failures = async || {
@@ -289,7 +272,7 @@ async fn a_success_clears_failures(engine: &str) {
     assert_eq!(ids(forced).await, [1, 3, 4, 5, 6]);
 }
 
-async fn unknown_names_are_refused(engine: &str) {
+pub(crate) async fn unknown_names_are_refused(engine: &dyn Engine) {
     let world = six(engine).await;
     let told = async |update: Update<AnyFeature>| {
         update.counts().await.expect_err("a refusal").to_string()

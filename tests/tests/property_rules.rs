@@ -1,12 +1,7 @@
 //! The test of the test: a store in memory without one of its rules is told from the others by some
 //! random history. It has a command of its own: `cargo xtask rules`.
 
-mod history;
-mod machine;
-mod program;
-mod rows;
-
-use history::{histories, known};
+use metaxy::conformance::{Histories, History};
 use metaxy::store::memory::Rule;
 use metaxy_tests::runtime;
 use proptest::strategy::{Strategy, ValueTree};
@@ -24,12 +19,13 @@ fn every_rule_is_noticed() {
     let mut runner = TestRunner::new_with_rng(config, rng);
     let random = (0..MOST).map(|i| {
         let has_lineages = i % 3 != 0;
-        let history = histories(has_lineages || i % 2 == 0, has_lineages).new_tree(&mut runner);
-        history.expect("a history").current()
+        let histories = Histories::new(1).all_lineages(has_lineages);
+        let histories = histories.full(has_lineages || i % 2 == 0).strategy();
+        histories.new_tree(&mut runner).expect("a history").current()
     });
     let mut unnoticed = Rule::ALL.to_vec();
-    for history in known().into_iter().chain(random) {
-        let noticed = runtime.block_on(machine::run(&history, &unnoticed));
+    for history in History::known().into_iter().chain(random) {
+        let noticed = runtime.block_on(history.notice(&unnoticed));
         let noticed = noticed.unwrap_or_else(|failure| panic!("{failure}"));
         unnoticed.retain(|rule| !noticed.contains(rule));
         if unnoticed.is_empty() {

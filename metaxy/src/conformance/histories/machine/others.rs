@@ -2,20 +2,20 @@
 //! programs, vacuums. Here stores are compared; what they have written is told to the third account.
 
 use super::{Crash, Machine, Result, fields, same, text, with_columns};
-use crate::history::{Call, Jobs, Samples as Sketch};
-use crate::program::{CHILD, Edit, Program};
-use crate::rows::{self, ByField, Ids, PROVENANCE_BY_FIELD, Seen, Value};
-use futures::StreamExt;
-use metaxy::arrow::array::{
+use crate::arrow::array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt32Array,
 };
-use metaxy::arrow::compute::{filter_record_batch, take_record_batch};
-use metaxy::increment::AnyFeature;
-use metaxy::store::backend::{Backend, Export, FeatureContext};
-use metaxy::store::memory::Memory;
-use metaxy::store::{Failed, Update};
-use metaxy::{Counts, FeatureKey, Store};
+use crate::arrow::compute::{filter_record_batch, take_record_batch};
+use crate::conformance::histories::history::{Call, Jobs, Samples as Sketch};
+use crate::conformance::histories::program::{CHILD, Edit, Program};
+use crate::conformance::histories::rows::{self, ByField, Ids, PROVENANCE_BY_FIELD, Seen, Value};
+use crate::increment::AnyFeature;
+use crate::store::backend::{Backend, Export, FeatureContext};
+use crate::store::memory::Memory;
+use crate::store::{Failed, Update};
+use crate::{Counts, FeatureKey, Store};
+use futures::StreamExt;
 use metaxy_sql::plan::Hash;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Machine {
         let anew = store.update_of(feature).skip_comparison(true).await.map_err(text)?;
         let batches = rows::all(anew.to_compute()).await?;
         let Some(first) = batches.first() else { return Ok(None) };
-        let all = metaxy::arrow::compute::concat_batches(&first.schema(), &batches);
+        let all = arrow::compute::concat_batches(&first.schema(), &batches);
         let all = all.map_err(text)?;
         let is_meant: Vec<bool> = (0..all.num_rows()).map(|job| jobs.includes(job)).collect();
         let meant = filter_record_batch(&all, &BooleanArray::from(is_meant)).map_err(text)?;

@@ -43,7 +43,7 @@ const PIECES: [&str; 34] = [
 ];
 
 /// A text of so many pieces; never with a NUL character.
-pub fn text(n_pieces: Range<usize>) -> impl Strategy<Value = String> {
+pub fn random(n_pieces: Range<usize>) -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         8 => proptest::sample::select(PIECES.to_vec()).prop_map(str::to_owned),
         1 => any::<char>().prop_filter("NUL", |c| *c != '\0').prop_map(String::from),

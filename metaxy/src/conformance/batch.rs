@@ -1,15 +1,15 @@
 //! Rows as JSON to Arrow batches and back, so that tests can say and compare them in one line.
 
-use futures::TryStreamExt;
-use metaxy::arrow::array::{
+use crate::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, MapArray, NullArray,
     RecordBatch, StringArray, StringBuilder, StructArray,
 };
-use metaxy::arrow::buffer::{NullBuffer, OffsetBuffer};
-use metaxy::arrow::datatypes::{
+use crate::arrow::buffer::{NullBuffer, OffsetBuffer};
+use crate::arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
 };
-use metaxy::store::BatchStream;
+use crate::store::BatchStream;
+use futures::TryStreamExt;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -146,8 +146,7 @@ fn cell(array: &ArrayRef, row: usize) -> Value {
         DataType::Utf8 => json!(array.as_string::<i32>().value(row)),
         DataType::Boolean => json!(array.as_boolean().value(row)),
         DataType::Float32 | DataType::Float64 => {
-            let numbers =
-                metaxy::arrow::compute::cast(array, &DataType::Float64).expect("a number");
+            let numbers = arrow::compute::cast(array, &DataType::Float64).expect("a number");
             json!(numbers.as_primitive::<Float64Type>().value(row))
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
@@ -170,8 +169,7 @@ fn cell(array: &ArrayRef, row: usize) -> Value {
             Value::Object(sorted_members(members))
         }
         other if other.is_integer() => {
-            let numbers =
-                metaxy::arrow::compute::cast(array, &DataType::Int64).expect("a small number");
+            let numbers = arrow::compute::cast(array, &DataType::Int64).expect("a small number");
             json!(numbers.as_primitive::<Int64Type>().value(row))
         }
         other => panic!("no test reads {other}"),

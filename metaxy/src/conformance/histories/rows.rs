@@ -1,12 +1,12 @@
 //! Arrow batches of a store -> values that can be compared, shown and made into batches again.
 
-use futures::TryStreamExt;
-use metaxy::arrow::array::{
+use crate::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, MapBuilder, RecordBatch, StringArray, StringBuilder,
 };
-use metaxy::arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use metaxy::increment::{CAUSE, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION};
-use metaxy::store::BatchStream;
+use crate::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use crate::increment::{CAUSE, STALE_FIELDS, STATUS, STORED_PROVENANCE, STORED_VERSION};
+use crate::store::BatchStream;
+use futures::TryStreamExt;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -3,18 +3,6 @@
 use super::*;
 use ScalarType::{Int64, Text};
 
-on_every_engine! {
-    all_ids_name_the_group_by_default,
-    a_column_names_the_group,
-    a_column_of_another_name_names_the_group,
-    several_columns_name_the_group,
-    selected_columns_come_as_lists,
-    a_group_is_joined_with_another_upstream,
-    what_a_filter_leaves_out_is_no_member,
-    an_outdated_member_blocks_its_group,
-    an_outdated_member_that_is_left_out_blocks_nothing,
-}
-
 /// Readings with an id of their own; the sensor is a column like any other.
 fn reading(code_version: &str) -> FeatureBuilder {
     let v = FieldBuilder::new("v").code_version(code_version);
@@ -41,7 +29,7 @@ fn group(values: &str) -> Value {
 
 const PROVENANCE: &str = "metaxy_provenance_by_field";
 
-async fn all_ids_name_the_group_by_default(engine: &str) {
+pub(crate) async fn all_ids_name_the_group_by_default(engine: &dyn Engine) {
     let reading = FeatureBuilder::new("reading").id("sensor", Text).id("n", Int64).field("v");
     let world = world(engine, [reading, sensor(DepBuilder::new("reading").aggregation_on_ids())]);
     let world = world.await;
@@ -53,7 +41,7 @@ async fn all_ids_name_the_group_by_default(engine: &str) {
     assert!(world.counts("sensor").await.is_up_to_date());
 }
 
-async fn a_column_names_the_group(engine: &str) {
+pub(crate) async fn a_column_names_the_group(engine: &dyn Engine) {
     let world = world(engine, [reading("1"), sensor(by_sensor())]).await;
     let nobodys = json!({ "n": 4, "sensor": null, "file": null, "v": "z" });
     world.sync("reading", &[row(1, "a", "x"), row(2, "b", "y"), row(3, "a", "z"), nobodys]).await;
@@ -66,7 +54,7 @@ async fn a_column_names_the_group(engine: &str) {
     assert_eq!(world.increment("sensor", &["sensor"]).await, stale);
 }
 
-async fn a_column_of_another_name_names_the_group(engine: &str) {
+pub(crate) async fn a_column_of_another_name_names_the_group(engine: &dyn Engine) {
     let by_place = DepBuilder::new("reading").rename("sensor", "place").aggregation(["place"]);
     let place = FeatureBuilder::new("place").id("place", Text).field("v").dep(by_place);
     let world = world(engine, [reading("1"), place]).await;
@@ -79,7 +67,7 @@ async fn a_column_of_another_name_names_the_group(engine: &str) {
     assert_eq!(world.increment("place", &["place"]).await, expected);
 }
 
-async fn several_columns_name_the_group(engine: &str) {
+pub(crate) async fn several_columns_name_the_group(engine: &dyn Engine) {
     let by_both = DepBuilder::new("reading").aggregation(["file", "sensor"]);
     let both = FeatureBuilder::new("both").id("sensor", Text).id("file", Text).field("v");
     let world = world(engine, [reading("1"), both.dep(by_both)]).await;
@@ -91,7 +79,7 @@ async fn several_columns_name_the_group(engine: &str) {
     assert_eq!(world.increment("both", &["sensor", "file", PROVENANCE]).await, expected);
 }
 
-async fn selected_columns_come_as_lists(engine: &str) {
+pub(crate) async fn selected_columns_come_as_lists(engine: &dyn Engine) {
     let dep = by_sensor().rename("file", "files").select(["n", "file"]);
     let world = world(engine, [reading("1"), sensor(dep)]).await;
     let without_file = json!({ "n": 2, "sensor": "a", "file": null, "v": "y" });
@@ -104,7 +92,7 @@ async fn selected_columns_come_as_lists(engine: &str) {
     assert_eq!(found, expected, "NULL keeps its place");
 }
 
-async fn a_group_is_joined_with_another_upstream(engine: &str) {
+pub(crate) async fn a_group_is_joined_with_another_upstream(engine: &dyn Engine) {
     let info = FeatureBuilder::new("info").id("sensor", Text).column("owner", Text).field("w");
     let d = sensor(by_sensor()).column("owner", Text).dep("info");
     let world = world(engine, [reading("1"), info, d]).await;
@@ -125,7 +113,7 @@ async fn a_group_is_joined_with_another_upstream(engine: &str) {
     assert_eq!(world.increment("sensor", &["sensor"]).await, gone);
 }
 
-async fn what_a_filter_leaves_out_is_no_member(engine: &str) {
+pub(crate) async fn what_a_filter_leaves_out_is_no_member(engine: &dyn Engine) {
     let dep = by_sensor().filter("n < 10");
     let world = world(engine, [reading("1"), sensor(dep)]).await;
     world.sync("reading", &[row(1, "a", "x"), row(10, "a", "y"), row(11, "b", "z")]).await;
@@ -139,7 +127,7 @@ async fn what_a_filter_leaves_out_is_no_member(engine: &str) {
     assert_eq!(orphaned, [json!(["a", "orphaned", "gone"])]);
 }
 
-async fn an_outdated_member_blocks_its_group(engine: &str) {
+pub(crate) async fn an_outdated_member_blocks_its_group(engine: &dyn Engine) {
     let world = world(engine, [reading("1"), sensor(by_sensor())]).await;
     world.sync("reading", &[row(1, "a", "x"), row(2, "a", "y"), row(3, "b", "z")]).await;
     world.compute("sensor").await;
@@ -152,7 +140,7 @@ async fn an_outdated_member_blocks_its_group(engine: &str) {
     assert_eq!((counts.new, counts.blocked, counts.unchanged), (1, 0, 2));
 }
 
-async fn an_outdated_member_that_is_left_out_blocks_nothing(engine: &str) {
+pub(crate) async fn an_outdated_member_that_is_left_out_blocks_nothing(engine: &dyn Engine) {
     let features = |code: &str| [reading(code), sensor(by_sensor().filter("n < 10"))];
     let world = world(engine, features("1")).await;
     world.sync("reading", &[row(1, "a", "x"), row(10, "a", "y")]).await;

@@ -3,21 +3,20 @@
 //! What Python gets wrong is in `hazards.rs`, what a store in memory is asked as a backend in
 //! `memory/`; histories that nobody thought of are in `properties/`.
 
-mod calls;
-mod causes;
-mod definitions;
-mod groups;
-mod optional;
+pub(super) mod calls;
+pub(super) mod causes;
+pub(super) mod definitions;
+pub(super) mod groups;
+pub(super) mod optional;
 
+use crate::builder::{DepBuilder, FeatureBuilder, FieldBuilder, GraphBuilder};
+use crate::conformance::batch::{batch, rows, sorted};
+use crate::conformance::flow::{self, key};
+use crate::conformance::{Engine, md5 as hash, open};
+use crate::increment::AnyFeature;
+use crate::store::Update;
+use crate::{Counts, FeatureGraph, ScalarType, Store};
 use futures::TryStreamExt;
-use md5::{Digest, Md5};
-use metaxy::builder::{DepBuilder, FeatureBuilder, FieldBuilder, GraphBuilder};
-use metaxy::increment::AnyFeature;
-use metaxy::store::Update;
-use metaxy::{Counts, FeatureGraph, HashAlgorithm, ScalarType, Store};
-use metaxy_tests::batch::{batch, rows, sorted};
-use metaxy_tests::flow::{self, key};
-use metaxy_tests::on_every_engine;
 use serde_json::{Value, json};
 
 /// A store under some definitions, and what tests ask of it.
@@ -30,15 +29,8 @@ fn graph(features: impl IntoIterator<Item = FeatureBuilder>) -> FeatureGraph {
     builder.build().expect("a graph")
 }
 
-async fn world(engine: &str, features: impl IntoIterator<Item = FeatureBuilder>) -> World {
-    let store = Store::open(engine).graph(graph(features)).create_tables(true);
-    // Every engine has it.
-    World { store: store.hash_algorithm(HashAlgorithm::Md5).await.expect("a store") }
-}
-
-/// The hash of a text as these stores make it.
-fn hash(text: &str) -> String {
-    hex::encode(Md5::digest(text)).chars().take(16).collect()
+async fn world(engine: &dyn Engine, features: impl IntoIterator<Item = FeatureBuilder>) -> World {
+    World { store: open(engine, &graph(features)).await }
 }
 
 impl World {

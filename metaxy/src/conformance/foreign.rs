@@ -1,13 +1,13 @@
 //! Rows as only another program would have written them, for every engine: they stand in a store in
 //! memory, from which others copy, or on which they fall back.
 
-use crate::batch::batch;
-use crate::flow::key;
+use crate::Store;
+use crate::arrow::array::RecordBatch;
+use crate::conformance::batch::batch;
+use crate::conformance::flow::key;
+use crate::store::backend::{Backend, Export, FeatureContext};
+use crate::store::memory::Memory;
 use futures::{StreamExt, TryStreamExt};
-use metaxy::Store;
-use metaxy::arrow::array::RecordBatch;
-use metaxy::store::backend::{Backend, Export, FeatureContext};
-use metaxy::store::memory::Memory;
 use metaxy_sql::plan::Hash;
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 ///
 /// # Panics
 /// If the store fails.
-pub async fn changed(
+pub(super) async fn changed(
     like: &Store,
     root: &str,
     samples: &[Value],
@@ -37,4 +37,16 @@ pub async fn changed(
     export.rows = export.rows.map_ok(change).boxed();
     after.import(feature, export).await.expect("an import");
     Store::with_backend(after, graph.clone())
+}
+
+/// What another program does to the table of a feature: past the store, and without its checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Foreign {
+    /// It adds two more rows for each that is there, with NULL in the first id column; before that it
+    /// changes the table so that NULL is possible.
+    NullIds,
+    /// It adds one more row for each that is there, the same but for the columns
+    /// `metaxy_created_at` and `metaxy_updated_at`, which are so many microseconds after 1970 began.
+    WrittenAt(i64),
 }

@@ -17,11 +17,11 @@
 
 use super::ghost::{Computed, Expected, Ghost};
 use super::{HASH_TRUNCATION_LENGTH, Machine, Result, field_names, rows, same};
-use crate::history::Jobs;
-use crate::program::Program;
-use crate::rows::{ByField, Columns, Ids, Seen};
-use metaxy::store::memory::Memory;
-use metaxy::{Counts, FeatureKey, Store};
+use crate::conformance::histories::history::Jobs;
+use crate::conformance::histories::program::Program;
+use crate::conformance::histories::rows::{ByField, Columns, Ids, Seen};
+use crate::store::memory::Memory;
+use crate::{Counts, FeatureKey, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -15,13 +15,14 @@ use super::program::{CHILD, CONTENT_FIELD, Edit, Program, is_number};
 use super::rows::{
     self, ByField, Columns, DATA_VERSION_BY_FIELD, Ids, NewRow, PROVENANCE_BY_FIELD, Seen, Value,
 };
-use metaxy::arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use metaxy::arrow::compute::{filter_record_batch, take_record_batch};
-use metaxy::increment::{AnyFeature, Increment};
-use metaxy::spec::FieldSpec;
-use metaxy::store::memory::{Memory, Rule};
-use metaxy::{Counts, Error, FeatureKey, HashAlgorithm, Reason, Store};
-use metaxy_tests::flow;
+use crate::arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use crate::arrow::compute::{filter_record_batch, take_record_batch};
+use crate::conformance::Engine;
+use crate::increment::{AnyFeature, Increment};
+use crate::spec::FieldSpec;
+use crate::store::Settings;
+use crate::store::memory::{Memory, Rule};
+use crate::{Counts, Error, FeatureKey, HashAlgorithm, Reason, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -100,31 +101,28 @@ struct Machine {
     trace: Vec<String>,
 }
 
-/// Runs a history to its end, and then brings everything up to date. Gives those of some rules whose
-/// absence would have shown: where any are asked for, no store but those in memory has a part in it.
-pub(crate) async fn run(history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
-    run_on("duckdb::memory:", history, rules).await
+/// Runs a history to its end on stores in memory. Gives those of some rules whose absence would have
+/// shown.
+pub(super) async fn notice(history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
+    let program = Arc::new(Program::new(&history.features));
+    Machine::in_memory(history.hash_algorithm, program, rules).run(history).await
 }
 
-/// The same over an empty store at an address.
-pub(crate) async fn run_on(url: &str, history: &History, rules: &[Rule]) -> Result<BTreeSet<Rule>> {
+/// Runs a history to its end on a new store of an engine, and then brings everything up to date.
+pub(super) async fn hold(engine: &dyn Engine, history: &History) -> Result<()> {
     let program = Arc::new(Program::new(&history.features));
-    let algorithm = match history.hash_algorithm {
-        // Postgres has no function for it.
-        HashAlgorithm::Xxh3_64 if url.starts_with("postgres:") => HashAlgorithm::Sha256,
-        algorithm => algorithm,
+    let hash_algorithm = match history.hash_algorithm {
+        algorithm if engine.hashes(algorithm) => algorithm,
+        _ => HashAlgorithm::Md5,
     };
-    let machine = match rules {
-        [] => Machine::open(url, algorithm, program).await?,
-        rules => Machine::in_memory(algorithm, program, rules),
-    };
-    machine.run(history).await
+    let settings = Settings { hash_algorithm, hash_truncation_length: HASH_TRUNCATION_LENGTH };
+    let store = engine.open(program.graph.clone(), settings).await.map_err(text)?;
+    Machine::with(store, hash_algorithm, program, &[]).run(history).await.map(drop)
 }
 
 /// Runs a history where both stores are in memory, and perhaps without the same rule: only the laws can
 /// fail.
-#[allow(dead_code, reason = "one of the two programs of tests does this")]
-pub(crate) async fn hold_to_laws(history: &History, without: Option<Rule>) -> Result<()> {
+pub(super) async fn hold_to_laws(history: &History, without: Option<Rule>) -> Result<()> {
     let program = Arc::new(Program::new(&history.features));
     let store = || {
         let memory = Memory::new(history.hash_algorithm, HASH_TRUNCATION_LENGTH);
@@ -144,14 +142,6 @@ fn text(error: impl std::fmt::Display) -> Failure {
 }
 
 impl Machine {
-    async fn open(url: &str, algorithm: HashAlgorithm, program: Arc<Program>) -> Result<Self> {
-        let store = flow::opening(url, &program.graph)
-            .await
-            .hash_algorithm(algorithm)
-            .hash_truncation_length(HASH_TRUNCATION_LENGTH);
-        Ok(Self::with(store.await.map_err(text)?, algorithm, program, &[]))
-    }
-
     fn in_memory(algorithm: HashAlgorithm, program: Arc<Program>, rules: &[Rule]) -> Self {
         let memory = Arc::new(Memory::new(algorithm, HASH_TRUNCATION_LENGTH));
         let store = Store::with_backend(memory, program.graph.clone());

@@ -3,19 +3,6 @@
 use super::*;
 use ScalarType::{Int64, Text};
 
-on_every_engine! {
-    an_edited_filter_changes_who_is_there,
-    an_edited_lineage_makes_stale_what_it_changes,
-    an_upstream_becomes_optional_and_required_again,
-    an_edited_selection_makes_nothing_stale,
-    an_upstream_that_no_field_reads_decides_who_is_there,
-    a_renamed_field_makes_nothing_stale,
-    without_its_first_name_a_field_is_another_one,
-    a_renamed_field_can_be_bumped,
-    a_renamed_field_of_a_root_stays_what_it_was,
-    a_parent_that_is_several_records_is_refused,
-}
-
 fn root() -> FeatureBuilder {
     FeatureBuilder::new("a").id("i", Int64).column("size", Int64).field("x")
 }
@@ -43,7 +30,7 @@ fn edited(world: &World, features: impl IntoIterator<Item = FeatureBuilder>) -> 
     other
 }
 
-async fn an_edited_filter_changes_who_is_there(engine: &str) {
+pub(crate) async fn an_edited_filter_changes_who_is_there(engine: &dyn Engine) {
     let world = world(engine, on(a().filter("size < 3"))).await;
     world.sync("a", &[row(1), row(2), row(3)]).await;
     assert_eq!(world.compute("d").await.new, 2);
@@ -59,7 +46,7 @@ async fn an_edited_filter_changes_who_is_there(engine: &str) {
     assert_eq!(world.increment("d", &["i"]).await, [json!([1, "new"])]);
 }
 
-async fn an_edited_lineage_makes_stale_what_it_changes(engine: &str) {
+pub(crate) async fn an_edited_lineage_makes_stale_what_it_changes(engine: &dyn Engine) {
     let world = world(engine, on(a())).await;
     world.sync("a", &[row(1), row(2)]).await;
     world.compute("d").await;
@@ -78,7 +65,7 @@ async fn an_edited_lineage_makes_stale_what_it_changes(engine: &str) {
     assert_eq!(world.increment("d", &["i"]).await, expected);
 }
 
-async fn an_upstream_becomes_optional_and_required_again(engine: &str) {
+pub(crate) async fn an_upstream_becomes_optional_and_required_again(engine: &dyn Engine) {
     let features = |b: DepBuilder| {
         let [a, d] = on(a());
         [a, FeatureBuilder::new("b").id("i", Int64).field("x"), d.dep(b)]
@@ -96,7 +83,7 @@ async fn an_upstream_becomes_optional_and_required_again(engine: &str) {
     assert_eq!(required.increment("d", &["i"]).await, [json!([2, "orphaned", "missing"])]);
 }
 
-async fn an_edited_selection_makes_nothing_stale(engine: &str) {
+pub(crate) async fn an_edited_selection_makes_nothing_stale(engine: &dyn Engine) {
     let features = |dep: DepBuilder| {
         let d = FeatureBuilder::new("d").id("i", Int64).nullable_column("size", Int64).field("x");
         [root(), d.dep(dep)]
@@ -111,7 +98,7 @@ async fn an_edited_selection_makes_nothing_stale(engine: &str) {
     assert_eq!(without.increment("d", &["i", "size"]).await, [json!([2, null, "new"])]);
 }
 
-async fn an_upstream_that_no_field_reads_decides_who_is_there(engine: &str) {
+pub(crate) async fn an_upstream_that_no_field_reads_decides_who_is_there(engine: &dyn Engine) {
     let features = |required: bool| {
         let [a, d] = on(a());
         let d = if required { d.dep(DepBuilder::new("b").no_fields()) } else { d };
@@ -148,20 +135,20 @@ fn speech(code_version: Option<&str>) -> [FeatureBuilder; 3] {
 }
 
 /// `d` with a data version of its own, and `e`, both computed.
-async fn with_sound(engine: &str) -> World {
+async fn with_sound(engine: &dyn Engine) -> World {
     let world = world(engine, sound()).await;
     world.sync("a", &[row(1)]).await;
     let increment = world.update("d");
     let mut rows = rows_of(increment).await;
     rows[0]["metaxy_data_version_by_field"] = json!({ "sound": "of the content" });
     let columns = ["i", "metaxy_provenance_by_field", "metaxy_data_version_by_field"];
-    let rows = metaxy_tests::batch::only(&rows, &columns);
+    let rows = crate::conformance::batch::only(&rows, &columns);
     flow::write(&world.store, "d", &rows).await.expect("good rows");
     world.compute("e").await;
     world
 }
 
-async fn a_renamed_field_makes_nothing_stale(engine: &str) {
+pub(crate) async fn a_renamed_field_makes_nothing_stale(engine: &dyn Engine) {
     let before = with_sound(engine).await;
     let after = before.under(speech(None));
     for feature in ["d", "e"] {
@@ -179,7 +166,7 @@ async fn a_renamed_field_makes_nothing_stale(engine: &str) {
     assert_eq!(first[1]["sound"], "of the content");
 }
 
-async fn without_its_first_name_a_field_is_another_one(engine: &str) {
+pub(crate) async fn without_its_first_name_a_field_is_another_one(engine: &dyn Engine) {
     let world = with_sound(engine).await;
     let world = world.under(read_by_e(FieldBuilder::new("speech"), "speech"));
     let added = [json!([1, "stale", { "speech": "added" }])];
@@ -187,7 +174,7 @@ async fn without_its_first_name_a_field_is_another_one(engine: &str) {
     assert_eq!(world.increment("e", &["i"]).await, [json!([1, "blocked", "d is stale"])]);
 }
 
-async fn a_renamed_field_can_be_bumped(engine: &str) {
+pub(crate) async fn a_renamed_field_can_be_bumped(engine: &dyn Engine) {
     let world = with_sound(engine).await.under(speech(Some("2")));
     let stale = [json!([1, "stale", { "sound": "code" }])];
     assert_eq!(world.increment("d", &["i"]).await, stale, "under its first name");
@@ -203,7 +190,7 @@ async fn a_renamed_field_can_be_bumped(engine: &str) {
     assert!(world.counts("e").await.is_up_to_date());
 }
 
-async fn a_renamed_field_of_a_root_stays_what_it_was(engine: &str) {
+pub(crate) async fn a_renamed_field_of_a_root_stays_what_it_was(engine: &dyn Engine) {
     let features = |field: FieldBuilder, name: &str| {
         let a = FeatureBuilder::new("a").id("i", Int64).nullable_column("path", Text).field(field);
         let d = FeatureBuilder::new("d").id("i", Int64).dep(a_of_path());
@@ -230,7 +217,7 @@ fn a_of_path() -> DepBuilder {
     DepBuilder::new("a").select::<&str>([])
 }
 
-async fn a_parent_that_is_several_records_is_refused(engine: &str) {
+pub(crate) async fn a_parent_that_is_several_records_is_refused(engine: &dyn Engine) {
     let scene = FeatureBuilder::new("scene").id("i", Int64).id("scene", Int64).field("x");
     let frame = FeatureBuilder::new("frame").id("i", Int64).id("n", Int64).field("x");
     let frame = frame.dep(DepBuilder::new("scene").expansion(["i"]));

@@ -4,13 +4,13 @@ use super::program::{
     Edit, FeatureSketch, edits, field_is_added, second_root_is_added, sketches,
     two_roots_and_a_child,
 };
-use metaxy::HashAlgorithm;
+use crate::HashAlgorithm;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// A program, and what happens after it was first run.
 #[derive(Clone, Debug)]
-pub(crate) struct History {
+pub struct History {
     pub(crate) hash_algorithm: HashAlgorithm,
     pub(crate) features: Vec<FeatureSketch>,
     /// Whether features are groups, children or optional, and rows come back or go for good.
@@ -204,7 +204,11 @@ fn steps(has_lineages: bool) -> impl Strategy<Value = Step> {
 }
 
 /// Histories of up to twelve steps after the first run.
-pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<Value = History> {
+pub(super) fn histories(
+    begins_full: bool,
+    has_lineages: bool,
+    is_long: bool,
+) -> impl Strategy<Value = History> + use<> {
     let hash_algorithm = prop_oneof![
         6 => Just(HashAlgorithm::XxHash64),
         1 => Just(HashAlgorithm::XxHash32),
@@ -213,10 +217,8 @@ pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<
         1 => Just(HashAlgorithm::Sha256),
     ];
     let first = if begins_full { samples().prop_map(Some).boxed() } else { Just(None).boxed() };
-    // Many short histories and some long ones find more than some of middle length. A longer run, that
-    // somebody has asked for, has long ones alone.
-    let is_long = begins_full || std::env::var_os("METAXY_PROPERTY_CASES").is_some();
-    let (features, most_steps) = if is_long { (6, 12) } else { (4, 4) };
+    // Many short histories and some long ones find more than some of middle length.
+    let (features, most_steps) = if is_long || begins_full { (6, 12) } else { (4, 4) };
     let features = sketches(has_lineages, features);
     (hash_algorithm, features, first, vec(steps(has_lineages), 1..=most_steps)).prop_map(
         move |(hash_algorithm, features, first, steps)| History {
@@ -231,7 +233,7 @@ pub(crate) fn histories(begins_full: bool, has_lineages: bool) -> impl Strategy<
 
 /// Histories that are worth a run every time: they are rare among the random ones, or have found
 /// something.
-pub(crate) fn known() -> Vec<History> {
+pub(super) fn known() -> Vec<History> {
     let history = |first: [bool; 6], actions: Vec<Action>| History {
         hash_algorithm: HashAlgorithm::XxHash64,
         features: two_roots_and_a_child(),

@@ -3,17 +3,6 @@
 use super::*;
 use ScalarType::{Int64, Text};
 
-on_every_engine! {
-    gone_when_the_upstream_record_was_deleted,
-    gone_without_any_row_that_says_so,
-    gone_when_all_members_of_a_group_are,
-    excluded_by_a_filter,
-    excluded_when_the_members_moved,
-    missing_when_a_required_upstream_was_never_computed,
-    one_upstream_that_knows_decides,
-    deleted_only_when_it_is_known_why,
-}
-
 fn root() -> FeatureBuilder {
     FeatureBuilder::new("a").id("i", Int64).column("size", Int64).field("x")
 }
@@ -32,7 +21,7 @@ fn row(i: i64, size: i64) -> Value {
     json!({ "i": i, "size": size, "x": "1" })
 }
 
-async fn gone_when_the_upstream_record_was_deleted(engine: &str) {
+pub(crate) async fn gone_when_the_upstream_record_was_deleted(engine: &dyn Engine) {
     let world = world(engine, [root(), on_a("d", [])]).await;
     world.sync("a", &[row(1, 1), row(2, 2)]).await;
     world.compute("d").await;
@@ -44,7 +33,7 @@ async fn gone_when_the_upstream_record_was_deleted(engine: &str) {
     assert!(world.counts("d").await.is_up_to_date());
 }
 
-async fn gone_without_any_row_that_says_so(engine: &str) {
+pub(crate) async fn gone_without_any_row_that_says_so(engine: &dyn Engine) {
     let world = world(engine, [root(), on_a("d", [])]).await;
     world.sync("a", &[row(1, 1), row(2, 2)]).await;
     world.compute("d").await;
@@ -53,7 +42,7 @@ async fn gone_without_any_row_that_says_so(engine: &str) {
     assert_eq!(world.increment("d", &["i"]).await, [json!([1, "orphaned", "gone"])]);
 }
 
-async fn gone_when_all_members_of_a_group_are(engine: &str) {
+pub(crate) async fn gone_when_all_members_of_a_group_are(engine: &dyn Engine) {
     let group = DepBuilder::new("a").aggregation(["size"]);
     let d = FeatureBuilder::new("d").id("size", Int64).field("x").dep(group);
     let world = world(engine, [root(), d]).await;
@@ -64,7 +53,7 @@ async fn gone_when_all_members_of_a_group_are(engine: &str) {
     assert_eq!(world.increment("d", &["size"]).await, expected);
 }
 
-async fn excluded_by_a_filter(engine: &str) {
+pub(crate) async fn excluded_by_a_filter(engine: &dyn Engine) {
     let filtered = || {
         let dep = a().filter("size < 3");
         FeatureBuilder::new("d").id("i", Int64).field("x").dep(dep)
@@ -80,7 +69,7 @@ async fn excluded_by_a_filter(engine: &str) {
     assert_eq!(world.increment("d", &["i"]).await, [json!([1, "orphaned", "gone"])]);
 }
 
-async fn excluded_when_the_members_moved(engine: &str) {
+pub(crate) async fn excluded_when_the_members_moved(engine: &dyn Engine) {
     let group = DepBuilder::new("a").aggregation(["size"]);
     let d = FeatureBuilder::new("d").id("size", Int64).field("x").dep(group);
     let world = world(engine, [root(), d]).await;
@@ -100,7 +89,7 @@ fn with_b(reads_b: bool) -> [FeatureBuilder; 3] {
     [root(), on_a("b", []), on_a("d", b)]
 }
 
-async fn missing_when_a_required_upstream_was_never_computed(engine: &str) {
+pub(crate) async fn missing_when_a_required_upstream_was_never_computed(engine: &dyn Engine) {
     let world = world(engine, with_b(false)).await;
     world.sync("a", &[row(1, 1), row(2, 2)]).await;
     world.compute("d").await;
@@ -122,7 +111,7 @@ async fn missing_when_a_required_upstream_was_never_computed(engine: &str) {
 }
 
 /// `a` has the record, `b` has lost it.
-async fn one_upstream_that_knows_decides(engine: &str) {
+pub(crate) async fn one_upstream_that_knows_decides(engine: &dyn Engine) {
     let world = world(engine, with_b(true)).await;
     world.sync("a", &[row(1, 1), row(2, 2)]).await;
     world.compute("b").await;
@@ -137,7 +126,7 @@ async fn one_upstream_that_knows_decides(engine: &str) {
     assert_eq!(world.increment("d", &["i"]).await, expected);
 }
 
-async fn deleted_only_when_it_is_known_why(engine: &str) {
+pub(crate) async fn deleted_only_when_it_is_known_why(engine: &dyn Engine) {
     let text = FeatureBuilder::new("b").id("i", Int64).column("kind", Text).field("x");
     let features = |b: Option<DepBuilder>| [root(), text.clone(), on_a("d", b)];
     let world = world(engine, features(None)).await;
