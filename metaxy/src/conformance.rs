@@ -51,11 +51,13 @@
 
 pub mod batch;
 mod cases;
+mod filters;
 pub mod flow;
 mod foreign;
 pub mod golden;
 mod hazards;
 mod histories;
+mod identifiers;
 mod lineage;
 mod records;
 pub mod texts;
@@ -87,6 +89,12 @@ pub trait Engine: Send + Sync {
     fn hashes(&self, algorithm: HashAlgorithm) -> bool {
         let _ = algorithm;
         true
+    }
+
+    /// How many bytes the name of a table or a column may have, if there is a limit: a longer one has to be
+    /// refused when tables are made.
+    fn longest_name(&self) -> Option<usize> {
+        None
     }
 
     /// Changes the table of a feature past the store, as another program would with statements of its

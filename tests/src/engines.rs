@@ -153,6 +153,10 @@ mod servers {
             algorithm != HashAlgorithm::Xxh3_64
         }
 
+        fn longest_name(&self) -> Option<usize> {
+            Some(63)
+        }
+
         fn foreign<'a>(
             &'a self,
             store: Store,

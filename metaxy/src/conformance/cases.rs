@@ -1,7 +1,7 @@
 //! The list of all cases: of it are made the table [`CASES`] and the tests of `conformance::tests!`.
 
 use crate::conformance::lineage::{calls, causes, definitions, groups, optional};
-use crate::conformance::{Case, Outcome, hazards, histories, records};
+use crate::conformance::{Case, Outcome, filters, hazards, histories, identifiers, records};
 
 /// Hands the list to another macro, after these tokens.
 #[doc(hidden)]
@@ -48,6 +48,19 @@ macro_rules! __conformance_cases {
             records {
                 every_scenario_gives_pythons_answers,
                 hash_primitives_go_through_the_engine,
+            }
+            identifiers {
+                texts_that_hurt_go_through,
+                random_names_and_values_go_through,
+                names_of_sixty_bytes_go_through,
+                names_that_are_too_long_are_refused,
+                features_may_be_called_as_parts_of_statements,
+                nul_is_refused,
+                numbers_at_the_edges_go_through,
+            }
+            filters {
+                random_filters_say_what_they_say_in_memory,
+                numbers_are_compared_at_the_edges,
             }
             calls {
                 shards_are_disjoint_complete_and_stable,

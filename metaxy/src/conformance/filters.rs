@@ -1,15 +1,35 @@
 //! What a filter says of a row, in memory and in the engine: the same, unknown included.
+//!
+//! Filters are random, over columns of all types; what they say is [`fulfils`]. The constants that they
+//! compare with may be days that an engine cannot keep; the rows hold none outside of the years 1900 to
+//! 2299.
 
-use duckdb::Connection;
-use metaxy::arrow::array::{AsArray, RecordBatch};
-use metaxy::arrow::datatypes::Int64Type;
-use metaxy::filter::{Column, Filter, Value, fulfils, parse, parse_unchecked};
-use metaxy::{ColumnType, ScalarType};
-use metaxy_sql::ast::{Expr, From, Query, Select, Source, Statement};
-use metaxy_sql::dialect::DuckDb;
-use metaxy_sql::{Dialect, Ident, lower, print};
+use crate::builder::FeatureBuilder;
+use crate::conformance::batch::{batch, batch_of};
+use crate::conformance::flow::key;
+use crate::conformance::{Engine, open};
+use crate::filter::{Column, Filter, Operand, Value, fulfils, parse, parse_unchecked};
+use crate::graph::FeatureGraph;
+use crate::store::Store;
+use crate::{ColumnType, ScalarType};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::Int64Type;
+use futures::TryStreamExt;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How many random filters each engine is asked, and over how many random rows.
+const FILTERS: u32 = 150;
+const ROWS: usize = 40;
 
 const COLUMNS: [(&str, ScalarType); 16] = {
     use ScalarType as S;
@@ -89,6 +109,8 @@ const UIDS: [&str; 3] = [
     "ffffffff-ffff-ffff-ffff-ffffffffffff",
 ];
 const DAYS: [&str; 5] = ["1970-01-01", "2024-02-29", "1969-12-31", "0001-01-01", "9999-12-31"];
+/// How many of them every engine can keep.
+const KEPT_DAYS: usize = 3;
 const TIMES: [&str; 6] = [
     "2024-02-29 12:00:00",
     "2024-02-29T12:00:00.000001Z",
@@ -97,6 +119,8 @@ const TIMES: [&str; 6] = [
     "2024-02-29",
     "0001-01-01 00:00:00",
 ];
+/// How many of them every engine can keep.
+const KEPT_TIMES: usize = 5;
 
 fn columns() -> Vec<Column> {
     let column = |(name, ty): (&str, ScalarType)| Column {
@@ -129,8 +153,10 @@ fn value(ty: ScalarType) -> BoxedStrategy<Value> {
         S::Float64 => float().prop_map(Value::Float).boxed(),
         S::Text => select(&WORDS[..]).prop_map(|text| Value::Text(text.to_owned())).boxed(),
         S::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
-        S::Date => select(&DAYS[..]).prop_map(|day| constant(&format!("DATE '{day}'"))).boxed(),
-        S::Timestamp => moments(&TIMES).boxed(),
+        S::Date => {
+            select(&DAYS[..KEPT_DAYS]).prop_map(|day| constant(&format!("DATE '{day}'"))).boxed()
+        }
+        S::Timestamp => moments(&TIMES[..KEPT_TIMES]).boxed(),
         S::Uuid => select(&UIDS[..]).prop_map(|text| Value::Text(text.to_owned())).boxed(),
         other => panic!("no values of {other}"),
     }
@@ -149,27 +175,13 @@ fn moment(text: &str) -> Value {
 /// A constant as the language reads it.
 fn constant(text: &str) -> Value {
     match parse_unchecked(&format!("x = {text}")) {
-        Ok(Filter::Compare { right: metaxy::filter::Operand::Constant(value), .. }) => value,
+        Ok(Filter::Compare { right: Operand::Constant(value), .. }) => value,
         other => panic!("{text} is no constant: {other:?}"),
     }
 }
 
 fn row() -> impl Strategy<Value = Row> {
     COLUMNS.map(|(_, ty)| prop::option::weighted(0.8, value(ty)).boxed()).to_vec()
-}
-
-/// The value as the engine reads it, by another way than filters take.
-fn sql(value: &Option<Value>, ty: ScalarType) -> String {
-    let text = match value {
-        None => return "NULL".to_owned(),
-        Some(Value::Timestamp(micros)) => return DuckDb.timestamp(*micros),
-        Some(Value::Bool(value)) => value.to_string(),
-        Some(Value::Int(value)) => value.to_string(),
-        Some(Value::Float(value)) => value.to_string(),
-        Some(Value::Text(value)) => value.replace('\'', "''"),
-        Some(day @ Value::Date(_)) => return day.to_string(),
-    };
-    format!("CAST('{text}' AS {})", ty.duckdb())
 }
 
 fn number() -> impl Strategy<Value = String> {
@@ -248,111 +260,129 @@ fn filter() -> impl Strategy<Value = String> {
     })
 }
 
-fn ident(name: &str) -> Ident {
-    Ident::new(name).expect("a name")
-}
-
-/// The filter, its opposite, and whether it is unknown, for every row.
-fn query(filter: &Filter) -> String {
-    let lowered = || lower::filter(filter, &|name| Expr::Column(None, ident(name)));
-    let select = Select {
-        columns: vec![
-            (Expr::Column(None, ident("row")), ident("row")),
-            (lowered(), ident("holds")),
-            (Expr::Not(Box::new(lowered())), ident("holds not")),
-            (Expr::IsNull(Box::new(lowered())), ident("is unknown")),
-        ],
-        from: Some(From {
-            latest: None,
-            first: Source { relation: ident("rows"), alias: ident("r") },
-            joins: Vec::new(),
-        }),
-        order_by: vec![metaxy_sql::ast::Order {
-            expr: Expr::Column(None, ident("row")),
-            descending: false,
-        }],
-        ..Select::default()
+/// The values of a column, as the batch of a write has them.
+fn array(values: &[Option<Value>], ty: ScalarType) -> ArrayRef {
+    let values = || values.iter().map(Option::as_ref);
+    let int = |value: Option<&Value>| match value {
+        Some(Value::Int(value)) => Some(*value),
+        _ => None,
     };
-    let query = Query { with: Vec::new(), union_all: vec![select] };
-    print(&Statement::Query(query), &DuckDb).expect("a text")
-}
-
-/// A connection with a table `rows`.
-fn table(rows: &[Row]) -> Connection {
-    let connection = Connection::open_in_memory().expect("a database");
-    let columns = COLUMNS.map(|(name, ty)| format!("\"{name}\" {}", ty.duckdb()));
-    let rows: Vec<String> = (rows.iter().enumerate())
-        .map(|(i, row)| {
-            let values = row.iter().zip(COLUMNS).map(|(value, (_, ty))| sql(value, ty));
-            format!("({i}, {})", values.collect::<Vec<_>>().join(", "))
-        })
-        .collect();
-    let sql = format!(
-        "CREATE TABLE rows (\"row\" BIGINT, {}); INSERT INTO rows VALUES {}",
-        columns.join(", "),
-        rows.join(",\n")
-    );
-    connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
-    connection
-}
-
-fn bools(batch: &RecordBatch, column: usize) -> Vec<Option<bool>> {
-    batch.column(column).as_boolean().iter().collect()
-}
-
-fn check(connection: &Connection, rows: &[Row], text: &str) -> Result<(), TestCaseError> {
-    let filter = parse(text, &columns()).map_err(|error| TestCaseError::fail(error.to_string()))?;
-    let sql = query(&filter);
-    let mut statement = connection.prepare(&sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
-    let batches: Vec<RecordBatch> = statement.query_arrow([]).expect("rows").collect();
-    let mut n_rows = 0;
-    for batch in &batches {
-        let row = batch.column(0).as_primitive::<Int64Type>();
-        let (holds, not, unknown) = (bools(batch, 1), bools(batch, 2), bools(batch, 3));
-        for i in 0..batch.num_rows() {
-            let values = &rows[usize::try_from(row.value(i)).expect("a row")];
-            let value_of = |name: &str| {
-                let column = COLUMNS.iter().position(|(column, _)| *column == name);
-                values[column.expect("a column")].clone()
+    let small = |value| int(value).and_then(|value| i64::try_from(value).ok());
+    let whole = |value| int(value).and_then(|value| u64::try_from(value).ok());
+    let array: ArrayRef = match ty {
+        ScalarType::UInt64 => Arc::new(values().map(whole).collect::<UInt64Array>()),
+        ScalarType::Float32 | ScalarType::Float64 => {
+            let float = |value: Option<&Value>| match value {
+                Some(Value::Float(value)) => Some(*value),
+                _ => None,
             };
-            let expected = fulfils(&filter, &value_of);
-            let actual = (holds[i], not[i], unknown[i]);
-            let expected = (expected, expected.map(|holds| !holds), Some(expected.is_none()));
-            prop_assert_eq!(actual, expected, "{}\n{}\n{}\n{:?}", text, filter, sql, values);
-            n_rows += 1;
+            Arc::new(values().map(float).collect::<Float64Array>())
+        }
+        ScalarType::Text | ScalarType::Uuid => {
+            let text = |value: Option<&'_ Value>| match value {
+                Some(Value::Text(value)) => Some(value.clone()),
+                _ => None,
+            };
+            return Arc::new(values().map(text).collect::<StringArray>());
+        }
+        ScalarType::Bool => {
+            let truth = |value: Option<&Value>| match value {
+                Some(Value::Bool(value)) => Some(*value),
+                _ => None,
+            };
+            Arc::new(values().map(truth).collect::<BooleanArray>())
+        }
+        ScalarType::Date => {
+            let day = |value: Option<&Value>| match value {
+                Some(Value::Date(value)) => Some(*value),
+                _ => None,
+            };
+            Arc::new(values().map(day).collect::<Date32Array>())
+        }
+        ScalarType::Timestamp => {
+            let time = |value: Option<&Value>| match value {
+                Some(Value::Timestamp(value)) => Some(*value),
+                _ => None,
+            };
+            let times = values().map(time).collect::<TimestampMicrosecondArray>();
+            Arc::new(times.with_timezone("UTC"))
+        }
+        _ => Arc::new(values().map(small).collect::<Int64Array>()),
+    };
+    cast(&array, &ty.to_arrow()).expect("values of the type")
+}
+
+/// A store of an engine with these rows.
+async fn table(engine: &dyn Engine, rows: &[Row]) -> Store {
+    let feature = FeatureBuilder::new("a").id("row", ScalarType::Int64).field("x");
+    let feature =
+        COLUMNS.into_iter().fold(feature, |feature, (name, ty)| feature.nullable_column(name, ty));
+    let graph = FeatureGraph::builder().feature(feature).build().expect("a graph");
+    let store = open(engine, &graph).await;
+    let columns = COLUMNS.into_iter().enumerate().map(|(column, (name, ty))| {
+        let values: Vec<_> = rows.iter().map(|row| row[column].clone()).collect();
+        (name, array(&values, ty))
+    });
+    let ids: ArrayRef = Arc::new((0..rows.len() as i64).collect::<Int64Array>());
+    let x = batch(&vec![json!({ "x": "1" }); rows.len()]);
+    let all = columns.chain([("row", ids), ("x", Arc::clone(x.column(0)))]);
+    store.sync_of(&key("a"), batch_of(all)).await.expect("a sync");
+    store
+}
+
+/// The rows that a filter keeps.
+async fn kept(store: &Store, filter: &str) -> Result<BTreeSet<usize>, String> {
+    let read = store.read_of(&key("a")).filter(filter).batches();
+    let read = read.await.map_err(|error| error.to_string())?;
+    let batches: Vec<_> = read.try_collect().await.map_err(|error| error.to_string())?;
+    let rows = batches.iter().flat_map(|batch| {
+        let rows = batch.column_by_name("row").expect("the id").as_primitive::<Int64Type>();
+        rows.values().iter().map(|row| *row as usize)
+    });
+    Ok(rows.collect())
+}
+
+/// The filter and its opposite keep what they say in memory; where it is unknown, neither keeps the row.
+async fn check(store: &Store, rows: &[Row], text: &str) -> Result<(), String> {
+    let filter = parse(text, &columns()).map_err(|error| error.to_string())?;
+    let says = |row: &Row| {
+        let value_of = |name: &str| {
+            let column = COLUMNS.iter().position(|(column, _)| *column == name);
+            row[column.expect("a column")].clone()
+        };
+        fulfils(&filter, &value_of)
+    };
+    let says: Vec<Option<bool>> = rows.iter().map(says).collect();
+    for (filter, wanted) in [(text.to_owned(), true), (format!("NOT ({text})"), false)] {
+        let expected = says.iter().enumerate().filter(|(_, says)| **says == Some(wanted));
+        let expected: BTreeSet<usize> = expected.map(|(row, _)| row).collect();
+        let kept = kept(store, &filter).await?;
+        if let Some(row) = kept.symmetric_difference(&expected).next() {
+            let is = if kept.contains(row) { "keeps" } else { "leaves out" };
+            return Err(format!("{filter} {is} {:?}", rows[*row]));
         }
     }
-    prop_assert_eq!(n_rows, rows.len());
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
 
-    #[test]
-    fn the_engine_agrees(
-        rows in prop::collection::vec(row(), 1..12),
-        filters in prop::collection::vec(filter(), 1..12),
-    ) {
-        let connection = table(&rows);
-        for filter in &filters {
-            check(&connection, &rows, filter)?;
-        }
-    }
-
-    /// A filter is read again from its own text.
-    #[test]
-    fn a_filter_prints_as_it_reads(text in filter()) {
-        let filter = parse(&text, &columns()).expect("a filter");
-        let printed = filter.to_string();
-        let again = parse(&printed, &columns());
-        prop_assert_eq!(again.map(|again| again.to_string()), Ok(printed));
+pub(crate) async fn random_filters_say_what_they_say_in_memory(engine: &dyn Engine) {
+    let mut runner = runner(FILTERS);
+    let rows = prop::collection::vec(row(), ROWS).new_tree(&mut runner).expect("rows").current();
+    let store = table(engine, &rows).await;
+    let filters = filter();
+    for _ in 0..FILTERS {
+        let filter = filters.new_tree(&mut runner).expect("a filter").current();
+        check(&store, &rows, &filter).await.unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
 
-/// Every comparison of every integer column with every number: the edges matter.
-#[test]
-fn every_number_with_every_integer() {
+/// Every integer column with every number: the edges matter.
+pub(crate) async fn numbers_are_compared_at_the_edges(engine: &dyn Engine) {
     let value = |number: i128, ty: ScalarType| {
         let bits = ty.name().trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
         let size = 1_i128 << bits.ok()?;
@@ -362,15 +392,32 @@ fn every_number_with_every_integer() {
     let cell = |number, (name, ty)| INTS.contains(&name).then(|| value(number, ty)).flatten();
     let rows: Vec<Row> =
         NUMBERS.map(|number| COLUMNS.map(|column| cell(number, column)).to_vec()).to_vec();
-    let connection = table(&rows);
-    for name in INTS {
-        for number in NUMBERS.iter().map(i128::to_string).chain(WITH_POINT.map(str::to_owned)) {
-            for op in ["=", "<>", "<", "<=", ">", ">="] {
-                let text = format!("{name} {op} {number}");
-                if let Err(error) = check(&connection, &rows, &text) {
-                    panic!("{error}");
-                }
-            }
+    let store = table(engine, &rows).await;
+    let numbers = NUMBERS.iter().map(i128::to_string).chain(WITH_POINT.map(str::to_owned));
+    for (i, number) in numbers.enumerate() {
+        for (j, name) in INTS.iter().enumerate() {
+            // The opposite of each is asked as well: these are all six.
+            let filter = format!("{name} {} {number}", ["=", "<", ">"][(i + j) % 3]);
+            check(&store, &rows, &filter).await.unwrap_or_else(|failure| panic!("{failure}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::test_runner::TestCaseError;
+
+    /// A filter is read again from its own text.
+    #[test]
+    fn a_filter_prints_as_it_reads() {
+        let result = runner(1_000).run(&filter(), |text| {
+            let filter = parse(&text, &columns()).expect("a filter");
+            let printed = filter.to_string();
+            let again = parse(&printed, &columns());
+            prop_assert_eq!(again.map(|again| again.to_string()), Ok(printed));
+            Ok::<(), TestCaseError>(())
+        });
+        result.unwrap_or_else(|failure| panic!("{failure}"));
     }
 }

@@ -11,7 +11,6 @@ mod deleting;
 mod failing;
 mod features;
 mod foreign;
-mod identifiers;
 mod importing;
 mod opening;
 mod options;
