@@ -49,6 +49,9 @@ fn conditions_keep_their_order() {
     let list = vec![Value::Int(1), Value::Int(-2)];
     let is_in = Filter::In { value: column("a"), list };
     assert_eq!(sql(&Filter::Not(Box::new(is_in))), r#"NOT "u"."a" IN (1, -2)"#);
+    let days = vec![Value::Date(0), Value::Date(1)];
+    let is_in = Filter::Not(Box::new(Filter::In { value: column("a"), list: days }));
+    assert_eq!(sql(&is_in), r#"NOT ("u"."a" = DATE '1970-01-01' OR "u"."a" = DATE '1970-01-02')"#);
     let is_null = Box::new(Filter::IsNull(column("a")));
     assert_eq!(sql(&Filter::Not(is_null)), r#""u"."a" IS NOT NULL"#);
 }

@@ -115,6 +115,7 @@
 //! | `bundled` | compiles DuckDB from source instead |
 //! | `chrono`, `uuid`, `json` | column types of these crates |
 //! | `cli` | the binary `metaxy` |
+//! | `conformance` | [`conformance`]: the tests of an engine of your own |
 
 // What the derives emit names the crate as users do.
 extern crate self as metaxy;
@@ -128,6 +129,8 @@ pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod column;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod data_version;
 mod def;
 pub mod error;

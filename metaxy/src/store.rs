@@ -110,6 +110,17 @@ impl Store {
         Self { backend, graph, fallbacks: Arc::new([]) }
     }
 
+    /// The same store, which reads another one for features that have no table here, after those that it has
+    /// already: [`OpenStore::fallback`] for a store that is open.
+    ///
+    /// # Errors
+    /// When the two do not hash alike.
+    pub fn with_fallback(&self, store: Self) -> Result<Self> {
+        fallback::check_settings(self.settings(), store.settings())?;
+        let fallbacks = self.fallbacks.iter().cloned().chain([store]).collect();
+        Ok(Self { fallbacks, ..self.clone() })
+    }
+
     /// The graph.
     #[must_use]
     pub fn graph(&self) -> &FeatureGraph {

@@ -90,7 +90,7 @@ fn versions_as_table() {
 /// A schema beside the spec gives Python's definition and project versions.
 #[test]
 fn versions_with_schemas() {
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/python-0.1.11.json");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/conformance/golden/python-0.1.11.json");
     let golden: Value =
         serde_json::from_str(&std::fs::read_to_string(golden).expect("the golden file"))
             .expect("JSON");

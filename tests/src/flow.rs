@@ -1,29 +1,10 @@
-//! What tests do with a store again and again, in one call each.
+//! What tests do with a store again and again, in one call each: [`metaxy::conformance::flow`], and stores
+//! by their address.
 
-use crate::{batch, golden};
-use futures::TryStreamExt;
+pub use metaxy::conformance::flow::*;
+
 use metaxy::store::OpenStore;
-use metaxy::{Counts, Error, FeatureGraph, FeatureKey, Store};
-use serde_json::Value;
-
-/// A key.
-///
-/// # Panics
-/// If the text is none.
-#[must_use]
-pub fn key(text: &str) -> FeatureKey {
-    FeatureKey::new(text).expect("a key")
-}
-
-/// The graph of features in the short form of the golden file.
-///
-/// # Panics
-/// If they form none.
-#[must_use]
-pub fn graph(features: &[Value]) -> FeatureGraph {
-    let definitions = features.iter().enumerate().map(|(i, short)| golden::definition(short, i));
-    FeatureGraph::build(definitions.collect()).expect("a graph")
-}
+use metaxy::{FeatureGraph, Store};
 
 /// A store in memory.
 ///
@@ -57,88 +38,4 @@ pub async fn opening(url: &str, graph: &FeatureGraph) -> OpenStore {
 /// If it cannot be opened.
 pub async fn open(url: &str, graph: &FeatureGraph) -> Store {
     opening(url, graph).await.await.expect("a store")
-}
-
-/// Appends these rows to a feature, whatever it holds.
-///
-/// # Errors
-/// When they are refused.
-pub async fn write(store: &Store, feature: &str, rows: &[Value]) -> Result<u64, Error> {
-    let mut out = store.batch_writer(&key(feature));
-    out.push(&batch::batch(rows)).await?;
-    Ok(out.commit().await?.rows)
-}
-
-/// Writes all that a feature lacks, as if it had been computed; the counts before.
-///
-/// # Panics
-/// If the store fails.
-pub async fn compute(store: &Store, feature: &str) -> Counts {
-    let key = key(feature);
-    let increment = store.resolve_update_of(&key).await.expect("an increment");
-    let counts = increment.counts();
-    let mut batches = increment.to_compute();
-    let mut out = store.batch_writer(&key);
-    while let Some(batch) = batches.try_next().await.expect("a batch") {
-        out.push(&batch).await.expect("good rows");
-    }
-    assert_eq!(out.commit().await.expect("a commit").rows, counts.to_compute());
-    counts
-}
-
-/// The records that a feature lacks or has too many.
-///
-/// # Panics
-/// If the store fails.
-pub async fn increment(store: &Store, feature: &str) -> Vec<Value> {
-    let increment = store.resolve_update_of(&key(feature)).await.expect("an increment");
-    batch::collect(increment.batches()).await
-}
-
-/// How many records there are of each class.
-///
-/// # Panics
-/// If the store fails.
-pub async fn counts(store: &Store, feature: &str) -> Counts {
-    store.count_update_of(&key(feature)).await.expect("counts")
-}
-
-/// The records of a feature; none if it has no table.
-///
-/// # Panics
-/// If the store fails.
-pub async fn read(store: &Store, feature: &str) -> Vec<Value> {
-    match store.read_of(&key(feature)).batches().await {
-        Ok(batches) => batch::collect(batches).await,
-        Err(Error::NoTable { .. }) => Vec::new(),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Marks the records with these ids as deleted; how many there were.
-///
-/// # Panics
-/// If the store fails.
-pub async fn delete(store: &Store, feature: &str, ids: &[Value]) -> u64 {
-    store.delete_of(&key(feature), &[batch::batch(ids)]).await.expect("a deletion").records()
-}
-
-/// The number of rows and seals that are stored of a feature, of all times: those that a copy has.
-///
-/// # Panics
-/// If the store fails.
-pub async fn stored(store: &Store, feature: &str) -> u64 {
-    let copy = open("memory:", store.graph()).await;
-    let copied = store.copy_to(&copy).features([key(feature)]).await.expect("a copy");
-    copied.iter().map(|copied| copied.rows).sum()
-}
-
-/// The time of the latest deletion that a mark of the feature tells of.
-///
-/// # Panics
-/// If there is none, or the store fails.
-pub async fn time_of_deletion(store: &Store, feature: &str) -> i64 {
-    let read = store.read_of(&key(feature)).tombstones(true).other_versions(true);
-    let rows = batch::collect(read.batches().await.expect("rows")).await;
-    rows.iter().filter_map(|row| row["metaxy_deleted_at"].as_i64()).max().expect("a mark")
 }

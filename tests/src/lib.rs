@@ -1,20 +1,15 @@
 //! What several tests share.
 
-#[cfg(feature = "engines")]
-pub mod batch;
 #[cfg(feature = "servers")]
 pub mod databases;
 #[cfg(feature = "engines")]
-mod engines;
+pub mod engines;
 #[cfg(feature = "engines")]
 pub mod flow;
 #[cfg(feature = "duckdb")]
-pub mod foreign;
-pub mod golden;
-#[cfg(feature = "duckdb")]
-pub mod nasty;
-#[cfg(feature = "duckdb")]
 pub mod place;
+
+pub use metaxy::conformance::{batch, golden};
 
 /// Runs what is asynchronous in a test that is not.
 ///

@@ -5,10 +5,10 @@ mod cases;
 
 use duckdb::Connection;
 use metaxy::arrow::array::{Array, AsArray, RecordBatch};
+use metaxy::conformance::texts;
 use metaxy_sql::ast::{Expr, Query, Select, Statement};
 use metaxy_sql::dialect::DuckDb;
 use metaxy_sql::{Ident, Literal, print};
-use metaxy_tests::nasty;
 use proptest::prelude::*;
 
 fn connection() -> Connection {
@@ -143,7 +143,7 @@ proptest! {
 
     #[test]
     fn names_and_values_go_through_unchanged(
-        texts in proptest::collection::vec((nasty::text(0..10), nasty::text(1..10)), 20),
+        texts in proptest::collection::vec((texts::random(0..10), texts::random(1..10)), 20),
     ) {
         let connection = connection();
         for (value, name) in texts.iter().filter(|(_, name)| !name.is_empty()) {

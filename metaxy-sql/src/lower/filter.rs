@@ -3,7 +3,7 @@
 //! Whoever made the filter has given every constant the type of the column next to it, so that no
 //! engine has to convert, and round, before it compares.
 
-use crate::ast::build::{binary, call, is_null, not, text};
+use crate::ast::build::{binary, call, is_null, not, or, text};
 use crate::ast::{BinaryOp, Expr, SqlType};
 use crate::filter::{Comparison, Filter, Operand, Value, pattern, pattern_text};
 use crate::functions::Function;
@@ -37,6 +37,12 @@ pub fn filter(filter: &Filter, column: &dyn Fn(&str) -> Expr) -> Expr {
             } else {
                 binary(left_value, operator(*op), right_value)
             }
+        }
+        // A day that no column of an engine can hold is written as another type there, which a list does
+        // not take.
+        Filter::In { value, list } if list.iter().any(|item| matches!(item, Value::Date(_))) => {
+            let is = |item| binary(operand(value), BinaryOp::Eq, constant(item));
+            or(list.iter().map(is))
         }
         Filter::In { value, list } => {
             Expr::InList(Box::new(operand(value)), list.iter().map(constant).collect())

@@ -1,6 +1,6 @@
 //! [`Read`] -> one SELECT over one table.
 
-use super::{filter, is_current, is_live, latest, not_later, seals, versions_that_agree};
+use super::{filter, has_ids, is_current, is_live, latest, not_later, seals, versions_that_agree};
 use crate::ast::build::{call, col, from};
 use crate::ast::{Query, Select, Statement};
 use crate::functions::Function;
@@ -28,6 +28,7 @@ fn rows(plan: &Read, mut select: Select) -> Statement {
         }
     } else {
         select = select.from(latest(&plan.records, "u", plan.scope.as_of));
+        select = select.filter(has_ids(&plan.records, "u"));
     }
     if !plan.scope.tombstones {
         select = select.filter(is_live("u"));
