@@ -8,6 +8,7 @@
 mod change;
 mod filter;
 mod found;
+mod migrate;
 mod read;
 mod resolve;
 mod seals;
@@ -15,12 +16,16 @@ mod stored;
 mod write;
 
 pub use change::{
-    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebased, rebases, rebases_of,
-    remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
+    meant, note_rebase, note_rebase_of, note_removed, orphans, parents_there, rebase, rebased, rebases, rebases_of,
+    remove_rows, remove_seals, remove_superseded, removed, restated, seal_copies, superseded, undelete,
     vacuum,
 };
 pub use filter::filter;
 pub use found::found;
+pub use migrate::{
+    applied, migrations, note_applied, record_definitions, restamp_settings, stamp_settings,
+    system_tables, take_back, take_back_note, unnote_applied,
+};
 pub use read::read;
 pub use resolve::resolve;
 pub use stored::{

@@ -112,6 +112,9 @@ impl Printer<'_> {
             }
             Statement::CreateTable { table, columns, key, temporary } => {
                 self.push(if *temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
+                if !*temporary {
+                    self.push(self.dialect.if_missing());
+                }
                 self.ident(table)?;
                 self.push(" (");
                 for (i, column) in columns.iter().enumerate() {
@@ -145,13 +148,48 @@ impl Printer<'_> {
                 self.push("ALTER TABLE ");
                 self.ident(table)?;
                 self.push(" ADD COLUMN ");
+                self.push(self.dialect.if_missing());
                 self.column_decl(column)
             }
             Statement::DropTemporary { table } => {
                 self.push("DROP TABLE IF EXISTS ");
                 self.ident(table)
             }
+            Statement::ChangeType { table, column } => {
+                let (table, name) = self.of_column(table, &column.name)?;
+                let text = self.dialect.change_type(&table, &name, column.ty, column.nullable);
+                self.push(&text);
+                Ok(())
+            }
+            Statement::ChangeNull { table, column } => {
+                let (table, name) = self.of_column(table, &column.name)?;
+                let text = self.dialect.change_null(&table, &name, column.ty, column.nullable);
+                self.push(&text);
+                Ok(())
+            }
+            Statement::DropColumn { table, column } => {
+                self.push("ALTER TABLE ");
+                self.ident(table)?;
+                self.push(" DROP COLUMN ");
+                self.push(self.dialect.if_there());
+                self.ident(column)
+            }
+            Statement::DropTable { table } => {
+                self.push("DROP TABLE ");
+                self.push(self.dialect.if_there());
+                self.ident(table)
+            }
+            Statement::Refuse { message } => {
+                let message = self.dialect.quote_text(message)?;
+                let text = self.dialect.refuse(&message);
+                self.push(&text);
+                Ok(())
+            }
         }
+    }
+
+    fn of_column(&self, table: &Ident, column: &Ident) -> Result<(String, String)> {
+        Ok((self.dialect.quote_ident(table)?, self.dialect.quote_ident(column)?))
     }
 
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
@@ -550,6 +588,11 @@ impl Printer<'_> {
                 self.list(list, ", ", depth)?;
                 self.push(")");
             }
+            Expr::Scalar(query) => {
+                self.push("(\n");
+                self.select(query, depth + 2)?;
+                self.line(depth + 1, ")");
+            }
         }
         if own < around {
             self.push(")");
@@ -651,7 +694,12 @@ fn uses_in_statement(statement: &Statement, name: &Ident) -> usize {
         Statement::Delete { with, filter, .. } => in_parts(with) + uses_in_expr(filter, name),
         Statement::CreateTable { .. }
         | Statement::AddColumn { .. }
-        | Statement::DropTemporary { .. } => 0,
+        | Statement::DropTemporary { .. }
+        | Statement::ChangeType { .. }
+        | Statement::ChangeNull { .. }
+        | Statement::DropColumn { .. }
+        | Statement::DropTable { .. }
+        | Statement::Refuse { .. } => 0,
     }
 }
 
@@ -707,6 +755,7 @@ fn uses_in_expr(expr: &Expr, name: &Ident) -> usize {
             of(value) + all(order_by)
         }
         Expr::InList(value, list) => of(value) + all(list),
+        Expr::Scalar(query) => uses_in_select(query, name),
     }
 }
 
@@ -791,6 +840,7 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Cast(..)
         | Expr::Rank { .. }
         | Expr::JoinTexts { .. }
-        | Expr::ListOf { .. } => Binding::Atom,
+        | Expr::ListOf { .. }
+        | Expr::Scalar(_) => Binding::Atom,
     }
 }

@@ -97,6 +97,7 @@
 //!   [`Store::rebase`] are for what is no longer wanted, or no longer as it was.
 //! - [`Job::done`], [`Job::children`] and [`Job::failed`] are what becomes of a record to compute.
 //! - [`store::memory`] is a store without a database, for unit tests.
+//! - `migrate` turns the difference between two graphs into files of SQL, and applies them.
 //! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
 //! - [`blocking`] is all of it without `async`.
@@ -132,6 +133,8 @@ pub mod filter;
 pub mod graph;
 pub mod increment;
 pub mod key;
+#[cfg(feature = "sql")]
+pub mod migrate;
 mod nearest;
 pub mod prelude;
 pub mod pyjson;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
 #[cfg(feature = "sql")]
-use crate::store::sql::SqlStore;
+use crate::store::sql::{Engine, SqlStore};
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
@@ -103,6 +103,13 @@ enum Place {
     /// The database of a client.
     #[cfg(feature = "clickhouse")]
     Client(Box<::clickhouse::Client>),
+}
+
+impl Place {
+    /// Whether there is no database.
+    fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Url(url) if url == "memory:")
+    }
 }
 
 impl fmt::Debug for Place {
@@ -250,6 +257,22 @@ impl OpenStore {
         }
     }
 
+    /// The database, whatever is in it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be reached.
+    #[cfg(feature = "sql")]
+    pub(crate) async fn engine(self) -> Result<Box<dyn Engine>> {
+        if self.place.is_in_memory() {
+            let problem = "a store in memory has no tables that could be migrated".to_owned();
+            return Err(Error::Url { url: "memory:".to_owned(), problem });
+        }
+        #[cfg(feature = "postgres")]
+        return engine(self.place, self.access, self.postgres).await;
+        #[cfg(not(feature = "postgres"))]
+        engine(self.place, self.access).await
+    }
+
     async fn run(self) -> Result<Store> {
         if let Some(length) = self.settings.hash_truncation_length
             && length < MIN_HASH_TRUNCATION_LENGTH
@@ -265,34 +288,46 @@ impl OpenStore {
             None => FeatureGraph::linked()?,
         };
         let (access, settings) = (self.access, self.settings);
-        #[cfg(feature = "postgres")]
-        if !matches!(&self.place, Place::Pool(_))
-            && !matches!(&self.place, Place::Url(url) if super::postgres::is_address(url))
-        {
-            self.postgres.check_unused()?;
-        }
-        let backend = match self.place {
-            #[cfg(feature = "postgres")]
-            Place::Pool(pool) => {
-                let engine = super::postgres::Postgres::from_pool(pool, &self.postgres).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
+        let backend: Arc<dyn Backend> = match self.place.is_in_memory() {
+            // It is always new, and has no tables that somebody would have to make.
+            true => {
+                #[cfg(feature = "postgres")]
+                self.postgres.check_unused()?;
+                let settings = settings.or_default(HashAlgorithm::XxHash64);
+                Arc::new(super::memory::Memory::with_settings(settings))
             }
-            #[cfg(feature = "postgres")]
-            Place::Url(url) if super::postgres::is_address(&url) => {
-                let engine = super::postgres::Postgres::open(&url, self.postgres).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
+            #[cfg(feature = "sql")]
+            false => {
+                let place = self.place;
+                #[cfg(feature = "postgres")]
+                let engine = engine(place, access, self.postgres).await?;
+                #[cfg(not(feature = "postgres"))]
+                let engine = engine(place, access).await?;
+                Arc::new(SqlStore::open(engine, access, settings).await?)
             }
-            #[cfg(feature = "clickhouse")]
-            Place::Client(client) => {
-                let engine = super::clickhouse::ClickHouse::from_client(*client).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
+            // Without a database nothing can be opened in another way.
+            #[cfg(not(feature = "sql"))]
+            false => {
+                let (Place::Url(url), _) = (self.place, access);
+                return Err(unknown(&url));
             }
-            Place::Url(url) => open(&url, access, settings).await?,
         };
         for fallback in &self.fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
         }
         Ok(Store { backend, graph, fallbacks: self.fallbacks.into() })
+    }
+}
+
+impl From<&str> for OpenStore {
+    fn from(url: &str) -> Self {
+        Self::new(url.to_owned())
+    }
+}
+
+impl From<String> for OpenStore {
+    fn from(url: String) -> Self {
+        Self::new(url)
     }
 }
 
@@ -305,46 +340,69 @@ impl IntoFuture for OpenStore {
     }
 }
 
-/// The engine that an address names.
-async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
-    // Without a database nothing can be opened in another way.
-    let _ = access;
-    let problem = match url.split_once(':') {
-        // It is always new, and has no tables that somebody would have to make.
-        Some(("memory", "")) => {
-            let settings = settings.or_default(HashAlgorithm::XxHash64);
-            return Ok(Arc::new(super::memory::Memory::with_settings(settings)));
+/// The database that is opened.
+#[cfg(feature = "sql")]
+async fn engine(
+    place: Place,
+    access: Access,
+    #[cfg(feature = "postgres")] postgres: super::postgres::Options,
+) -> Result<Box<dyn Engine>> {
+    let url = match place {
+        #[cfg(feature = "postgres")]
+        Place::Pool(pool) => {
+            return Ok(Box::new(super::postgres::Postgres::from_pool(pool, &postgres).await?));
         }
-        Some(("memory", _)) => "a store in memory has no name: `memory:`".to_owned(),
+        #[cfg(feature = "postgres")]
+        Place::Url(url) if super::postgres::is_address(&url) => {
+            return Ok(Box::new(super::postgres::Postgres::open(&url, postgres).await?));
+        }
+        #[cfg(feature = "clickhouse")]
+        Place::Client(client) => {
+            #[cfg(feature = "postgres")]
+            postgres.check_unused()?;
+            return Ok(Box::new(super::clickhouse::ClickHouse::from_client(*client).await?));
+        }
+        Place::Url(url) => url,
+    };
+    #[cfg(feature = "postgres")]
+    postgres.check_unused()?;
+    // Only one of them can be opened without being changed.
+    let _ = access;
+    match url.split_once(':') {
         #[cfg(feature = "duckdb")]
         Some(("duckdb", path)) => {
             let path = path.strip_prefix("//").unwrap_or(path);
-            let engine = super::duckdb::DuckDb::open(path, access.read_only).await?;
-            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
-        }
-        #[cfg(not(feature = "duckdb"))]
-        Some(("duckdb", _)) => {
-            "this program was built without the cargo feature `duckdb`".to_owned()
-        }
-        #[cfg(not(feature = "postgres"))]
-        Some(("postgres" | "postgresql", _)) => {
-            "this program was built without the cargo feature `postgres`".to_owned()
+            Ok(Box::new(super::duckdb::DuckDb::open(path, access.read_only).await?))
         }
         #[cfg(feature = "clickhouse")]
         Some(("clickhouse" | "clickhouse+https", _)) => {
-            let engine = super::clickhouse::ClickHouse::open(url).await?;
-            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
+            Ok(Box::new(super::clickhouse::ClickHouse::open(&url).await?))
+        }
+        _ => Err(unknown(&url)),
+    }
+}
+
+/// An address that leads to no store of this program.
+fn unknown(url: &str) -> Error {
+    let problem = match url.split_once(':') {
+        Some(("memory", _)) => "a store in memory has no name: `memory:`",
+        #[cfg(not(feature = "duckdb"))]
+        Some(("duckdb", _)) => "this program was built without the cargo feature `duckdb`",
+        #[cfg(not(feature = "postgres"))]
+        Some(("postgres" | "postgresql", _)) => {
+            "this program was built without the cargo feature `postgres`"
         }
         #[cfg(not(feature = "clickhouse"))]
         Some(("clickhouse" | "clickhouse+https", _)) => {
-            "this program was built without the cargo feature `clickhouse`".to_owned()
+            "this program was built without the cargo feature `clickhouse`"
         }
-        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
-              `postgres://user:password@host:5432/database`, \
-              `clickhouse://user:password@host:8123/database` or `memory:`"
-            .to_owned(),
+        _ => {
+            "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
+             `postgres://user:password@host:5432/database`, \
+             `clickhouse://user:password@host:8123/database` or `memory:`"
+        }
     };
-    Err(Error::Url { url: without_secrets(url), problem })
+    Error::Url { url: without_secrets(url), problem: problem.to_owned() }
 }
 
 /// An address without a password.

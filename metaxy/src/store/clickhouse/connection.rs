@@ -15,6 +15,7 @@ use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::ClickHouse as Sql;
 use metaxy_sql::{Dialect, Ident, lower, print, system};
+use sqlparser::dialect::ClickHouseDialect;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -26,9 +27,6 @@ const SESSION_SECONDS: &str = "3600";
 
 /// How many rows are sent at once.
 const ROWS_AT_ONCE: usize = 65_536;
-
-/// `TABLE_ALREADY_EXISTS`.
-const EXISTS: u32 = 57;
 
 /// A connection of a call, which is a number of requests.
 pub(super) struct ClickHouseConnection {
@@ -179,15 +177,11 @@ impl ClickHouseConnection {
                     copies.insert(table.as_str().to_owned());
                     *temporary = true;
                 }
-                let is_temporary = *temporary;
-                if is_temporary {
+                if *temporary {
                     self.in_session();
                 }
-                return match self.run(&print(&statement, &Sql)?).await {
-                    // Somebody else has made it in the meantime, as we would have.
-                    Err(error) if !is_temporary && errors::code_of(&error) == Some(EXISTS) => Ok(0),
-                    other => other,
-                };
+                // Somebody else may have made it in the meantime, as we would have.
+                return self.run(&print(&statement, &Sql)?).await;
             }
             Statement::CreateTemporaryAs { .. } => {
                 self.in_session();
@@ -204,7 +198,12 @@ impl ClickHouseConnection {
             }
             Statement::Query(_)
             | Statement::CreateTableAs { .. }
-            | Statement::DropTemporary { .. } => {}
+            | Statement::DropTemporary { .. }
+            | Statement::ChangeType { .. }
+            | Statement::ChangeNull { .. }
+            | Statement::DropColumn { .. }
+            | Statement::DropTable { .. }
+            | Statement::Refuse { .. } => {}
         }
         self.run(&print(&statement, &Sql)?).await
     }
@@ -357,6 +356,18 @@ impl sql::Connection for ClickHouseConnection {
 
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
         self.change(statement).boxed()
+    }
+
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
+        async move {
+            self.in_session();
+            // A request has one statement.
+            for statement in sql::script::statements(&sql, &ClickHouseDialect {})? {
+                self.run(statement.text).await?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {

@@ -30,14 +30,6 @@ pub(super) fn code(message: &str) -> Option<u32> {
     rest.split('.').next()?.parse().ok()
 }
 
-/// The code of an error that has become one of ours.
-pub(super) fn code_of(error: &Error) -> Option<u32> {
-    match error {
-        Error::Database { message, .. } => code(message),
-        _ => None,
-    }
-}
-
 pub(super) fn database(message: impl Into<String>) -> Error {
     Error::Database { engine: Sql.name(), message: message.into() }
 }

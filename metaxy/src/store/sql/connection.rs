@@ -91,6 +91,9 @@ pub(crate) trait Connection: Send {
     /// Runs a statement; gives the number of rows that it appended or removed.
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>>;
 
+    /// Runs the statements of a text that somebody has written, one after the other.
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>>;
+
     /// The rows of a query that gives few of them.
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>>;
 

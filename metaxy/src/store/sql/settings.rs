@@ -33,6 +33,14 @@ pub(super) async fn open(
     end(connection, settings).await
 }
 
+/// What a store is stamped with, by name and value.
+pub(crate) fn stamp(settings: Settings) -> [Vec<String>; 2] {
+    [
+        vec![ALGORITHM.to_owned(), settings.hash_algorithm.to_string()],
+        vec![LENGTH.to_owned(), settings.hash_truncation_length.to_string()],
+    ]
+}
+
 async fn stamped(
     connection: &mut dyn Connection,
     create_tables: bool,
@@ -56,10 +64,7 @@ async fn stamped(
             if !is_there {
                 connection.execute(lower::settings()).await?;
             }
-            let stamp = [
-                vec![ALGORITHM.to_owned(), settings.hash_algorithm.to_string()],
-                vec![LENGTH.to_owned(), settings.hash_truncation_length.to_string()],
-            ];
+            let stamp = stamp(settings);
             let columns = [system::settings::NAME, system::settings::VALUE];
             connection.append(table, text_batch(&columns, &stamp)?).await?;
         }
