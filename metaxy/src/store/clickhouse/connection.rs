@@ -363,7 +363,7 @@ impl sql::Connection for ClickHouseConnection {
             self.in_session();
             // A request has one statement.
             for statement in sql::script::statements(&sql, &ClickHouseDialect {})? {
-                self.run(statement.text).await?;
+                self.run(&statement.text).await?;
             }
             Ok(())
         }
