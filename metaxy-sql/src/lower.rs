@@ -16,9 +16,9 @@ mod stored;
 mod write;
 
 pub use change::{
-    meant, note_rebase, note_rebase_of, note_removed, orphans, parents_there, rebase, rebased, rebases, rebases_of,
-    remove_rows, remove_seals, remove_superseded, removed, restated, seal_copies, superseded, undelete,
-    vacuum,
+    meant, note_rebase, note_rebase_of, note_removed, orphans, parents_there, rebase, rebased,
+    rebases, rebases_of, remove_rows, remove_seals, remove_superseded, removed, restated,
+    seal_copies, superseded, undelete, vacuum,
 };
 pub use filter::filter;
 pub use found::found;

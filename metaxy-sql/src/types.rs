@@ -304,8 +304,7 @@ impl ColumnType {
     /// The type that is [displayed](fmt::Display) like this, if there is one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let scalar =
-            |name: &str| TYPES.iter().find(|row| row.name == name).map(|row| row.scalar);
+        let scalar = |name: &str| TYPES.iter().find(|row| row.name == name).map(|row| row.scalar);
         if let Some(item) = text.strip_prefix("List<").and_then(|rest| rest.strip_suffix('>')) {
             return scalar(item).map(Self::List);
         }

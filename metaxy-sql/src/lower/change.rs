@@ -11,7 +11,8 @@ use super::{
     part, same,
 };
 use crate::ast::build::{
-    and, binary, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or, scalar, text,
+    and, binary, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or,
+    scalar, text,
 };
 use crate::ast::{BinaryOp, ColumnDecl, Expr, JoinKind, Order, Query, Select, SqlType, Statement};
 use crate::error::Result;
@@ -19,8 +20,8 @@ use crate::filter::Filter;
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{
-    Class, Meant, MeantBy, Orphans, Rebase, Rebased, Records, Restated, SealCopies, SealCopy, Stamp,
-    Undelete, Vacuum,
+    Class, Meant, MeantBy, Orphans, Rebase, Rebased, Records, Restated, SealCopies, SealCopy,
+    Stamp, Undelete, Vacuum,
 };
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
@@ -391,11 +392,11 @@ fn is_rebased(of: &Rebased, alias: &str) -> Expr {
 #[must_use]
 pub fn restated(plan: &Restated) -> Query {
     let records = &plan.records;
-    let stored = |name: &String| {
-        by_field(&records.provenance, col("u", system::PROVENANCE_BY_FIELD), name)
-    };
+    let stored =
+        |name: &String| by_field(&records.provenance, col("u", system::PROVENANCE_BY_FIELD), name);
     let values = plan.stored.iter().map(|name| (name.clone(), stored(name)));
-    let provenances = plan.stored.iter().enumerate().map(|(k, name)| (stored(name), format!("p{k}")));
+    let provenances =
+        plan.stored.iter().enumerate().map(|(k, name)| (stored(name), format!("p{k}")));
     let select = Select::default()
         .columns(ids_of(records, "u").into_iter().enumerate().map(|(i, own)| (own, id(i))))
         .columns(provenances)
@@ -595,12 +596,7 @@ pub fn note_rebase(key: &str, stamp: &Stamp, n_rows: i64, texts: [&str; 3]) -> S
 /// Notes a rebase whose number of rows nobody has counted: those in some tables that have the number
 /// of the write. If there are none, nothing is noted.
 #[must_use]
-pub fn note_rebase_of(
-    key: &str,
-    stamp: &Stamp,
-    tables: &[String],
-    texts: [&str; 3],
-) -> Statement {
+pub fn note_rebase_of(key: &str, stamp: &Stamp, tables: &[String], texts: [&str; 3]) -> Statement {
     let count = |table: &String| {
         let of_write = eq(col("u", system::WRITE_TOKEN), int(stamp.token));
         let count = Select::default().column(call(Function::CountAll, []), "n");

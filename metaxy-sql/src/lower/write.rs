@@ -8,8 +8,7 @@ use super::{
     same, seals, versions_that_agree,
 };
 use crate::ast::build::{
-    and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, scalar,
-    text,
+    and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, scalar, text,
 };
 use crate::ast::{BinaryOp, ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
 use crate::error::Result;

@@ -73,7 +73,16 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
         let (rebased, fields) = (rebased.to_owned(), fields());
         let (stored, stamp) = (fields.clone(), stamp());
         let follows = false;
-        lower::rebase(&Rebase { records, columns, rebased, fields, stored, follows, stamp, hash: HASH })
+        lower::rebase(&Rebase {
+            records,
+            columns,
+            rebased,
+            fields,
+            stored,
+            follows,
+            stamp,
+            hash: HASH,
+        })
     };
     Ok(vec![
         case(

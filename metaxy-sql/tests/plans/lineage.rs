@@ -2,7 +2,9 @@
 
 use super::{Case, crop, definition, face, one_upstream, part, records, scene, two_upstreams};
 use metaxy_sql::filter::{Comparison, Filter, Operand, Value};
-use metaxy_sql::plan::{Call, Expected, Failures, Field, Input, OrderBy, Resolve, Target, Unchanged};
+use metaxy_sql::plan::{
+    Call, Expected, Failures, Field, Input, OrderBy, Resolve, Target, Unchanged,
+};
 use metaxy_sql::{lower, system};
 
 fn is(column: &str, value: Value) -> Filter {

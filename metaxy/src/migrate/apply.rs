@@ -85,11 +85,7 @@ impl Migrations {
     /// # Errors
     /// When a file that was applied is another one now or missing, the store is in another engine, or a
     /// statement fails.
-    pub async fn apply(
-        &self,
-        store: impl Into<OpenStore>,
-        dry_run: bool,
-    ) -> Result<Vec<Applied>> {
+    pub async fn apply(&self, store: impl Into<OpenStore>, dry_run: bool) -> Result<Vec<Applied>> {
         let engine = self.engine_of(store.into()).await?;
         let pending = self.pending(&*engine).await?;
         let is_transactional = engine.dialect().changes_tables_in_transactions();

@@ -1,8 +1,8 @@
 //! [`Migrations`]: a folder of migrations, in one of three layouts, and the schema that they leave.
 
+use super::MigrationError;
 use super::schema::{Engine, Schema};
 use super::steps::{Migration, Options};
-use super::MigrationError;
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::Settings;
@@ -324,7 +324,10 @@ fn read(dir: &Path, layout: Layout) -> Result<Vec<File>> {
         }
         let Some((version, name, is_down)) = layout.parse(file) else {
             let (up, _) = layout.names(1, "name");
-            return Err(problem(&path, format!("in the layout `{layout}` files are called `{up}`")));
+            return Err(problem(
+                &path,
+                format!("in the layout `{layout}` files are called `{up}`"),
+            ));
         };
         let text = fs::read_to_string(&path).map_err(|error| problem(&path, error))?;
         let name = name.to_owned();

@@ -136,7 +136,9 @@ fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'stat
         let values = (Destroys, "the values of a column are gone");
         return match engine {
             Engine::Postgres => of(&["TABLE"], &[values, (Locks, brief)]),
-            Engine::ClickHouse => of(&["TABLE"], &[values, (Rewrites, "files of a column go away")]),
+            Engine::ClickHouse => {
+                of(&["TABLE"], &[values, (Rewrites, "files of a column go away")])
+            }
             Engine::DuckDb => of(&["TABLE"], &[values]),
         };
     }
@@ -157,7 +159,9 @@ fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'stat
     }
     if words.has(&["SET", "NOT", "NULL"]) {
         return match engine {
-            Engine::Postgres => of(&["TABLE"], &[(Locks, exclusive), (Rewrites, "all rows are read")]),
+            Engine::Postgres => {
+                of(&["TABLE"], &[(Locks, exclusive), (Rewrites, "all rows are read")])
+            }
             _ => of(&["TABLE"], &[(Rewrites, "all rows are read")]),
         };
     }
@@ -240,7 +244,10 @@ mod tests {
             ("ALTER TABLE a DELETE WHERE x", [&["destroys a", "rewrites a"]; 3]),
             ("INSERT INTO a (x) SELECT x FROM b", [&["rewrites a"]; 3]),
             ("INSERT INTO metaxy_system__rebases (x) SELECT x FROM b", [&[]; 3]),
-            ("CREATE TABLE a (x int); CREATE INDEX ON a (x); INSERT INTO a SELECT 1 FROM b", [&[]; 3]),
+            (
+                "CREATE TABLE a (x int); CREATE INDEX ON a (x); INSERT INTO a SELECT 1 FROM b",
+                [&[]; 3],
+            ),
             ("CREATE INDEX ON a (x)", [&["rewrites a"], &["locks a"], &["rewrites a"]]),
         ];
         for (sql, expected) in cases {

@@ -85,7 +85,8 @@ impl Moves<'_, '_> {
         for definition in self.graph.iter() {
             let key = &definition.spec.key;
             let (old, new) = (&self.difference.old.features, &self.difference.new.features);
-            let (Some(before), Some(feature)) = (old.get(key.as_str()), new.get(key.as_str())) else {
+            let (Some(before), Some(feature)) = (old.get(key.as_str()), new.get(key.as_str()))
+            else {
                 continue;
             };
             if before.version == feature.version
@@ -283,10 +284,7 @@ fn keep(up: &mut Vec<Statement>, table: &str, rows: Option<Statement>) -> Result
 }
 
 /// Removes temporary tables.
-fn forget<'a>(
-    up: &mut Vec<Statement>,
-    tables: impl IntoIterator<Item = &'a str>,
-) -> Result<()> {
+fn forget<'a>(up: &mut Vec<Statement>, tables: impl IntoIterator<Item = &'a str>) -> Result<()> {
     for table in tables {
         up.push(Statement::DropTemporary { table: Ident::new(table)? });
     }

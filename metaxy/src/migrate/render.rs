@@ -44,8 +44,7 @@ impl Migration {
         if let Some(reason) = self.irreversible() {
             comment(&mut text, &format!("It cannot be undone: {reason}."), "  ");
             text.push('\n');
-            let message =
-                format!("the migration {} cannot be undone: {reason}", self.options.id());
+            let message = format!("the migration {} cannot be undone: {reason}", self.options.id());
             statements(&mut text, &[Statement::Refuse { message: plain(&message) }], dialect)?;
             return Ok(text);
         }

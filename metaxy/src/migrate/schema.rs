@@ -174,10 +174,11 @@ mod settings {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Settings, D::Error> {
-        let Json { hash_algorithm: name, hash_truncation_length } = Json::deserialize(deserializer)?;
+        let Json { hash_algorithm: name, hash_truncation_length } =
+            Json::deserialize(deserializer)?;
         let known = HashAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
-        let hash_algorithm = known
-            .ok_or_else(|| D::Error::custom(format!("`{name}` is no hash algorithm")))?;
+        let hash_algorithm =
+            known.ok_or_else(|| D::Error::custom(format!("`{name}` is no hash algorithm")))?;
         if hash_truncation_length < MIN_HASH_TRUNCATION_LENGTH {
             return Err(D::Error::custom("`hash_truncation_length` is at least 8"));
         }

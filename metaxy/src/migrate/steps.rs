@@ -279,7 +279,10 @@ impl Difference<'_> {
             columns.push(ColumnSchema { nullable: true, ..column.clone() });
             self.step(
                 table.feature.as_ref(),
-                format!("adds the column `{}` to `{name}`; older rows have NULL there", column.name),
+                format!(
+                    "adds the column `{}` to `{name}`; older rows have NULL there",
+                    column.name
+                ),
                 vec![Statement::AddColumn { table: to.clone(), column: decl }],
                 Down::Statements(vec![Statement::DropColumn { table: to, column: dropped }]),
             );
@@ -329,7 +332,8 @@ impl Difference<'_> {
                         column.name
                     )),
                 };
-                let summary = format!("widens the column `{}` of `{name}` from {from} to {to}", column.name);
+                let summary =
+                    format!("widens the column `{}` of `{name}` from {from} to {to}", column.name);
                 self.step(of, summary, vec![up], down);
             }
             column.ty = to;
@@ -434,11 +438,15 @@ impl Difference<'_> {
 
     fn drop_table(&mut self, name: &str, before: &TableSchema, schema: &mut Schema) -> Result<()> {
         let what = match &before.feature {
-            Some(feature) => format!("the table `{name}` of `{feature}`, which is no feature any more"),
+            Some(feature) => {
+                format!("the table `{name}` of `{feature}`, which is no feature any more")
+            }
             None => format!("the table `{name}`, which nothing needs any more"),
         };
         if !self.options.drops {
-            self.notes.push(format!("{what}, stays with its rows; it is removed when drops are asked for"));
+            self.notes.push(format!(
+                "{what}, stays with its rows; it is removed when drops are asked for"
+            ));
             schema.tables.insert(name.to_owned(), before.clone());
             return Ok(());
         }
@@ -461,7 +469,12 @@ impl Difference<'_> {
             let (table, dropped) = (Ident::new(name)?, Ident::new(&column.name)?);
             let up = vec![Statement::DropColumn { table, column: dropped }];
             let down = Down::Irreversible(format!("the values of {what} are gone"));
-            self.step(of.as_ref(), format!("removes {what}, which nothing declares any more"), up, down);
+            self.step(
+                of.as_ref(),
+                format!("removes {what}, which nothing declares any more"),
+                up,
+                down,
+            );
             return Ok(());
         }
         self.notes.push(format!(

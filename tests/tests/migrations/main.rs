@@ -8,7 +8,7 @@ mod sqlx;
 mod walk;
 
 use futures::TryStreamExt;
-use metaxy::arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use metaxy::arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use metaxy::builder::{DepBuilder, FeatureBuilder, FieldBuilder};
 use metaxy::migrate::{Engine, Layout, Migrations, Options};
 use metaxy::store::OpenStore;
@@ -142,14 +142,6 @@ impl Target {
         names.dedup();
         names
     }
-
-    /// Runs a statement as another program would.
-    pub(crate) async fn execute(&self, sql: &str) {
-        match &self.database {
-            None => self.place.execute(sql),
-            Some(database) => database.execute(sql).await,
-        }
-    }
 }
 
 pub(crate) const TEXT: ScalarType = ScalarType::Text;
@@ -262,7 +254,8 @@ pub(crate) async fn work(store: &Store, round: usize) {
 fn with_sizes(batch: &RecordBatch) -> RecordBatch {
     let sizes: ArrayRef = Arc::new(Int32Array::from(vec![7; batch.num_rows()]));
     let schema = batch.schema();
-    let columns = schema.fields().iter().map(|f| f.name().as_str()).zip(batch.columns().iter().cloned());
+    let columns =
+        schema.fields().iter().map(|f| f.name().as_str()).zip(batch.columns().iter().cloned());
     batch_of(columns.chain([("size", sizes)]))
 }
 
@@ -294,9 +287,4 @@ async fn write_chunks(store: &Store) {
 /// Options of a migration that is called so.
 pub(crate) fn named(name: &str) -> Options {
     Options::new(name)
-}
-
-/// A column of texts.
-pub(crate) fn texts(values: &[&str]) -> ArrayRef {
-    Arc::new(StringArray::from(values.to_vec()))
 }

@@ -48,7 +48,8 @@ async fn tables_are_those_that_the_store_would_make(target: &Target) {
         drop(store);
         let (made, grown) = (target.tables().await, other.tables().await);
         // What a store has when it is needed: these tables are made by the very same statements.
-        let later = ["metaxy_system__migrations", "metaxy_system__removed", "metaxy_system__rebases"];
+        let later =
+            ["metaxy_system__migrations", "metaxy_system__removed", "metaxy_system__rebases"];
         let made: Vec<String> = (made.into_iter())
             .filter(|line| !later.iter().any(|table| line.starts_with(table)))
             .collect();

@@ -22,8 +22,8 @@ use arrow::datatypes::Int64Type;
 use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
-    Meant, MeantBy, Orphans, Records, SealCopies, SealCopy, Stamp, Time, Tombstone, Undelete, Vacuum,
-    orphan,
+    Meant, MeantBy, Orphans, Records, SealCopies, SealCopy, Stamp, Time, Tombstone, Undelete,
+    Vacuum, orphan,
 };
 use metaxy_sql::{Ident, lower, system};
 

@@ -17,8 +17,8 @@ use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
-    Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target, Time,
-    Tombstone, Unchanged,
+    Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
+    Time, Tombstone, Unchanged,
 };
 use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;

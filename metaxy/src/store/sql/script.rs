@@ -77,7 +77,10 @@ mod tests {
         );
         let sql = "DO $$ BEGIN x; END $$; SELECT 1";
         assert_eq!(texts(sql, &PostgreSqlDialect {}), ["DO $$ BEGIN x; END $$", "SELECT 1"]);
-        assert_eq!(texts(r"SELECT 'it\'s; so'; b", &ClickHouseDialect {}), [r"SELECT 'it\'s; so'", "b"]);
+        assert_eq!(
+            texts(r"SELECT 'it\'s; so'; b", &ClickHouseDialect {}),
+            [r"SELECT 'it\'s; so'", "b"]
+        );
         assert_eq!(texts(" -- nothing\n ;", &ClickHouseDialect {}), [""; 0]);
     }
 
