@@ -48,6 +48,11 @@
 //! | another version of a feature whose records stay as they are | nothing, or, with [`Options::rebase`], a rebase |
 //! | another hash | rows with the new hash, where they were up to date |
 //!
+//! What undoes a migration fails, and changes nothing, where rows hold what was impossible before: a
+//! number that is too large, or NULL. What cannot be undone says so when it is tried.
+//!
+//! A store that has made its own tables so far goes over to migrations by [`Migrations::adopt`].
+//!
 //! # Who applies them
 //!
 //! [`Migrations::apply`] keeps what it has applied in `metaxy_system__migrations`, or a tool does that

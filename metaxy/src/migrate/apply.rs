@@ -1,14 +1,17 @@
 //! Migrations on their way into a store: what was applied is kept there, and compared with the files.
 
 use super::MigrationError;
-use super::files::{File, Migrations};
+use super::files::{File, Layout, Migrations, problem};
+use super::schema::Schema;
 use crate::error::{Error, Result};
+use crate::graph::FeatureGraph;
 use crate::store::OpenStore;
-use crate::store::sql::{Access, Connection, Engine, end, end_dry};
+use crate::store::sql::{Access, Connection, Engine, end, end_dry, settings};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use metaxy_sql::{lower, system};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is left of a migration that failed in a transaction.
@@ -75,6 +78,41 @@ struct Line {
 }
 
 impl Migrations {
+    /// Begins migrations for a store that has tables already: what it has is written down as what the
+    /// next migration finds, in a folder that has none yet. The graph is the one that the store was used
+    /// with.
+    ///
+    /// # Errors
+    /// When a column has a type that no store has, the folder has migrations, or the store cannot be
+    /// reached.
+    pub async fn adopt(
+        dir: impl Into<PathBuf>,
+        store: impl Into<OpenStore>,
+        graph: &FeatureGraph,
+        layout: Layout,
+    ) -> Result<Self> {
+        let (dir, store) = (dir.into(), store.into());
+        if let Ok(there) = Self::open(&dir) {
+            let n = there.iter().len();
+            return Err(problem(
+                &dir,
+                format!("the folder has a schema and {n} migrations already"),
+            ));
+        }
+        let requested = store.requested();
+        let engine = store.engine().await?;
+        let settings = settings::open(&*engine, false, requested).await?;
+        let name = engine.dialect().name();
+        let of = super::Engine::ALL.into_iter().find(|of| of.dialect().name() == name);
+        let of = of.ok_or_else(|| Error::internal(format!("{name} is no engine")))?;
+        let schema = Schema::of(graph, of, settings)?;
+        let names: Vec<String> = schema.tables.keys().cloned().collect();
+        let found = engine.connect().await?.tables(&names).await?;
+        let migrations = Self::over(dir, layout, schema.found(&found)?);
+        migrations.save()?;
+        Ok(migrations)
+    }
+
     /// Applies those migrations that a store does not have yet, each in a transaction of its own where
     /// the engine has them. Whoever applies them at the same time waits, where writers wait.
     ///
@@ -135,7 +173,7 @@ impl Migrations {
                     "it has no file that undoes it, and the layout `{}` {}",
                     self.layout(),
                     match self.layout() {
-                        super::Layout::Refinery => "knows none",
+                        Layout::Refinery => "knows none",
                         _ => "has one for each; bring it back",
                     }
                 );

@@ -259,25 +259,38 @@ impl Migrations {
             up: migration.up()?,
             down: down_name.as_ref().map(|_| migration.down()).transpose()?,
         };
-        let record = Record {
-            format: FORMAT,
-            layout: self.layout,
-            migration: Some(version),
-            schema: migration.schema.clone(),
-        };
-        let record = serde_json::to_string_pretty(&record)
-            .map_err(|error| Error::internal(error.to_string()))?;
-        let path = self.dir.join(SCHEMA);
         fs::create_dir_all(&self.dir).map_err(|error| problem(&self.dir, error))?;
         let mut written = vec![(file.path.clone(), file.up.clone())];
         written.extend(down_name.map(|name| self.dir.join(name)).zip(file.down.clone()));
-        written.push((path, record + "\n"));
         for (path, text) in &written {
             fs::write(path, text).map_err(|error| problem(path, error))?;
         }
         self.files.push(file);
         self.schema = migration.schema.clone();
-        Ok(written.into_iter().map(|(path, _)| path).collect())
+        let mut paths: Vec<_> = written.into_iter().map(|(path, _)| path).collect();
+        paths.push(self.save()?);
+        Ok(paths)
+    }
+
+    /// Writes down what the last migration leaves; gives the path.
+    pub(super) fn save(&self) -> Result<PathBuf> {
+        let record = Record {
+            format: FORMAT,
+            layout: self.layout,
+            migration: self.files.last().map(|file| file.version),
+            schema: self.schema.clone(),
+        };
+        let record = serde_json::to_string_pretty(&record)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        let path = self.dir.join(SCHEMA);
+        fs::create_dir_all(&self.dir).map_err(|error| problem(&self.dir, error))?;
+        fs::write(&path, record + "\n").map_err(|error| problem(&path, error))?;
+        Ok(path)
+    }
+
+    /// A folder without any migration, over tables that are there already.
+    pub(super) fn over(dir: PathBuf, layout: Layout, schema: Schema) -> Self {
+        Self { dir, layout, schema, files: Vec::new() }
     }
 
     /// Whether the tables that the files make are those that a graph needs.

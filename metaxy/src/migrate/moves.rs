@@ -232,9 +232,8 @@ impl Moves<'_, '_> {
                 lower::restated(&Restated { records: records.clone(), stored: names.clone(), hash })
             } else {
                 let which = Which { unchanged: Unchanged::All, among: Some(unchanged(n)) };
-                let mut options = RebaseOptions::default();
-                options.accept =
-                    vec![Reason::Code, Reason::Added, Reason::Upstream, Reason::Forced];
+                let accept = vec![Reason::Code, Reason::Added, Reason::Upstream, Reason::Forced];
+                let options = RebaseOptions { accept, ..RebaseOptions::default() };
                 let find = find(&planner, &records, &options, which)?;
                 keep(&mut step.up, INCREMENT, find.increment)?;
                 find.rebased

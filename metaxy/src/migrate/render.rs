@@ -26,7 +26,7 @@ impl Migration {
             }
         }
         for (n, step) in self.steps.iter().enumerate() {
-            text.push_str("\n");
+            text.push('\n');
             comment(&mut text, &format!("{}. {}", n + 1, step.summary), "   ");
             statements(&mut text, &step.up, self.engine.dialect())?;
         }

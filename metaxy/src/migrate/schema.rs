@@ -276,6 +276,37 @@ impl Schema {
         Ok(())
     }
 
+    /// The same graph over the tables that a database has: what is there is as it is, and nothing else
+    /// is. Nobody asks which columns may be NULL, so that a change of that is made once too often.
+    pub(super) fn found(mut self, tables: &Tables) -> Result<Self> {
+        let dialect = self.engine.dialect();
+        self.tables.retain(|name, _| tables.contains_key(name));
+        let mut unknown = Vec::new();
+        for (name, table) in &mut self.tables {
+            let today = std::mem::take(&mut table.columns);
+            for (column, found) in &tables[name].columns {
+                let declared = today.iter().find(|today| today.name == *column);
+                let is_as_declared =
+                    |today: &&ColumnSchema| dialect.column_type(today.ty) == found.type_name;
+                let ty = declared.filter(is_as_declared).map(|today| today.ty).or(found.ty);
+                match ty {
+                    Some(ty) => table.columns.push(ColumnSchema {
+                        name: column.clone(),
+                        ty,
+                        nullable: declared.is_some_and(|today| today.nullable),
+                    }),
+                    None => unknown.push(format!(
+                        "the column `{column}` of `{name}` is {}, which no column of a store is; give it \
+                         another type first",
+                        found.type_name
+                    )),
+                }
+            }
+        }
+        refuse_if_any(unknown)?;
+        Ok(self)
+    }
+
     /// What a store whose tables these are finds in its database.
     pub(super) fn tables(&self) -> Tables {
         let dialect = self.engine.dialect();

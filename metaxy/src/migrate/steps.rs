@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::store::sql::settings::stamp;
 use crate::store::sql::tables::added;
 use metaxy_sql::ast::Statement;
-use metaxy_sql::{Ident, lower, system};
+use metaxy_sql::{HashAlgorithm, Ident, lower, system};
 use std::collections::BTreeMap;
 
 /// What a migration is called, and what it may do beyond what is needed.
@@ -217,9 +217,9 @@ impl Difference<'_> {
     /// Tables that are missing, and columns that are missing or other ones.
     fn tables(&mut self, schema: &mut Schema) -> Result<()> {
         // Those of the store first.
-        let (ours, theirs): (Vec<_>, Vec<_>) =
-            self.new.tables.iter().partition(|(_, table)| table.feature.is_none());
-        for (name, table) in ours.into_iter().chain(theirs) {
+        let mut tables: Vec<_> = self.new.tables.iter().collect();
+        tables.sort_by_key(|(name, table)| (&table.feature, *name));
+        for (name, table) in tables {
             match self.old.tables.get(name) {
                 None => self.create(name, table)?,
                 Some(before) if before.key != table.key => self.refused.push(format!(
@@ -371,6 +371,13 @@ impl Difference<'_> {
             return Ok(());
         }
         let settings = schema.settings;
+        let is_own = !matches!(settings.hash_algorithm, HashAlgorithm::Md5 | HashAlgorithm::Sha256);
+        if self.new.engine == Engine::Postgres && is_own {
+            self.notes.push(format!(
+                "Postgres has no {}: a store that is opened with `.install_xxhash(true)` makes it, once",
+                settings.hash_algorithm
+            ));
+        }
         let summary = format!(
             "stamps the store with its settings, unless it has some: {} of {} characters",
             settings.hash_algorithm, settings.hash_truncation_length

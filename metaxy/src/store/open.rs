@@ -257,6 +257,12 @@ impl OpenStore {
         }
     }
 
+    /// The settings that the caller has named.
+    #[cfg(feature = "sql")]
+    pub(crate) fn requested(&self) -> RequestedSettings {
+        self.settings
+    }
+
     /// The database, whatever is in it.
     ///
     /// # Errors

@@ -11,9 +11,10 @@ async fn sqlx_applies_the_files_and_undoes_them() {
     let mut migrations = target.migrations(Layout::Sqlx);
     let pool = PgPool::connect(&target.url()).await.expect("a pool");
     let mut graphs = Vec::new();
-    for (round, version) in Version::ALL.into_iter().enumerate() {
+    // A column that nobody writes any more would have to be filled before it is needed again.
+    let versions = Version::ALL.into_iter().filter(|version| *version < Version::Removed);
+    for (round, version) in versions.enumerate() {
         let graph = version.graph();
-        // An expansion and an identity are rebased on the way, where there is something to rebase.
         let options = named("next").rebase(true).because("it's a \"test\";\n-- no-transaction");
         migrations.add(&graph, options).expect("files");
         let migrator = Migrator::new(target.dir()).await.expect("files that sqlx reads");

@@ -10,6 +10,7 @@ on_every_database! {
     it_goes_down_and_up_again,
     drops_are_done_when_asked_for,
     a_dry_run_changes_nothing,
+    a_store_that_made_its_own_tables_goes_over,
 }
 
 async fn a_store_works_after_each_version(target: &Target) {
@@ -124,4 +125,26 @@ async fn a_dry_run_changes_nothing(target: &Target) {
     assert_eq!(target.table_names().await, [""; 0]);
     let status = migrations.status(target.url()).await.expect("a status");
     assert!(status.iter().all(|line| line.state == State::Pending && line.applied_at.is_none()));
+}
+
+async fn a_store_that_made_its_own_tables_goes_over(target: &Target) {
+    let graph = Version::First.graph();
+    let store = target.opening(&graph).create_tables(true).await.expect("a store");
+    work(&store, 0).await;
+    drop(store);
+    let adopt = || Migrations::adopt(target.dir(), target.url(), &graph, Layout::Plain);
+    let mut migrations = adopt().await.expect("a folder");
+    let error = adopt().await.expect_err("once is enough").to_string();
+    assert!(error.contains("has a schema and 0 migrations already"), "{error}");
+
+    // What it has not needed so far is what is missing.
+    let missing = migrations.next(&graph, named("rest")).expect("a migration");
+    let tables: Vec<&str> = missing.steps().iter().map(|step| step.summary.as_str()).collect();
+    assert_eq!(tables.len(), 2, "{tables:?}");
+    let widened = Version::Widened.graph();
+    migrations.add(&widened, named("rest")).expect("files");
+    let migrations = Migrations::open(target.dir()).expect("a folder");
+    migrations.apply(target.url(), false).await.expect("an application");
+    work(&target.open(&widened).await, 1).await;
+    migrations.check(&widened).expect("files that fit");
 }

@@ -11,7 +11,7 @@ const ALGORITHM: &str = "hash_algorithm";
 const LENGTH: &str = "hash_truncation_length";
 
 /// The settings of a store: as it was created, or, for a new one, as it is opened.
-pub(super) async fn open(
+pub(crate) async fn open(
     engine: &dyn Engine,
     create_tables: bool,
     requested: RequestedSettings,
