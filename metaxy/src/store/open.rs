@@ -353,6 +353,13 @@ async fn engine(
     access: Access,
     #[cfg(feature = "postgres")] postgres: super::postgres::Options,
 ) -> Result<Box<dyn Engine>> {
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "clickhouse")),
+        expect(
+            clippy::infallible_destructuring_match,
+            reason = "there are other places with features"
+        )
+    )]
     let url = match place {
         #[cfg(feature = "postgres")]
         Place::Pool(pool) => {

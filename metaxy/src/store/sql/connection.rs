@@ -52,6 +52,10 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "clickhouse"),
+    expect(dead_code, reason = "not every engine asks which tables are written to")
+)]
 pub(crate) enum Access<'a> {
     /// Reading: all of it sees one snapshot, where the engine has such a thing.
     Read,
