@@ -58,6 +58,8 @@ pub enum Expr {
     },
     /// Whether a value is one of these; NULL if it is NULL.
     InList(Box<Expr>, Vec<Expr>),
+    /// The value of a query that gives one row of one column.
+    Scalar(Box<Select>),
 }
 
 /// An operator between two values.
@@ -263,6 +265,37 @@ pub enum Statement {
         /// The table.
         table: Ident,
     },
+    /// Gives a column another type, and its values in that type.
+    ChangeType {
+        /// The table.
+        table: Ident,
+        /// The column as it is to be.
+        column: ColumnDecl,
+    },
+    /// Lets a column hold NULL from now on, or forbids it.
+    ChangeNull {
+        /// The table.
+        table: Ident,
+        /// The column as it is to be.
+        column: ColumnDecl,
+    },
+    /// Removes a column with its values.
+    DropColumn {
+        /// The table.
+        table: Ident,
+        /// The column.
+        column: Ident,
+    },
+    /// Removes a table with its rows.
+    DropTable {
+        /// The table.
+        table: Ident,
+    },
+    /// Fails with a message, whatever is in the database.
+    Refuse {
+        /// The message.
+        message: String,
+    },
 }
 
 /// A column of a table that is made.
@@ -358,6 +391,10 @@ pub(crate) mod build {
 
     pub(crate) fn from(relation: impl Into<String>, alias: &str) -> From {
         From { first: source(relation, alias), latest: None, joins: Vec::new() }
+    }
+
+    pub(crate) fn scalar(select: Select) -> Expr {
+        Expr::Scalar(Box::new(select))
     }
 
     fn source(relation: impl Into<String>, alias: &str) -> Source {

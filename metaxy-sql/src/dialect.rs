@@ -186,6 +186,49 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         usize::MAX
     }
 
+    /// Whether a transaction takes changes of tables back. If not, each of them is said in a way in
+    /// which it can be repeated.
+    fn changes_tables_in_transactions(&self) -> bool {
+        true
+    }
+
+    /// What makes that a table or a column is made only if it is missing, where that has to be said.
+    fn if_missing(&self) -> &'static str {
+        if self.changes_tables_in_transactions() { "" } else { "IF NOT EXISTS " }
+    }
+
+    /// What makes that a table or a column is removed only if it is there, where that has to be said.
+    fn if_there(&self) -> &'static str {
+        if self.changes_tables_in_transactions() { "" } else { "IF EXISTS " }
+    }
+
+    /// Gives a column of a table another type; names are between quotes.
+    fn change_type(&self, table: &str, column: &str, ty: ColumnType, nullable: bool) -> String {
+        let _ = nullable;
+        format!("ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {}", self.column_type(ty))
+    }
+
+    /// Whether a column of the key of a table can be given another type.
+    fn changes_types_of_keys(&self) -> bool {
+        true
+    }
+
+    /// Whether a value that another type cannot hold makes a change of types fail. If not, it would
+    /// become another value.
+    fn checks_narrowing(&self) -> bool {
+        true
+    }
+
+    /// Lets a column of a table hold NULL, or forbids it; names are between quotes.
+    fn change_null(&self, table: &str, column: &str, ty: ColumnType, nullable: bool) -> String {
+        let _ = ty;
+        let change = if nullable { "DROP" } else { "SET" };
+        format!("ALTER TABLE {table} ALTER COLUMN {column} {change} NOT NULL")
+    }
+
+    /// A statement that fails with a message, which is between quotes.
+    fn refuse(&self, message: &str) -> String;
+
     /// Removes the rows of a table that fulfil a condition: table and condition as they are printed.
     fn delete(&self, table: &str, alias: &str, condition: &str) -> String {
         format!("DELETE FROM {table} AS {alias}\nWHERE {condition}")

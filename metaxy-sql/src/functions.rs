@@ -54,6 +54,10 @@ pub enum Function {
     /// Whether a text matches a pattern: `%` any text, `_` any one character, `\` takes the next
     /// character literally; upper and lower case differ.
     Like,
+    /// The largest argument.
+    Greatest,
+    /// The time of now, the same in a whole statement, but later than this one in microseconds.
+    Later,
 }
 
 /// The Postgres column of the table.
@@ -90,6 +94,11 @@ pub(crate) const fn postgres(function: Function) -> &'static str {
         F::Md5 => "md5({0})",
         F::Shard => "(('x' || left(md5({0}), 15))::bit(60)::bigint % {1!})",
         F::Like => "({0!} LIKE {1!} ESCAPE '\\')",
+        F::Greatest => "greatest({..})",
+        F::Later => {
+            "(TIMESTAMPTZ 'epoch' + greatest((extract(epoch FROM statement_timestamp()) * \
+             1000000)::bigint, {0!} + 1) * INTERVAL '1 microsecond')"
+        }
     }
 }
 
@@ -142,6 +151,11 @@ pub(crate) const fn clickhouse(function: Function) -> &'static str {
         }
         // A backslash escapes without being told.
         F::Like => "({0!} LIKE {1!})",
+        F::Greatest => "greatest({..})",
+        F::Later => {
+            "fromUnixTimestamp64Micro(greatest(toUnixTimestamp64Micro(now64(6, 'UTC')), {0!} + 1), \
+             'UTC')"
+        }
     }
 }
 
@@ -180,5 +194,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::Shard => "(('0x' || left(md5({0}), 15))::BIGINT % {1!})",
         // Without ESCAPE there is no character that escapes.
         F::Like => "({0!} LIKE {1!} ESCAPE '\\')",
+        F::Greatest => "greatest({..})",
+        F::Later => "make_timestamptz(greatest(epoch_us(now()), {0!} + 1))",
     }
 }

@@ -8,6 +8,7 @@
 mod change;
 mod filter;
 mod found;
+mod migrate;
 mod planned;
 mod pushes;
 mod read;
@@ -17,12 +18,16 @@ mod stored;
 mod write;
 
 pub use change::{
-    meant, note_rebase, note_removed, orphans, parents_there, rebase, rebased, rebases, rebases_of,
-    remove_rows, remove_seals, remove_superseded, removed, seal_copies, superseded, undelete,
-    vacuum,
+    meant, note_rebase, note_rebase_of, note_removed, orphans, parents_there, rebase, rebased,
+    rebases, rebases_of, remove_rows, remove_seals, remove_superseded, removed, restated,
+    seal_copies, superseded, undelete, vacuum,
 };
 pub use filter::filter;
 pub use found::{found, remove_found};
+pub use migrate::{
+    applied, migrations, note_applied, record_definitions, restamp_settings, stamp_settings,
+    system_tables, take_back, take_back_note, unnote_applied,
+};
 pub use planned::{as_computed, as_samples, groups};
 pub use pushes::{
     append_pushes, forget_definitions, latest_push, push_stage, pushes, rows_of_pushes,

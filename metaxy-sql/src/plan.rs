@@ -9,7 +9,7 @@
 mod change;
 
 pub use change::{
-    Meant, MeantBy, Orphans, Rebase, Rebased, SealCopies, SealCopy, Undelete, Vacuum,
+    Meant, MeantBy, Orphans, Rebase, Rebased, Restated, SealCopies, SealCopy, Undelete, Vacuum,
 };
 
 use crate::filter::Filter;
@@ -240,8 +240,20 @@ pub struct Call {
     pub limit: Option<u64>,
     /// What leaves out records that have failed.
     pub failures: Option<Failures>,
-    /// Whether the rows include unchanged records that another definition wrote.
-    pub older: bool,
+    /// Which unchanged records the rows include.
+    pub unchanged: Unchanged,
+}
+
+/// Which unchanged records are among the rows of a resolve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unchanged {
+    /// None.
+    #[default]
+    None,
+    /// Those that another definition wrote.
+    Older,
+    /// All.
+    All,
 }
 
 /// A value that the rows of an increment are ordered by.
@@ -423,8 +435,8 @@ pub struct Stamp {
     pub version: String,
     /// The version of the project.
     pub project_version: String,
-    /// The time of the write, in microseconds since 1970-01-01 UTC.
-    pub time: i64,
+    /// The time of the write.
+    pub time: Time,
     /// The caller's name for the run.
     pub materialization_id: Option<String>,
     /// The number of the write.
@@ -453,6 +465,15 @@ pub struct AsComputed {
     pub hash: Hash,
 }
 
+/// When something is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// At this time, in microseconds since 1970-01-01 UTC.
+    At(i64),
+    /// When the statement runs, and later than anything in these tables.
+    After(Vec<String>),
+}
+
 /// Records of a table to mark as deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
@@ -464,8 +485,8 @@ pub struct Tombstone {
     pub ids: String,
     /// When the ids come from an increment: the causes (see [`orphan`]) of the orphans to take.
     pub orphans: Option<Vec<i8>>,
-    /// The time, in microseconds since 1970-01-01 UTC.
-    pub time: i64,
+    /// When.
+    pub time: Time,
     /// The caller's name for the run.
     pub materialization_id: Option<String>,
     /// The number of the write.

@@ -165,6 +165,38 @@ impl Printer<'_> {
                 self.push("DROP TABLE IF EXISTS ");
                 self.ident(table)
             }
+            Statement::ChangeType { table, column } => {
+                let ty = self.type_to_change(table, column)?;
+                let (table, name) = self.of_column(table, &column.name)?;
+                let text = self.dialect.change_type(&table, &name, ty, column.nullable);
+                self.push(&text);
+                Ok(())
+            }
+            Statement::ChangeNull { table, column } => {
+                let ty = self.type_to_change(table, column)?;
+                let (table, name) = self.of_column(table, &column.name)?;
+                let text = self.dialect.change_null(&table, &name, ty, column.nullable);
+                self.push(&text);
+                Ok(())
+            }
+            Statement::DropColumn { table, column } => {
+                self.push("ALTER TABLE ");
+                self.ident(table)?;
+                self.push(" DROP COLUMN ");
+                self.push(self.dialect.if_there());
+                self.ident(column)
+            }
+            Statement::DropTable { table } => {
+                self.push("DROP TABLE ");
+                self.push(self.dialect.if_there());
+                self.ident(table)
+            }
+            Statement::Refuse { message } => {
+                let message = self.dialect.quote_text(message)?;
+                let text = self.dialect.refuse(&message);
+                self.push(&text);
+                Ok(())
+            }
         }
     }
 
@@ -176,6 +208,9 @@ impl Printer<'_> {
         temporary: bool,
     ) -> Result<()> {
         self.push(if temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
+        if !temporary {
+            self.push(self.dialect.if_missing());
+        }
         self.ident(table)?;
         if !temporary {
             let on_machines = self.dialect.on_machines();
@@ -200,6 +235,7 @@ impl Printer<'_> {
         let on_machines = self.dialect.on_machines();
         self.push(&on_machines);
         self.push(" ADD COLUMN ");
+        self.push(self.dialect.if_missing());
         self.column_decl(column)
     }
 
@@ -211,6 +247,25 @@ impl Printer<'_> {
         let brought = if stays { None } else { self.dialect.brought_here(&quoted) };
         self.push(&brought.unwrap_or(quoted));
         Ok(())
+    }
+
+    /// The type that a column is to have, where one machine has all of the table.
+    fn type_to_change(
+        &self,
+        table: &Ident,
+        column: &ColumnDecl,
+    ) -> Result<crate::types::ColumnType> {
+        let is_spread =
+            self.dialect.kept_in(table).is_some() || !self.dialect.on_machines().is_empty();
+        match column.ty {
+            _ if is_spread => Err(self.unsupported("to change a column on a cluster".into())),
+            SqlType::Column(ty) => Ok(ty),
+            _ => Err(self.unsupported("to change a column of its own".into())),
+        }
+    }
+
+    fn of_column(&self, table: &Ident, column: &Ident) -> Result<(String, String)> {
+        Ok((self.dialect.quote_ident(table)?, self.dialect.quote_ident(column)?))
     }
 
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
@@ -621,6 +676,11 @@ impl Printer<'_> {
                 self.list(list, ", ", depth)?;
                 self.push(")");
             }
+            Expr::Scalar(query) => {
+                self.push("(\n");
+                self.select(query, depth + 2)?;
+                self.line(depth + 1, ")");
+            }
         }
         if own < around {
             self.push(")");
@@ -721,7 +781,12 @@ fn uses_in_statement(statement: &Statement, name: &Ident) -> usize {
         Statement::Delete { with, filter, .. } => in_parts(with) + uses_in_expr(filter, name),
         Statement::CreateTable { .. }
         | Statement::AddColumn { .. }
-        | Statement::DropTemporary { .. } => 0,
+        | Statement::DropTemporary { .. }
+        | Statement::ChangeType { .. }
+        | Statement::ChangeNull { .. }
+        | Statement::DropColumn { .. }
+        | Statement::DropTable { .. }
+        | Statement::Refuse { .. } => 0,
     }
 }
 
@@ -749,7 +814,7 @@ fn exprs_of(select: &Select) -> impl Iterator<Item = &Expr> {
 /// Whether a value is found by a query of its own.
 fn has_query(expr: &Expr) -> bool {
     match expr {
-        Expr::In(..) => true,
+        Expr::In(..) | Expr::Scalar(_) => true,
         Expr::Column(..) | Expr::RowAddress(_) | Expr::Literal(_) => false,
         Expr::Call(_, args) => args.iter().any(has_query),
         Expr::Binary(left, _, right) | Expr::Compare(left, _, right) => {
@@ -805,6 +870,7 @@ fn uses_in_expr(expr: &Expr, name: &Ident) -> usize {
             of(value) + all(order_by)
         }
         Expr::InList(value, list) => of(value) + all(list),
+        Expr::Scalar(query) => uses_in_select(query, name),
     }
 }
 
@@ -889,6 +955,7 @@ fn binding(expr: &Expr) -> Binding {
         | Expr::Cast(..)
         | Expr::Rank { .. }
         | Expr::JoinTexts { .. }
-        | Expr::ListOf { .. } => Binding::Atom,
+        | Expr::ListOf { .. }
+        | Expr::Scalar(_) => Binding::Atom,
     }
 }

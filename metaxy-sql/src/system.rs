@@ -55,6 +55,8 @@ pub const DEFINITIONS: &str = "metaxy_system__field_versions";
 /// The settings that a store was created with.
 pub const SETTINGS: &str = "metaxy_system__settings";
 
+/// The migrations that were applied: which, what they were, when.
+pub const MIGRATIONS: &str = "metaxy_system__migrations";
 /// Per record that could not be computed: when, why, and from what.
 pub const FAILURES: &str = "metaxy_system__failures";
 /// Records whose history was removed, so that it is known that they were there.
@@ -196,6 +198,20 @@ pub mod pushes {
         TAGS,
         DELETED_AT,
     ];
+}
+
+/// The columns of [`MIGRATIONS`].
+pub mod migrations {
+    /// The version: what the name of its file begins with.
+    pub const VERSION: &str = "version";
+    /// The name.
+    pub const NAME: &str = "name";
+    /// The SHA-256 of the file, as hexadecimal digits.
+    pub const CHECKSUM: &str = "checksum";
+    /// When.
+    pub const APPLIED_AT: &str = "applied_at";
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 4] = [VERSION, NAME, CHECKSUM, APPLIED_AT];
 }
 
 /// The columns of [`SETTINGS`].

@@ -250,6 +250,71 @@ pub fn text_map() -> DataType {
     DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
 }
 
+/// What a type can become without a change of any value that it holds. A pair that is not here is a
+/// narrowing, or another value.
+///
+/// Integers go into larger ones of their kind, without a sign into larger ones with one, and into
+/// floats that hold all of them; texts take what is kept as a text anyhow.
+const WIDENS: &[(ScalarType, &[ScalarType])] = {
+    use ScalarType as S;
+    &[
+        (S::Int8, &[S::Int16, S::Int32, S::Int64, S::Float32, S::Float64]),
+        (S::Int16, &[S::Int32, S::Int64, S::Float32, S::Float64]),
+        (S::Int32, &[S::Int64, S::Float64]),
+        (
+            S::UInt8,
+            &[
+                S::UInt16,
+                S::UInt32,
+                S::UInt64,
+                S::Int16,
+                S::Int32,
+                S::Int64,
+                S::Float32,
+                S::Float64,
+            ],
+        ),
+        (S::UInt16, &[S::UInt32, S::UInt64, S::Int32, S::Int64, S::Float32, S::Float64]),
+        (S::UInt32, &[S::UInt64, S::Int64, S::Float64]),
+        (S::Float32, &[S::Float64]),
+        (S::Uuid, &[S::Text]),
+        (S::Json, &[S::Text]),
+    ]
+};
+
+impl ScalarType {
+    /// Whether every value of this type is one of the other type as well, by a cast of every engine.
+    #[must_use]
+    pub fn widens_to(self, other: Self) -> bool {
+        WIDENS.iter().any(|(from, to)| *from == self && to.contains(&other))
+    }
+}
+
+impl ColumnType {
+    /// Whether every value of this type is one of the other type as well, by a cast of every engine.
+    #[must_use]
+    pub fn widens_to(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Scalar(from), Self::Scalar(to)) => from.widens_to(to),
+            (Self::List(from), Self::List(to)) => from.widens_to(to),
+            _ => false,
+        }
+    }
+
+    /// The type that is [displayed](fmt::Display) like this, if there is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let scalar = |name: &str| TYPES.iter().find(|row| row.name == name).map(|row| row.scalar);
+        if let Some(item) = text.strip_prefix("List<").and_then(|rest| rest.strip_suffix('>')) {
+            return scalar(item).map(Self::List);
+        }
+        match text {
+            "Map<Utf8, Utf8>" => Some(Self::TextMap),
+            name => scalar(name).map(Self::Scalar),
+        }
+    }
+}
+
 impl fmt::Display for ScalarType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -283,5 +348,27 @@ mod tests {
             );
         }
         assert_eq!(ColumnType::from_arrow(&text_map()), Some(ColumnType::TextMap));
+    }
+
+    #[test]
+    fn every_type_is_read_as_it_is_displayed() {
+        let all = TYPES.iter().map(|row| row.scalar);
+        let all = all.flat_map(|scalar| [ColumnType::Scalar(scalar), ColumnType::List(scalar)]);
+        for ty in all.chain([ColumnType::TextMap]) {
+            assert_eq!(ColumnType::parse(&ty.to_string()), Some(ty));
+        }
+        assert_eq!(ColumnType::parse("List<List<Int8>>"), None);
+        assert_eq!(ColumnType::parse("int"), None);
+    }
+
+    /// What can be made wider and back again would be the same type.
+    #[test]
+    fn nothing_widens_both_ways() {
+        for (from, all) in WIDENS {
+            for to in *all {
+                assert!(!to.widens_to(*from), "{from} {to}");
+                assert!(to.to_arrow() != from.to_arrow() || *to == ScalarType::Text);
+            }
+        }
     }
 }

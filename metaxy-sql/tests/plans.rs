@@ -48,7 +48,7 @@ fn clusters() {
             table: metaxy_sql::Ident::new("example__video").expect("a name"),
             column: metaxy_sql::ast::ColumnDecl {
                 name: metaxy_sql::Ident::new("new").expect("a name"),
-                ty: metaxy_sql::ColumnType::Scalar(metaxy_sql::ScalarType::Text),
+                ty: metaxy_sql::ColumnType::Scalar(metaxy_sql::ScalarType::Text).into(),
                 nullable: true,
             },
         };

@@ -345,6 +345,16 @@ pub enum Error {
         /// What is wrong with it, and where.
         source: Box<FilterError>,
     },
+    /// A text cannot be read as statements of SQL.
+    #[error("this cannot be read as SQL: {problem}")]
+    Script {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Migrations cannot be made, or not applied.
+    #[cfg(feature = "sql")]
+    #[error(transparent)]
+    Migration(#[from] Box<crate::migrate::MigrationError>),
     /// The database reported an error.
     #[error("{engine}: {message}")]
     Database {

@@ -101,6 +101,7 @@
 //! - [`history`] is what was pushed, when, and what it changed; and lock files for features of other
 //!   projects.
 //! - [`store::memory`] is a store without a database, for unit tests.
+//! - `migrate` turns the difference between two graphs into files of SQL, and applies them.
 //! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
 //! - [`blocking`] is all of it without `async`.
@@ -141,6 +142,8 @@ pub mod graph;
 pub mod history;
 pub mod increment;
 pub mod key;
+#[cfg(feature = "sql")]
+pub mod migrate;
 mod nearest;
 pub mod plan;
 pub mod prelude;

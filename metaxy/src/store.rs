@@ -16,14 +16,14 @@ mod fallback;
 mod filters;
 pub(crate) mod hashing;
 pub mod memory;
-mod open;
+pub(crate) mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod provenance;
 mod read;
 mod rebase;
 #[cfg(feature = "sql")]
-mod sql;
+pub(crate) mod sql;
 pub(crate) mod stage;
 mod sync;
 mod update;

@@ -262,6 +262,36 @@ impl Dialect for ClickHouse {
         false
     }
 
+    fn changes_tables_in_transactions(&self) -> bool {
+        false
+    }
+
+    // Whether a column may hold NULL is part of its type.
+    // <https://clickhouse.com/docs/sql-reference/statements/alter/column#modify-column>
+    fn change_type(&self, table: &str, column: &str, ty: ColumnType, nullable: bool) -> String {
+        format!("ALTER TABLE {table} MODIFY COLUMN {column} {}", self.declared_type(ty, nullable))
+    }
+
+    fn change_null(&self, table: &str, column: &str, ty: ColumnType, nullable: bool) -> String {
+        self.change_type(table, column, ty, nullable)
+    }
+
+    // Rows lie in the order of their keys.
+    // <https://clickhouse.com/docs/sql-reference/statements/alter/column#limitations>
+    fn changes_types_of_keys(&self) -> bool {
+        false
+    }
+
+    // <https://clickhouse.com/docs/sql-reference/functions/type-conversion-functions#common-issues-with-data-conversion>
+    fn checks_narrowing(&self) -> bool {
+        false
+    }
+
+    // <https://clickhouse.com/docs/sql-reference/functions/other-functions#throwif>
+    fn refuse(&self, message: &str) -> String {
+        format!("SELECT throwIf(1, {message})")
+    }
+
     fn deletes_with_queries(&self) -> bool {
         false
     }

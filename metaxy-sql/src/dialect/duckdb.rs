@@ -45,6 +45,11 @@ impl Dialect for DuckDb {
         &["rowid"]
     }
 
+    // <https://duckdb.org/docs/stable/sql/functions/utility#errormessage>
+    fn refuse(&self, message: &str) -> String {
+        format!("SELECT error({message})")
+    }
+
     // No time zone data is needed: `make_timestamptz` of one argument takes microseconds.
     // <https://duckdb.org/docs/stable/sql/functions/timestamptz>
     fn timestamp(&self, micros: i64) -> String {

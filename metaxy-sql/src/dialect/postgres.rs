@@ -57,6 +57,19 @@ impl Dialect for Postgres {
         }
     }
 
+    // The old values are cast, which is said since not every cast is done unasked.
+    // <https://www.postgresql.org/docs/current/sql-altertable.html>
+    fn change_type(&self, table: &str, column: &str, ty: ColumnType, _nullable: bool) -> String {
+        let (declared, ty) = (self.declared_type(ty, true), self.column_type(ty));
+        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {declared} USING {column}::{ty}")
+    }
+
+    // <https://www.postgresql.org/docs/current/plpgsql-errors-and-messages.html>
+    fn refuse(&self, message: &str) -> String {
+        let body = format!("BEGIN RAISE EXCEPTION USING MESSAGE = {message}; END");
+        format!("DO '{}'", body.replace('\'', "''"))
+    }
+
     // <https://www.postgresql.org/docs/current/ddl-system-columns.html>
     fn row_address(&self) -> &'static [&'static str] {
         &["ctid"]

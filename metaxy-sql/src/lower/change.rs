@@ -5,13 +5,14 @@
 //! of implied seals are there at all.
 
 use super::seals::{self, IMPLIED, parent, parents};
-use super::write::{TEXT, TIMESTAMP, optional_text, system_table, timestamp};
+use super::write::{TEXT, TIMESTAMP, optional_text, system_table, time_of_write};
 use super::{
     by_field, from_part, has_ids, hash_of_values, id, ids_of, is_live, latest, micros_of, order_of,
     part, same,
 };
 use crate::ast::build::{
-    and, binary, call, coalesce, col, eq, from, int, is_set, name, not, null, or, text,
+    and, binary, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or,
+    scalar, text,
 };
 use crate::ast::{BinaryOp, ColumnDecl, Expr, JoinKind, Order, Query, Select, SqlType, Statement};
 use crate::error::Result;
@@ -19,8 +20,8 @@ use crate::filter::Filter;
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::plan::{
-    Class, Meant, MeantBy, Orphans, Rebase, Rebased, Records, SealCopies, SealCopy, Stamp,
-    Undelete, Vacuum,
+    Class, Meant, MeantBy, Orphans, Rebase, Rebased, Records, Restated, SealCopies, SealCopy,
+    Stamp, Undelete, Vacuum,
 };
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
@@ -157,7 +158,7 @@ pub fn seal_copies(plan: &SealCopies) -> Result<Option<Statement>> {
         }
     }
     let value = |column: &str| match (column, &plan.of) {
-        (system::DELETED_AT, SealCopy::Tombstone(_)) => timestamp(plan.stamp.time),
+        (system::DELETED_AT, SealCopy::Tombstone(_)) => time_of_write(&plan.stamp.time),
         (system::DELETED_AT, _) => no_time(),
         (system::UPDATED_AT, SealCopy::Tombstone(_)) => col("s", column),
         (system::CHILDREN, SealCopy::Without(_)) => {
@@ -212,7 +213,7 @@ pub fn note_removed(records: &Records, ids: &str, stamp: &Stamp) -> Statement {
     let values = [
         text(&records.key),
         hash,
-        timestamp(stamp.time),
+        time_of_write(&stamp.time),
         optional_text(stamp.materialization_id.as_deref()),
     ];
     let columns = system::removed::COLUMNS;
@@ -335,8 +336,15 @@ pub fn rebase(plan: &Rebase) -> Result<Statement> {
     let on = same(ids.into_iter().enumerate().map(|(i, own)| (own, col("r", id(i)))));
     let rows = latest(records, "u", None).join(JoinKind::Inner, &plan.rebased, "r", on);
     let data_version = |(k, field): (usize, &String)| {
+        let name = &plan.stored[k];
         let stored = col("u", system::DATA_VERSION_BY_FIELD);
-        let stored = by_field(&records.data_version, stored, field);
+        let mut stored = by_field(&records.data_version, stored, name);
+        if plan.follows {
+            let provenance = col("u", system::PROVENANCE_BY_FIELD);
+            let provenance = by_field(&records.provenance, provenance, name);
+            let is_own = differs(stored.clone(), provenance);
+            stored = case([(is_own, stored)], None);
+        }
         (field.clone(), coalesce([stored, col("r", format!("p{k}"))]))
     };
     let data_versions: Vec<(String, Expr)> =
@@ -365,11 +373,34 @@ fn is_rebased(of: &Rebased, alias: &str) -> Expr {
         let accepted = (0..of.n_fields).map(is_accepted);
         any.push(and([class(Class::Stale)].into_iter().chain(accepted)));
     }
-    let any = or(any);
-    match &of.filter {
-        Some(filter) => and([any, condition(filter, alias)]),
-        None => any,
+    let mut all = vec![or(any)];
+    all.extend(of.filter.iter().map(|filter| condition(filter, alias)));
+    if let Some(among) = &of.among {
+        let n_ids = of.records.seals.as_ref().map_or(of.records.ids.len(), |s| s.parents.len());
+        let ids = (0..n_ids).map(|i| col("r", id(i)));
+        all.push(Expr::In(ids.collect(), Box::new(listed(among, n_ids))));
     }
+    and(all)
+}
+
+/// The records of a root as [`rebased`] gives those of other features: their provenance is what the
+/// caller has said, and stays.
+#[must_use]
+pub fn restated(plan: &Restated) -> Query {
+    let records = &plan.records;
+    let stored =
+        |name: &String| by_field(&records.provenance, col("u", system::PROVENANCE_BY_FIELD), name);
+    let values = plan.stored.iter().map(|name| (name.clone(), stored(name)));
+    let provenances =
+        plan.stored.iter().enumerate().map(|(k, name)| (stored(name), format!("p{k}")));
+    let select = Select::default()
+        .columns(ids_of(records, "u").into_iter().enumerate().map(|(i, own)| (own, id(i))))
+        .columns(provenances)
+        .column(hash_of_values(plan.hash, values.collect()), "provenance")
+        .from(latest(records, "u", None))
+        .filter(is_live("u"))
+        .filter(has_ids(records, "u"));
+    Query { with: Vec::new(), union_all: vec![select] }
 }
 
 fn provenances(fields: &[String]) -> Vec<(String, Expr)> {
@@ -384,7 +415,7 @@ fn map_of(entries: &[(String, Expr)]) -> Expr {
 /// The columns of a copy that say what wrote it; the others are as they were.
 fn stamped(column: &str, alias: &str, stamp: &Stamp) -> Expr {
     match column {
-        system::UPDATED_AT => timestamp(stamp.time),
+        system::UPDATED_AT => time_of_write(&stamp.time),
         system::MATERIALIZATION_ID => optional_text(stamp.materialization_id.as_deref()),
         system::WRITE_TOKEN => int(stamp.token),
         other => col(alias, other),
@@ -551,11 +582,37 @@ pub fn rebases() -> Statement {
 /// Notes a rebase: of the feature to the version, how many rows, and what, who and why.
 #[must_use]
 pub fn note_rebase(key: &str, stamp: &Stamp, n_rows: i64, texts: [&str; 3]) -> Statement {
+    note(key, stamp, int(n_rows), None, texts)
+}
+
+/// Notes a rebase whose number of rows nobody has counted: those in some tables that have the number
+/// of the write. If there are none, nothing is noted.
+#[must_use]
+pub fn note_rebase_of(key: &str, stamp: &Stamp, tables: &[String], texts: [&str; 3]) -> Statement {
+    let count = |table: &String| {
+        let of_write = eq(col("u", system::WRITE_TOKEN), int(stamp.token));
+        let count = Select::default().column(call(Function::CountAll, []), "n");
+        scalar(count.from(from(table, "u")).filter(of_write))
+    };
+    let n_rows = tables.iter().map(count);
+    let n_rows = n_rows.reduce(|a, b| binary(a, BinaryOp::Add, b)).unwrap_or_else(|| int(0));
+    let is_any = binary(n_rows.clone(), BinaryOp::Gt, int(0));
+    note(key, stamp, n_rows, Some(is_any), texts)
+}
+
+fn note(
+    key: &str,
+    stamp: &Stamp,
+    n_rows: Expr,
+    filter: Option<Expr>,
+    texts: [&str; 3],
+) -> Statement {
     let [accepted, by, reason] = texts.map(text);
-    let values =
-        [text(key), text(&stamp.version), int(n_rows), accepted, by, reason, timestamp(stamp.time)];
+    let time = time_of_write(&stamp.time);
+    let values = [text(key), text(&stamp.version), n_rows, accepted, by, reason, time];
     let columns = system::rebases::COLUMNS;
-    let select = Select::default().columns(values.into_iter().zip(columns.map(str::to_owned)));
+    let mut select = Select::default().columns(values.into_iter().zip(columns.map(str::to_owned)));
+    select.filter = filter;
     Statement::Insert {
         table: name(system::REBASES),
         columns: columns.map(name).into(),

@@ -1,6 +1,6 @@
 //! An increment in numbers, and the rows that a table would have if it were computed.
 
-use super::write::{TEXT, TIMESTAMP, timestamp};
+use super::write::{TEXT, TIMESTAMP, time_of_write};
 use super::{
     by_field, column_type, has_ids, hash_of_values, id, ids_of, is_live, latest, same, seals,
 };
@@ -168,7 +168,7 @@ fn computed_value(plan: &AsComputed, column: &str) -> Option<Expr> {
         system::DATA_VERSION => hash_of_values(plan.hash, data_versions()),
         system::FEATURE_VERSION => text(version),
         system::PROJECT_VERSION => text(project_version),
-        system::CREATED_AT | system::UPDATED_AT => timestamp(*time),
+        system::CREATED_AT | system::UPDATED_AT => time_of_write(time),
         system::DELETED_AT => Expr::Cast(Box::new(null()), SqlType::Column(TIMESTAMP)),
         system::WRITE_TOKEN => int(*token),
         system::MATERIALIZATION_ID => {

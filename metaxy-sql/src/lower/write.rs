@@ -8,14 +8,14 @@ use super::{
     same, seals, versions_that_agree,
 };
 use crate::ast::build::{
-    and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, text,
+    and, binary, call, case, coalesce, col, eq, from, int, is_null, name, null, or, scalar, text,
 };
 use crate::ast::{BinaryOp, ColumnDecl, Expr, JoinKind, Query, Select, SqlType, Statement};
 use crate::error::Result;
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::Literal;
-use crate::plan::{Append, AppendFrom, Class, Merge, Records, Seal, Stage, Tombstone};
+use crate::plan::{Append, AppendFrom, Class, Merge, Records, Seal, Stage, Time, Tombstone};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
@@ -230,8 +230,18 @@ pub(super) fn optional_text(value: Option<&str>) -> Expr {
     Expr::Cast(Box::new(value.map_or_else(null, text)), SqlType::Column(TEXT))
 }
 
-pub(super) fn timestamp(micros: i64) -> Expr {
-    Expr::Literal(Literal::Timestamp(micros))
+/// The time that rows of a write have.
+pub(super) fn time_of_write(time: &Time) -> Expr {
+    let tables = match time {
+        Time::At(micros) => return Expr::Literal(Literal::Timestamp(*micros)),
+        Time::After(tables) => tables,
+    };
+    let latest = tables.iter().map(|table| {
+        let latest = call(Function::Max, [micros_of("u")]);
+        scalar(Select::default().column(latest, "time").from(from(table, "u")))
+    });
+    let latest = latest.map(|latest| coalesce([latest, int(0)])).chain([int(0)]);
+    call(Function::Later, [call(Function::Greatest, latest)])
 }
 
 /// Appends staged rows, with the hashes over their fields.
@@ -308,8 +318,8 @@ pub fn append(plan: &Append) -> Result<Statement> {
         (system::DATA_VERSION, hash_of_values(plan.hash, data_versions)),
         (system::FEATURE_VERSION, text(&stamp.version)),
         (system::PROJECT_VERSION, text(&stamp.project_version)),
-        (system::CREATED_AT, timestamp(stamp.time)),
-        (system::UPDATED_AT, timestamp(stamp.time)),
+        (system::CREATED_AT, time_of_write(&stamp.time)),
+        (system::UPDATED_AT, time_of_write(&stamp.time)),
         (system::MATERIALIZATION_ID, optional_text(stamp.materialization_id.as_deref())),
     ];
     for (column, value) in system_values {
@@ -356,7 +366,7 @@ pub fn seal(plan: &Seal) -> Result<Statement> {
         (system::PROVENANCE, hash_of_values(plan.hash, provenances)),
         (system::FEATURE_VERSION, text(&stamp.version)),
         (system::PROJECT_VERSION, text(&stamp.project_version)),
-        (system::UPDATED_AT, timestamp(stamp.time)),
+        (system::UPDATED_AT, time_of_write(&stamp.time)),
         (system::MATERIALIZATION_ID, optional_text(stamp.materialization_id.as_deref())),
         (system::WRITE_TOKEN, int(stamp.token)),
         (system::TRY, col("s", "try")),
@@ -434,7 +444,7 @@ pub fn tombstone(plan: &Tombstone) -> Result<Statement> {
             .filter(or(causes.iter().map(cause)));
     }
     let value = |column: &str| match column {
-        system::DELETED_AT => timestamp(plan.time),
+        system::DELETED_AT => time_of_write(&plan.time),
         system::MATERIALIZATION_ID => optional_text(plan.materialization_id.as_deref()),
         system::WRITE_TOKEN => int(plan.token),
         other => col("u", other),

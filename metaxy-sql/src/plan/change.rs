@@ -106,6 +106,19 @@ pub struct Rebased {
     /// Only records whose row fulfils this; of a parent, its seal, or the latest row of an implied
     /// one.
     pub filter: Option<Filter>,
+    /// Only records whose ids are in this table.
+    pub among: Option<String>,
+}
+
+/// Records of a root to append again as they are, with their fields under other names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restated {
+    /// The table.
+    pub records: Records,
+    /// The keys that the fields have in the by-field columns.
+    pub stored: Vec<String>,
+    /// How texts are hashed.
+    pub hash: Hash,
 }
 
 /// Records to append again with today's definition: of parents, their children.
@@ -119,6 +132,10 @@ pub struct Rebase {
     pub rebased: String,
     /// The fields, by their keys in the by-field columns, in the order of the increment's.
     pub fields: Vec<String>,
+    /// The keys that they have in the rows as these are.
+    pub stored: Vec<String>,
+    /// Whether a data version that is the provenance goes on to be it; else it stays.
+    pub follows: bool,
     /// What the rows carry.
     pub stamp: Stamp,
     /// How texts are hashed.

@@ -67,11 +67,22 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
     let fields = || vec!["audio".to_owned(), "frames".to_owned()];
     let rebased = |records, filter| {
         let (increment, accepted) = ("@older".to_owned(), reason::CODE | reason::ADDED);
-        lower::rebased(&Rebased { records, increment, n_fields: 2, accepted, filter })
+        lower::rebased(&Rebased { records, increment, n_fields: 2, accepted, filter, among: None })
     };
     let rebase = |records, columns, rebased: &str| {
         let (rebased, fields) = (rebased.to_owned(), fields());
-        lower::rebase(&Rebase { records, columns, rebased, fields, stamp: stamp(), hash: HASH })
+        let (stored, stamp) = (fields.clone(), stamp());
+        let follows = false;
+        lower::rebase(&Rebase {
+            records,
+            columns,
+            rebased,
+            fields,
+            stored,
+            follows,
+            stamp,
+            hash: HASH,
+        })
     };
     Ok(vec![
         case(

@@ -2,7 +2,9 @@
 
 use super::{Case, crop, definition, face, one_upstream, part, records, scene, two_upstreams};
 use metaxy_sql::filter::{Comparison, Filter, Operand, Value};
-use metaxy_sql::plan::{Call, Expected, Failures, Field, Input, OrderBy, Resolve, Target};
+use metaxy_sql::plan::{
+    Call, Expected, Failures, Field, Input, OrderBy, Resolve, Target, Unchanged,
+};
 use metaxy_sql::{lower, system};
 
 fn is(column: &str, value: Value) -> Filter {
@@ -101,7 +103,7 @@ fn call() -> Resolve {
 fn everything() -> Resolve {
     let mut plan = one_upstream();
     plan.removed = Some(system::REMOVED.to_owned());
-    plan.call = Call { skip_comparison: true, older: true, ..Call::default() };
+    plan.call = Call { skip_comparison: true, unchanged: Unchanged::Older, ..Call::default() };
     plan
 }
 

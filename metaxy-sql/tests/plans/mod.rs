@@ -7,7 +7,7 @@ use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Field, FieldDefinition, Hash, HashAlgorithm,
     Input, Merge, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
-    Tombstone, orphan,
+    Time, Tombstone, Unchanged, orphan,
 };
 use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
 
@@ -167,7 +167,7 @@ fn two_upstreams() -> Resolve {
 fn older(n_fields: usize) -> Resolve {
     let mut plan = one_upstream();
     plan.target.fields.truncate(n_fields);
-    plan.call.older = true;
+    plan.call.unchanged = Unchanged::Older;
     plan
 }
 
@@ -241,7 +241,7 @@ fn stamp() -> Stamp {
     Stamp {
         version: "0a0b0c0d0e0f1011".to_owned(),
         project_version: "f0f1f2f3f4f5f6f7".to_owned(),
-        time: 1_700_000_000_123_456,
+        time: Time::At(1_700_000_000_123_456),
         materialization_id: Some("it's run 7".to_owned()),
         token: 4_711,
     }
@@ -266,7 +266,7 @@ fn tombstone(ids: &str, orphans: Option<Vec<i8>>) -> Tombstone {
         columns: columns.map(str::to_owned).collect(),
         ids: ids.to_owned(),
         orphans,
-        time: 1_700_000_000_123_456,
+        time: Time::At(1_700_000_000_123_456),
         materialization_id: None,
         token: 4_712,
     }

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
 #[cfg(feature = "sql")]
-use crate::store::sql::SqlStore;
+use crate::store::sql::{Engine, SqlStore};
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
 use futures::future::BoxFuture;
@@ -103,6 +103,13 @@ enum Place {
     /// The database of a client.
     #[cfg(feature = "clickhouse")]
     Client(Box<::clickhouse::Client>),
+}
+
+impl Place {
+    /// Whether there is no database.
+    fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Url(url) if url == "memory:")
+    }
 }
 
 impl fmt::Debug for Place {
@@ -293,21 +300,55 @@ impl OpenStore {
         }
     }
 
-    async fn run(self) -> Result<Store> {
-        if let Some(length) = self.settings.hash_truncation_length
-            && length < MIN_HASH_TRUNCATION_LENGTH
-        {
-            return Err(Error::Setting {
-                setting: "hash_truncation_length",
-                value: length.to_string(),
-                problem: "it is at least 8",
-            });
+    /// The settings that the caller has named.
+    #[cfg(feature = "sql")]
+    pub(crate) fn requested(&self) -> RequestedSettings {
+        self.settings
+    }
+
+    /// The database, whatever is in it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be reached.
+    #[cfg(feature = "sql")]
+    pub(crate) async fn engine(self) -> Result<Box<dyn Engine>> {
+        if self.place.is_in_memory() {
+            let problem = "a store in memory has no tables that could be migrated".to_owned();
+            return Err(Error::Url { url: "memory:".to_owned(), problem });
         }
-        let graph = match self.graph {
-            Some(graph) => graph,
-            None => FeatureGraph::linked()?,
-        };
-        let (access, settings) = (self.access, self.settings);
+        self.check_unused()?;
+        // Only DuckDB can be opened without being changed.
+        let _ = self.access;
+        match self.place {
+            #[cfg(feature = "postgres")]
+            Place::Pool(pool) => {
+                Ok(Box::new(super::postgres::Postgres::from_pool(pool, &self.postgres).await?))
+            }
+            #[cfg(feature = "postgres")]
+            Place::Url(url) if super::postgres::is_address(&url) => {
+                Ok(Box::new(super::postgres::Postgres::open(&url, self.postgres).await?))
+            }
+            #[cfg(feature = "clickhouse")]
+            Place::Client(client) => {
+                let options = &self.clickhouse;
+                Ok(Box::new(super::clickhouse::ClickHouse::from_client(*client, options).await?))
+            }
+            #[cfg(feature = "clickhouse")]
+            Place::Url(url) if super::clickhouse::is_address(&url) => {
+                Ok(Box::new(super::clickhouse::ClickHouse::open(&url, self.clickhouse).await?))
+            }
+            #[cfg(feature = "duckdb")]
+            Place::Url(url) if url.starts_with("duckdb:") => {
+                let path = url.trim_start_matches("duckdb:");
+                let path = path.strip_prefix("//").unwrap_or(path);
+                Ok(Box::new(super::duckdb::DuckDb::open(path, self.access.read_only).await?))
+            }
+            Place::Url(url) => Err(unknown(&url)),
+        }
+    }
+
+    /// Refuses options of another engine than the one that is opened.
+    fn check_unused(&self) -> Result<()> {
         #[cfg(feature = "postgres")]
         if !matches!(&self.place, Place::Pool(_))
             && !matches!(&self.place, Place::Url(url) if super::postgres::is_address(url))
@@ -320,34 +361,60 @@ impl OpenStore {
         {
             self.clickhouse.check_unused()?;
         }
-        let backend = match self.place {
-            #[cfg(feature = "postgres")]
-            Place::Pool(pool) => {
-                let engine = super::postgres::Postgres::from_pool(pool, &self.postgres).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
-            }
-            #[cfg(feature = "postgres")]
-            Place::Url(url) if super::postgres::is_address(&url) => {
-                let engine = super::postgres::Postgres::open(&url, self.postgres).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
-            }
-            #[cfg(feature = "clickhouse")]
-            Place::Client(client) => {
-                let engine =
-                    super::clickhouse::ClickHouse::from_client(*client, &self.clickhouse).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
-            }
-            #[cfg(feature = "clickhouse")]
-            Place::Url(url) if super::clickhouse::is_address(&url) => {
-                let engine = super::clickhouse::ClickHouse::open(&url, self.clickhouse).await?;
-                Arc::new(SqlStore::open(Box::new(engine), access, settings).await?)
-            }
-            Place::Url(url) => open(&url, access, settings).await?,
+        Ok(())
+    }
+
+    async fn run(mut self) -> Result<Store> {
+        if let Some(length) = self.settings.hash_truncation_length
+            && length < MIN_HASH_TRUNCATION_LENGTH
+        {
+            return Err(Error::Setting {
+                setting: "hash_truncation_length",
+                value: length.to_string(),
+                problem: "it is at least 8",
+            });
+        }
+        let graph = match self.graph.take() {
+            Some(graph) => graph,
+            None => FeatureGraph::linked()?,
         };
-        for fallback in &self.fallbacks {
+        let fallbacks = std::mem::take(&mut self.fallbacks);
+        self.check_unused()?;
+        let settings = self.settings;
+        let backend: Arc<dyn Backend> = match self.place.is_in_memory() {
+            // It is always new, and has no tables that somebody would have to make.
+            true => {
+                let settings = settings.or_default(HashAlgorithm::XxHash64);
+                Arc::new(super::memory::Memory::with_settings(settings))
+            }
+            #[cfg(feature = "sql")]
+            false => {
+                let access = self.access;
+                Arc::new(SqlStore::open(self.engine().await?, access, settings).await?)
+            }
+            // Without a database nothing can be opened in another way.
+            #[cfg(not(feature = "sql"))]
+            false => {
+                let (Place::Url(url), _) = (self.place, self.access);
+                return Err(unknown(&url));
+            }
+        };
+        for fallback in &fallbacks {
             check_settings(backend.settings(), fallback.settings())?;
         }
-        Ok(Store { backend, graph, fallbacks: self.fallbacks.into() })
+        Ok(Store { backend, graph, fallbacks: fallbacks.into() })
+    }
+}
+
+impl From<&str> for OpenStore {
+    fn from(url: &str) -> Self {
+        Self::new(url.to_owned())
+    }
+}
+
+impl From<String> for OpenStore {
+    fn from(url: String) -> Self {
+        Self::new(url)
     }
 }
 
@@ -360,41 +427,27 @@ impl IntoFuture for OpenStore {
     }
 }
 
-/// The engine that an address names.
-async fn open(url: &str, access: Access, settings: RequestedSettings) -> Result<Arc<dyn Backend>> {
-    // Without a database nothing can be opened in another way.
-    let _ = access;
+/// An address that leads to no store of this program.
+fn unknown(url: &str) -> Error {
     let problem = match url.split_once(':') {
-        // It is always new, and has no tables that somebody would have to make.
-        Some(("memory", "")) => {
-            let settings = settings.or_default(HashAlgorithm::XxHash64);
-            return Ok(Arc::new(super::memory::Memory::with_settings(settings)));
-        }
-        Some(("memory", _)) => "a store in memory has no name: `memory:`".to_owned(),
-        #[cfg(feature = "duckdb")]
-        Some(("duckdb", path)) => {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let engine = super::duckdb::DuckDb::open(path, access.read_only).await?;
-            return Ok(Arc::new(SqlStore::open(Box::new(engine), access, settings).await?));
-        }
+        Some(("memory", _)) => "a store in memory has no name: `memory:`",
         #[cfg(not(feature = "duckdb"))]
-        Some(("duckdb", _)) => {
-            "this program was built without the cargo feature `duckdb`".to_owned()
-        }
+        Some(("duckdb", _)) => "this program was built without the cargo feature `duckdb`",
         #[cfg(not(feature = "postgres"))]
         Some(("postgres" | "postgresql", _)) => {
-            "this program was built without the cargo feature `postgres`".to_owned()
+            "this program was built without the cargo feature `postgres`"
         }
         #[cfg(not(feature = "clickhouse"))]
         Some(("clickhouse" | "clickhouse+https", _)) => {
-            "this program was built without the cargo feature `clickhouse`".to_owned()
+            "this program was built without the cargo feature `clickhouse`"
         }
-        _ => "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
-              `postgres://user:password@host:5432/database`, \
-              `clickhouse://user:password@host:8123/database` or `memory:`"
-            .to_owned(),
+        _ => {
+            "it should look like `duckdb:path/to/file.duckdb`, `duckdb::memory:`, \
+             `postgres://user:password@host:5432/database`, \
+             `clickhouse://user:password@host:8123/database` or `memory:`"
+        }
     };
-    Err(Error::Url { url: without_secrets(url), problem })
+    Error::Url { url: without_secrets(url), problem: problem.to_owned() }
 }
 
 /// An address without a password.

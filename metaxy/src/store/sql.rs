@@ -11,14 +11,15 @@ mod failures;
 pub(crate) mod plan;
 mod planned;
 mod pushes;
-mod rebase;
+pub(crate) mod rebase;
 pub(crate) mod retry;
 mod rows;
-mod session;
-mod settings;
-mod tables;
+pub(crate) mod script;
+pub(crate) mod session;
+pub(crate) mod settings;
+pub(crate) mod tables;
 
-pub(crate) use connection::{Access, Connection, Engine};
+pub(crate) use connection::{Access, Connection, Engine, end, end_dry};
 
 use crate::error::{Error, Result};
 use crate::increment::{Counts, no_batches};

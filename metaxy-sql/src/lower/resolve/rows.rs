@@ -8,7 +8,7 @@ use crate::ast::build::{
 use crate::ast::{BinaryOp, Expr, JoinKind, Order, Select};
 use crate::ident::Ident;
 use crate::lower::{by_field, from_part, hash_of_values, id, part, same};
-use crate::plan::{Class, Field, Input, OrderBy, reason};
+use crate::plan::{Class, Field, Input, OrderBy, Unchanged, reason};
 use crate::system;
 
 impl Lowering<'_> {
@@ -16,7 +16,7 @@ impl Lowering<'_> {
     pub(super) fn row_columns(&self) -> Vec<String> {
         let mut columns: Vec<String> = self.ids().map(id).collect();
         columns.push("version".to_owned());
-        if self.is_root() || self.plan.call.older {
+        if self.is_root() || self.plan.call.unchanged != Unchanged::None {
             columns.push("row".to_owned());
         }
         for (k, _) in self.fields() {
@@ -84,7 +84,7 @@ impl Lowering<'_> {
         values.push(col("r", "version"));
         if self.is_root() {
             values.push(col("r", "sample"));
-        } else if self.plan.call.older {
+        } else if self.plan.call.unchanged != Unchanged::None {
             values.push(col("r", "row"));
         }
         let mut provenances = Vec::new();
@@ -141,9 +141,13 @@ impl Lowering<'_> {
         }
         let mut any: Vec<Expr> =
             [Class::Orphaned, Class::Blocked, Class::New, Class::Stale].map(is).into();
-        if let Some(records) = self.plan.target.records.as_ref().filter(|_| self.plan.call.older) {
-            let is_older = differs(col("r", "version"), text(&records.version));
-            any.push(and([is(Class::Unchanged), is_older]));
+        match (&self.plan.target.records, self.plan.call.unchanged) {
+            (Some(records), Unchanged::Older) => {
+                let is_older = differs(col("r", "version"), text(&records.version));
+                any.push(and([is(Class::Unchanged), is_older]));
+            }
+            (_, Unchanged::All) => any.push(is(Class::Unchanged)),
+            _ => {}
         }
         any
     }

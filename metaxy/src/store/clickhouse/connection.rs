@@ -15,6 +15,7 @@ use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::ClickHouse as Sql;
 use metaxy_sql::{Dialect, Ident, lower, print_steps, system};
+use sqlparser::dialect::ClickHouseDialect;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -27,9 +28,6 @@ const SESSION_SECONDS: &str = "3600";
 
 /// How many rows are sent at once.
 const ROWS_AT_ONCE: usize = 65_536;
-
-/// `TABLE_ALREADY_EXISTS`.
-const EXISTS: u32 = 57;
 
 /// A connection of a call, which is a number of requests.
 pub(super) struct ClickHouseConnection {
@@ -187,13 +185,8 @@ impl ClickHouseConnection {
     async fn run_steps(&self, statement: &Statement, dialect: &Sql) -> Result<u64> {
         let mut rows = 0;
         for step in print_steps(statement, dialect)? {
-            match self.run(&step).await {
-                // Somebody else has made it in the meantime, as we would have.
-                Err(error)
-                    if matches!(statement, Statement::CreateTable { temporary: false, .. })
-                        && errors::code_of(&error) == Some(EXISTS) => {}
-                other => rows += other?,
-            }
+            // Somebody else may have made a table in the meantime, as we would have.
+            rows += self.run(&step).await?;
         }
         Ok(rows)
     }
@@ -233,7 +226,13 @@ impl ClickHouseConnection {
                 self.hide(&table).await?;
                 return self.remove(&table, statement).await;
             }
-            Statement::Query(_) | Statement::DropTemporary { .. } => {}
+            Statement::Query(_)
+            | Statement::DropTemporary { .. }
+            | Statement::ChangeType { .. }
+            | Statement::ChangeNull { .. }
+            | Statement::DropColumn { .. }
+            | Statement::DropTable { .. }
+            | Statement::Refuse { .. } => {}
         }
         self.run_steps(&statement, &self.dialect()).await
     }
@@ -348,6 +347,18 @@ impl sql::Connection for ClickHouseConnection {
 
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
         self.change(statement).boxed()
+    }
+
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
+        async move {
+            self.in_session();
+            // A request has one statement.
+            for statement in sql::script::statements(&sql, &ClickHouseDialect {})? {
+                self.run(&statement.text).await?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {

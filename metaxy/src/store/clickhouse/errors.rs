@@ -40,14 +40,6 @@ pub(super) fn code(message: &str) -> Option<u32> {
     rest.split('.').next()?.parse().ok()
 }
 
-/// The code of an error that has become one of ours.
-pub(super) fn code_of(error: &Error) -> Option<u32> {
-    match error {
-        Error::Database { message, .. } => code(message),
-        _ => None,
-    }
-}
-
 fn no_space(message: &str) -> Error {
     database(format!(
         "{message}; no row of this statement is there: make room on the server, and repeat the call"

@@ -139,6 +139,14 @@ impl sql::Connection for DuckDbConnection {
         self.with(move |work| run(&work.link, &print(&statement, &DuckDbDialect)?)).boxed()
     }
 
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
+        self.with(move |work| {
+            tracing::debug!(sql, "script");
+            work.link.execute_batch(&sql).map_err(database_error)
+        })
+        .boxed()
+    }
+
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
         self.with(move |work| rows(&work.link, &print(&query, &DuckDbDialect)?)).boxed()
     }

@@ -433,6 +433,16 @@ impl sql::Connection for PostgresConnection {
         self.change(statement).boxed()
     }
 
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
+        async move {
+            // Nobody knows what is in it.
+            self.has_temporary = true;
+            self.columns.clear();
+            self.run(sql).await.map(drop)
+        }
+        .boxed()
+    }
+
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
         async move {
             let (sql, names) = (print(&query, &Sql)?, names_of(&query));

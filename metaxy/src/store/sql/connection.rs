@@ -54,6 +54,10 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
 /// What a transaction is for. DuckDB needs no list of tables.
 #[cfg_attr(not(any(feature = "postgres", feature = "clickhouse")), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "clickhouse"),
+    expect(dead_code, reason = "not every engine asks which tables are written to")
+)]
 pub(crate) enum Access<'a> {
     /// Reading: all of it sees one snapshot, where the engine has such a thing.
     Read,
@@ -92,6 +96,9 @@ pub(crate) trait Connection: Send {
 
     /// Runs a statement; gives the number of rows that it appended or removed.
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>>;
+
+    /// Runs the statements of a text that somebody has written, one after the other.
+    fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>>;
 
     /// The rows of a query that gives few of them.
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>>;

@@ -22,8 +22,8 @@ use arrow::array::RecordBatch;
 use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
-    Meant, MeantBy, Orphans, Records, SealCopies, SealCopy, Stamp, Tombstone, Undelete, Vacuum,
-    orphan,
+    Meant, MeantBy, Orphans, Records, SealCopies, SealCopy, Stamp, Time, Tombstone, Undelete,
+    Vacuum, orphan,
 };
 use metaxy_sql::{Ident, lower, system};
 
@@ -214,7 +214,7 @@ impl Deletion<'_> {
         keep(connection, THERE, lower::meant(&is_there)).await?;
         let mut deleted = Deleted { records: count(connection, THERE).await?, ..nothing(feature) };
         let time = time_for(connection, &records).await?;
-        let stamp = planner.stamp(time, token(), &self.options.write);
+        let stamp = planner.stamp(Time::At(time), token(), &self.options.write);
         if self.options.hard && are_parents {
             // Children of former tries are theirs as well.
             meant.ever = true;
@@ -233,7 +233,7 @@ impl Deletion<'_> {
                 columns,
                 ids: MEANT.to_owned(),
                 orphans: None,
-                time: stamp.time,
+                time: stamp.time.clone(),
                 materialization_id: stamp.materialization_id,
                 token: stamp.token,
             };
@@ -359,7 +359,7 @@ async fn bring_back(
     let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
     let by = found.meant(connection, &planner, &records).await?;
     let time = time_for(connection, &records).await?;
-    let stamp = planner.stamp(time, token(), options);
+    let stamp = planner.stamp(Time::At(time), token(), options);
     let mut written = Written::default();
     let columns = columns(&tables, &records.table);
     let plan = Undelete { records, columns, by, stamp };

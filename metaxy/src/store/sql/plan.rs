@@ -18,7 +18,7 @@ use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
     Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
-    Tombstone,
+    Time, Tombstone, Unchanged,
 };
 use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;
@@ -540,7 +540,7 @@ impl Planner<'_> {
                 key: key.to_string(),
                 retry,
             }),
-            older: false,
+            unchanged: Unchanged::None,
         })
     }
 
@@ -615,7 +615,7 @@ impl Planner<'_> {
     }
 
     /// What every row of a write carries.
-    pub(crate) fn stamp(&self, time: i64, token: i64, options: &WriteOptions) -> Stamp {
+    pub(crate) fn stamp(&self, time: Time, token: i64, options: &WriteOptions) -> Stamp {
         Stamp {
             version: self.feature.versions().feature_version.clone(),
             project_version: self.feature.project_version().to_owned(),

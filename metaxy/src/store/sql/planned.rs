@@ -15,7 +15,7 @@ use crate::increment::Counts;
 use crate::plan::Todo;
 use crate::store::backend::{FeatureContext, Planned, ResolveOptions, WriteOptions};
 use indexmap::IndexMap;
-use metaxy_sql::plan::{AsComputed, Expected};
+use metaxy_sql::plan::{AsComputed, Expected, Time};
 use metaxy_sql::{ColumnType, Dialect, lower, system};
 use std::sync::Arc;
 
@@ -194,7 +194,7 @@ impl Planning<'_> {
             increment: INCREMENT.to_owned(),
             fields: feature.field_names(),
             values_change,
-            stamp: planner.stamp(self.time, self.token, &WriteOptions::default()),
+            stamp: planner.stamp(Time::At(self.time), self.token, &WriteOptions::default()),
             hash: feature.hash(),
         };
         let name = stand_in(n);

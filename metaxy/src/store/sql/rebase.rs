@@ -3,7 +3,7 @@
 
 use super::Shared;
 use super::connection::{Access, Connection, end, end_dry};
-use super::delete::{copy_seals, count, keep, time_for};
+use super::delete::{count, keep, time_for};
 use super::plan::Planner;
 use super::session::{INCREMENT, make_increment, token};
 use super::tables::{ensure_system_table, record_definition, tables_of};
@@ -15,12 +15,15 @@ use crate::store::backend::{
 use crate::store::filters;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::Filter;
-use metaxy_sql::plan::{Rebase, Rebased, SealCopy, reason};
+use metaxy_sql::plan::{
+    Rebase, Rebased, Records, SealCopies, SealCopy, Stamp, Time, Unchanged, reason,
+};
 use metaxy_sql::{lower, system};
 
 /// What a rebase appends again: records, or parents of an expansion.
-const REBASED: &str = "@rebased";
+pub(crate) const REBASED: &str = "@rebased";
 
 /// Gives records today's definition.
 pub(super) async fn rebase(
@@ -49,19 +52,10 @@ async fn append(
     let planner = Planner { feature, tables: &tables };
     let Some(records) = planner.records(feature.key())? else { return Ok(Written::default()) };
     planner.check_maps(&records)?;
-    let filter = filters::over_records(feature, &options.filter, &planner)?;
-    let mut resolve = planner.resolve(&ResolveOptions::default())?;
-    resolve.plan.call.older = true;
-    make_increment(connection, lower::resolve(&resolve.plan)).await?;
-    let fields = feature.field_names();
-    let rebased = Rebased {
-        records: records.clone(),
-        increment: INCREMENT.to_owned(),
-        n_fields: fields.len(),
-        accepted: options.accept.iter().map(|reason| bit(*reason)).fold(0, |all, bit| all | bit),
-        filter: Filter::all(filter),
-    };
-    keep(connection, REBASED, lower::rebased(&rebased)).await?;
+    let which = Which { unchanged: Unchanged::Older, among: None };
+    let find = find(&planner, &records, options, which)?;
+    make_increment(connection, find.increment).await?;
+    keep(connection, REBASED, find.rebased).await?;
     if count(connection, REBASED).await? == 0 {
         return Ok(Written::default());
     }
@@ -69,19 +63,14 @@ async fn append(
     ensure_system_table(shared, connection, system::DEFINITIONS, lower::definitions()).await?;
     record_definition(connection, feature).await?;
     let time = time_for(connection, &records).await?;
-    let stamp = planner.stamp(time, token(), &WriteOptions::default());
-    let columns = tables[&records.table].columns.keys().cloned().collect();
-    let plan = Rebase {
-        records,
-        columns,
-        rebased: REBASED.to_owned(),
-        fields: fields.clone(),
-        stamp: stamp.clone(),
-        hash: feature.hash(),
+    let stamp = planner.stamp(Time::At(time), token(), &WriteOptions::default());
+    let stored = Stored { names: feature.field_names(), follows: false };
+    let copies = copies(&planner, records, stored, &stamp)?;
+    let rows = connection.execute(copies.rows).await?;
+    let seals = match copies.seals {
+        Some(statement) => connection.execute(statement).await?,
+        None => 0,
     };
-    let rows = connection.execute(lower::rebase(&plan)?).await?;
-    let of = SealCopy::Rebase(REBASED.to_owned(), fields);
-    let seals = copy_seals(connection, &tables, &plan.records, of, &stamp).await?;
     let written = Written { rows, seals, ..Written::default() };
     if written == Written::default() {
         return Ok(written);
@@ -93,6 +82,88 @@ async fn append(
     let texts = [accepted.as_str(), &options.by, &options.reason];
     connection.execute(lower::note_rebase(feature.key().as_str(), &stamp, n_rows, texts)).await?;
     Ok(Written { time: Some(time), ..written })
+}
+
+/// What finds the records of a rebase.
+pub(crate) struct Find {
+    /// What is kept as [`INCREMENT`]: the resolve, with unchanged records.
+    pub(crate) increment: Option<Statement>,
+    /// What is kept as [`REBASED`].
+    pub(crate) rebased: Query,
+}
+
+/// Which of the records that are unchanged, or whose reasons are accepted.
+pub(crate) struct Which {
+    pub(crate) unchanged: Unchanged,
+    /// Only those whose ids are in this table.
+    pub(crate) among: Option<String>,
+}
+
+/// How the records are found that a rebase appends again.
+pub(crate) fn find(
+    planner: &Planner<'_>,
+    records: &Records,
+    options: &RebaseOptions,
+    which: Which,
+) -> Result<Find> {
+    let feature = planner.feature;
+    let filter = filters::over_records(feature, &options.filter, planner)?;
+    let mut resolve = planner.resolve(&ResolveOptions::default())?;
+    resolve.plan.call.unchanged = which.unchanged;
+    let rebased = Rebased {
+        records: records.clone(),
+        increment: INCREMENT.to_owned(),
+        n_fields: feature.field_names().len(),
+        accepted: options.accept.iter().map(|reason| bit(*reason)).fold(0, |all, bit| all | bit),
+        filter: Filter::all(filter),
+        among: which.among,
+    };
+    Ok(Find { increment: lower::resolve(&resolve.plan), rebased: lower::rebased(&rebased) })
+}
+
+/// What appends the rows of a rebase, and of an expansion its seals.
+pub(crate) struct Copies {
+    pub(crate) rows: Statement,
+    pub(crate) seals: Option<Statement>,
+}
+
+/// How the fields of rows are read that are appended again.
+pub(crate) struct Stored {
+    /// Their keys in the by-field columns.
+    pub(crate) names: Vec<String>,
+    /// Whether a data version that is the provenance goes on to be it.
+    pub(crate) follows: bool,
+}
+
+/// What appends the records again that are in [`REBASED`].
+pub(crate) fn copies(
+    planner: &Planner<'_>,
+    records: Records,
+    stored: Stored,
+    stamp: &Stamp,
+) -> Result<Copies> {
+    let feature = planner.feature;
+    let columns_of = |table: &str| {
+        let info = planner.tables.get(table);
+        info.map(|info| info.columns.keys().cloned().collect()).unwrap_or_default()
+    };
+    let seals = SealCopies {
+        columns: columns_of(&system::seals(&records.table)),
+        records: records.clone(),
+        of: SealCopy::Rebase(REBASED.to_owned(), feature.field_names()),
+        stamp: stamp.clone(),
+    };
+    let rows = Rebase {
+        columns: columns_of(&records.table),
+        records,
+        rebased: REBASED.to_owned(),
+        fields: feature.field_names(),
+        stored: stored.names,
+        follows: stored.follows,
+        stamp: stamp.clone(),
+        hash: feature.hash(),
+    };
+    Ok(Copies { rows: lower::rebase(&rows)?, seals: lower::seal_copies(&seals)? })
 }
 
 fn bit(of: Reason) -> i8 {

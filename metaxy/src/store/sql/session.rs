@@ -18,7 +18,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::Statement;
-use metaxy_sql::plan::{AppendFrom, orphan};
+use metaxy_sql::plan::{AppendFrom, Time, orphan};
 use metaxy_sql::{Ident, lower};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) const STAGE: &str = "@stage";
 /// The staged seals of a session.
 const SEALS: &str = "@seals";
 /// What a resolve found, while it is being acted upon.
-pub(super) const INCREMENT: &str = "@increment";
+pub(crate) const INCREMENT: &str = "@increment";
 
 /// A write to one feature.
 pub(super) struct Session {
@@ -164,7 +164,7 @@ impl Session {
         // No row carries a definition that is not recorded.
         record_definition(connection, &feature).await?;
         let time = next_time(connection, &appended_to).await?;
-        let stamp = planner.stamp(time, token, &self.options);
+        let stamp = planner.stamp(Time::At(time), token, &self.options);
         let from = AppendFrom::Stage(STAGE.to_owned());
         let plan = planner.append(&self.layout, from, stamp.clone())?;
         // Children before their seal: without it they do not exist.
@@ -202,7 +202,7 @@ impl Session {
         }
         let connection = &mut *self.connection;
         let time = next_time(connection, &appended_to).await?;
-        let stamp = planner.stamp(time, token, &self.options);
+        let stamp = planner.stamp(Time::At(time), token, &self.options);
         let mut written = Written { time: Some(time), ..Written::default() };
         if counts.to_compute() > 0 {
             let from =

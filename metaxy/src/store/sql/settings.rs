@@ -11,7 +11,7 @@ const ALGORITHM: &str = "hash_algorithm";
 const LENGTH: &str = "hash_truncation_length";
 
 /// The settings of a store: as it was created, or, for a new one, as it is opened.
-pub(super) async fn open(
+pub(crate) async fn open(
     engine: &dyn Engine,
     create_tables: bool,
     requested: RequestedSettings,
@@ -31,6 +31,14 @@ pub(super) async fn open(
         Err(error) => Err(error),
     };
     end(connection, settings).await
+}
+
+/// What a store is stamped with, by name and value.
+pub(crate) fn stamp(settings: Settings) -> [Vec<String>; 2] {
+    [
+        vec![ALGORITHM.to_owned(), settings.hash_algorithm.to_string()],
+        vec![LENGTH.to_owned(), settings.hash_truncation_length.to_string()],
+    ]
 }
 
 async fn stamped(
@@ -56,10 +64,7 @@ async fn stamped(
             if !is_there {
                 connection.execute(lower::settings()).await?;
             }
-            let stamp = [
-                vec![ALGORITHM.to_owned(), settings.hash_algorithm.to_string()],
-                vec![LENGTH.to_owned(), settings.hash_truncation_length.to_string()],
-            ];
+            let stamp = stamp(settings);
             let columns = [system::settings::NAME, system::settings::VALUE];
             connection.append(table, text_batch(&columns, &stamp)?).await?;
         }

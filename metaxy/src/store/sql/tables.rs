@@ -56,7 +56,7 @@ async fn check_ids(
 }
 
 /// The id columns of a feature as they are recorded: a JSON list.
-pub(super) fn id_columns_text(ids: &[String]) -> String {
+pub(crate) fn id_columns_text(ids: &[String]) -> String {
     serde_json::to_string(ids).expect("a list of texts is JSON")
 }
 
@@ -87,6 +87,38 @@ pub(super) async fn ensure_system_table(
     }
     connection.execute(statement).await?;
     Ok(())
+}
+
+/// What makes the tables of a feature: for a store that may, and for migrations.
+pub(crate) struct FeatureTables {
+    /// That of its records.
+    pub(crate) records: Statement,
+    /// Of an expansion, that of the seals.
+    pub(crate) seals: Option<Statement>,
+}
+
+impl FeatureTables {
+    pub(crate) fn of(key: &FeatureKey, layout: &Layout) -> Result<Self> {
+        let table = key.table_name();
+        let all = layout.ids.iter().chain(&layout.columns);
+        let columns: Vec<(String, ColumnType, bool)> =
+            all.map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
+        let Some(parents) = &layout.parents else {
+            let records = lower::table(&table, &columns, layout.ids.len())?;
+            return Ok(Self { records, seals: None });
+        };
+        let parent = |place: &usize| (layout.ids[*place].name.clone(), layout.ids[*place].ty);
+        let ids: Vec<_> = parents.iter().map(parent).collect();
+        Ok(Self {
+            records: lower::children_table(&table, &columns, layout.ids.len(), parents)?,
+            seals: Some(lower::seals_table(&system::seals(&table), &ids)?),
+        })
+    }
+}
+
+/// The column that is added to a table for one of a layout. Older rows have no value in it.
+pub(crate) fn added(name: &str, ty: ColumnType) -> Result<ColumnDecl> {
+    Ok(ColumnDecl { name: Ident::new(name)?, ty: ty.into(), nullable: true })
 }
 
 /// The tables of a feature, made if they are missing and the store may; with the columns of a layout,
@@ -121,15 +153,7 @@ pub(super) async fn ensure_tables(
             return Err(Error::NoTable { feature: key.clone(), table });
         }
         None => {
-            let columns: Vec<(String, ColumnType, bool)> =
-                all().map(|column| (column.name.clone(), column.ty, column.nullable)).collect();
-            let statement = match &layout.parents {
-                Some(parents) => {
-                    lower::children_table(&table, &columns, layout.ids.len(), parents)?
-                }
-                None => lower::table(&table, &columns, layout.ids.len())?,
-            };
-            connection.execute(statement).await?;
+            connection.execute(FeatureTables::of(key, layout)?.records).await?;
             changed = true;
         }
         Some(info) => {
@@ -163,17 +187,13 @@ pub(super) async fn ensure_tables(
         }
     }
     let seals = system::seals(&table);
-    if let Some(parents) = &layout.parents
-        && !found.contains_key(&seals)
+    if !found.contains_key(&seals)
+        && let Some(statement) = FeatureTables::of(key, layout)?.seals
     {
         if !shared.create_tables {
             return Err(Error::NoTable { feature: key.clone(), table: seals });
         }
-        let ids: Vec<_> = parents
-            .iter()
-            .map(|place| (layout.ids[*place].name.clone(), layout.ids[*place].ty))
-            .collect();
-        connection.execute(lower::seals_table(&seals, &ids)?).await?;
+        connection.execute(statement).await?;
         changed = true;
     }
     if changed {
@@ -198,7 +218,7 @@ pub(super) async fn add_columns(
     }
     let any = !lacking.is_empty();
     for (name, ty) in lacking {
-        let column = ColumnDecl { name: Ident::new(name)?, ty: ty.into(), nullable: true };
+        let column = added(name, ty)?;
         let table = Ident::new(table)?;
         connection.execute(Statement::AddColumn { table, column }).await?;
     }
@@ -254,9 +274,9 @@ pub(super) async fn record_definition(
 }
 
 /// What today's definition says of each field, as [`recorded`] gives it.
-fn today(feature: &FeatureContext) -> Vec<Vec<String>> {
-    let version = &feature.versions().feature_version;
+pub(crate) fn today(feature: &FeatureContext) -> Vec<Vec<String>> {
     let spec = &feature.definition().spec;
+    let version = &feature.versions().feature_version;
     let of_field = |field: &crate::spec::FieldSpec| {
         vec![
             version.clone(),

@@ -1,0 +1,259 @@
+//! What in the files destroys, locks or rewrites: told from the words of each statement, whoever wrote it.
+
+use super::files::Migrations;
+use super::schema::Engine;
+use crate::error::Result;
+use crate::store::sql::script;
+use sqlparser::dialect::{ClickHouseDialect, Dialect, DuckDbDialect, PostgreSqlDialect};
+use sqlparser::tokenizer::Token;
+use std::collections::HashSet;
+use std::fmt;
+
+/// What a statement does that one wants to know of before it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Danger {
+    /// Rows or values are gone afterwards.
+    Destroys,
+    /// Others wait for it, or it for others.
+    Locks,
+    /// It reads or writes all rows of a table.
+    Rewrites,
+}
+
+impl fmt::Display for Danger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Destroys => "destroys",
+            Self::Locks => "locks",
+            Self::Rewrites => "rewrites",
+        })
+    }
+}
+
+/// Something that one wants to know of a migration before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The version of the migration.
+    pub version: u64,
+    /// Its name.
+    pub name: String,
+    /// What kind of thing it is.
+    pub danger: Danger,
+    /// The table that it is about.
+    pub table: String,
+    /// What happens.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, name, danger, table, what } = self;
+        write!(f, "{version} {name}: {danger} `{table}`: {what}")
+    }
+}
+
+impl Migrations {
+    /// What in the files destroys, locks or rewrites, in their order.
+    ///
+    /// # Errors
+    /// When a file cannot be read as SQL.
+    pub fn lint(&self) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for file in &self.files {
+            for (danger, table, what) in of_text(&file.up, self.engine())? {
+                let (version, name) = (file.version, file.name.clone());
+                findings.push(Finding { version, name, danger, table, what: what.to_owned() });
+            }
+        }
+        Ok(findings)
+    }
+}
+
+/// What a text does, each with the table that it is about.
+fn of_text(sql: &str, engine: Engine) -> Result<Vec<(Danger, String, &'static str)>> {
+    let dialect: &dyn Dialect = match engine {
+        Engine::DuckDb => &DuckDbDialect {},
+        Engine::Postgres => &PostgreSqlDialect {},
+        Engine::ClickHouse => &ClickHouseDialect {},
+    };
+    let mut found = Vec::new();
+    // Nobody waits for a table that is made here, and nothing of it is lost.
+    let mut own = HashSet::new();
+    for statement in script::statements(sql, dialect)? {
+        let words = Words(&statement.tokens);
+        if words.begin(&["CREATE", "TABLE"]) || words.begin(&["CREATE", "TEMPORARY", "TABLE"]) {
+            own.extend(words.name_after(&["TABLE"]));
+        }
+        for (danger, table, what) in of_statement(words, engine) {
+            if !own.contains(&table) && !table.starts_with('@') {
+                found.push((danger, table, what));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'static str)> {
+    use Danger::{Destroys, Locks, Rewrites};
+    let of = |after: &[&str], all: &[(Danger, &'static str)]| {
+        let table = words.name_after(after).unwrap_or_default();
+        all.iter().map(|(danger, what)| (*danger, table.clone(), *what)).collect::<Vec<_>>()
+    };
+    let all = "all rows are written again";
+    let exclusive = "nobody reads or writes the table meanwhile (ACCESS EXCLUSIVE)";
+    let brief = "waits for whoever uses the table, and all others for it; then it takes a moment";
+    if words.begin(&["DROP", "TABLE"]) {
+        return of(&["TABLE"], &[(Destroys, "all rows are gone")]);
+    }
+    if words.begin(&["TRUNCATE"]) {
+        return of(&["TRUNCATE"], &[(Destroys, "all rows are gone")]);
+    }
+    if words.begin(&["DELETE"]) {
+        return of(&["FROM"], &[(Destroys, "rows are removed")]);
+    }
+    if words.begin(&["UPDATE"]) {
+        return of(&["UPDATE"], &[(Destroys, "values are replaced")]);
+    }
+    if words.begin(&["INSERT"]) && words.has(&["SELECT"]) && words.has(&["FROM"]) {
+        return match words.name_after(&["INTO"]) {
+            // Notes of a line or two.
+            Some(table) if table.starts_with("metaxy_system__") => Vec::new(),
+            _ => of(&["INTO"], &[(Rewrites, "rows are appended that are made of stored ones")]),
+        };
+    }
+    if words.begin(&["CREATE", "INDEX"]) && !words.has(&["CONCURRENTLY"]) {
+        return match engine {
+            Engine::Postgres => of(&["ON"], &[(Locks, "nobody writes to the table meanwhile")]),
+            _ => of(&["ON"], &[(Rewrites, "all rows are read")]),
+        };
+    }
+    if !words.begin(&["ALTER", "TABLE"]) {
+        return Vec::new();
+    }
+    if words.has(&["DROP", "COLUMN"]) {
+        let values = (Destroys, "the values of a column are gone");
+        return match engine {
+            Engine::Postgres => of(&["TABLE"], &[values, (Locks, brief)]),
+            Engine::ClickHouse => {
+                of(&["TABLE"], &[values, (Rewrites, "files of a column go away")])
+            }
+            Engine::DuckDb => of(&["TABLE"], &[values]),
+        };
+    }
+    if words.has(&["DELETE", "WHERE"]) {
+        return of(&["TABLE"], &[(Destroys, "rows are removed"), (Rewrites, all)]);
+    }
+    if words.has(&["UPDATE"]) && engine == Engine::ClickHouse {
+        return of(&["TABLE"], &[(Destroys, "values are replaced"), (Rewrites, all)]);
+    }
+    if words.has(&["MODIFY", "COLUMN"]) {
+        return of(&["TABLE"], &[(Rewrites, "the column is written again")]);
+    }
+    if words.has(&["DROP", "NOT", "NULL"]) || words.has(&["ADD", "COLUMN"]) {
+        return match engine {
+            Engine::Postgres => of(&["TABLE"], &[(Locks, brief)]),
+            _ => Vec::new(),
+        };
+    }
+    if words.has(&["SET", "NOT", "NULL"]) {
+        return match engine {
+            Engine::Postgres => {
+                of(&["TABLE"], &[(Locks, exclusive), (Rewrites, "all rows are read")])
+            }
+            _ => of(&["TABLE"], &[(Rewrites, "all rows are read")]),
+        };
+    }
+    if words.has(&["TYPE"]) {
+        return match engine {
+            Engine::Postgres => of(&["TABLE"], &[(Locks, exclusive), (Rewrites, all)]),
+            _ => of(&["TABLE"], &[(Rewrites, "the column is written again")]),
+        };
+    }
+    match engine {
+        Engine::Postgres => of(&["TABLE"], &[(Locks, exclusive)]),
+        _ => Vec::new(),
+    }
+}
+
+/// The words of a statement.
+#[derive(Clone, Copy)]
+struct Words<'a>(&'a [Token]);
+
+impl Words<'_> {
+    /// Whether a place in the statement has a word, which is no name.
+    fn is(self, at: usize, word: &str) -> bool {
+        matches!(self.0.get(at), Some(Token::Word(found))
+            if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+    }
+
+    fn are(self, at: usize, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(i, word)| self.is(at + i, word))
+    }
+
+    fn begin(self, words: &[&str]) -> bool {
+        self.are(0, words)
+    }
+
+    fn has(self, words: &[&str]) -> bool {
+        (0..self.0.len()).any(|at| self.are(at, words))
+    }
+
+    /// The name that follows some words: of one with dots the last part.
+    fn name_after(self, words: &[&str]) -> Option<String> {
+        let mut at = (0..self.0.len()).find(|at| self.are(*at, words))? + words.len();
+        while ["IF", "NOT", "EXISTS", "ONLY", "TABLE"].iter().any(|word| self.is(at, word)) {
+            at += 1;
+        }
+        while matches!(self.0.get(at + 1), Some(Token::Period)) {
+            at += 2;
+        }
+        match self.0.get(at) {
+            Some(Token::Word(word)) => Some(word.value.clone()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lint(engine: Engine, sql: &str) -> Vec<String> {
+        let found = of_text(sql, engine).expect("SQL");
+        found.into_iter().map(|(danger, table, _)| format!("{danger} {table}")).collect()
+    }
+
+    #[test]
+    fn what_is_destroyed_locked_and_rewritten() {
+        let cases: [(&str, [&[&str]; 3]); 12] = [
+            ("DROP TABLE IF EXISTS \"a__b\"", [&["destroys a__b"]; 3]),
+            ("drop table s.a", [&["destroys a"]; 3]),
+            (
+                "ALTER TABLE a DROP COLUMN \"c\"",
+                [&["destroys a"], &["destroys a", "locks a"], &["destroys a", "rewrites a"]],
+            ),
+            ("ALTER TABLE a ADD COLUMN \"DROP COLUMN\" INTEGER", [&[], &["locks a"], &[]]),
+            ("ALTER TABLE a ALTER COLUMN c DROP NOT NULL", [&[], &["locks a"], &[]]),
+            (
+                "ALTER TABLE a ALTER COLUMN c TYPE bigint",
+                [&["rewrites a"], &["locks a", "rewrites a"], &["rewrites a"]],
+            ),
+            ("ALTER TABLE a MODIFY COLUMN c Int64", [&["rewrites a"]; 3]),
+            ("ALTER TABLE a DELETE WHERE x", [&["destroys a", "rewrites a"]; 3]),
+            ("INSERT INTO a (x) SELECT x FROM b", [&["rewrites a"]; 3]),
+            ("INSERT INTO metaxy_system__rebases (x) SELECT x FROM b", [&[]; 3]),
+            (
+                "CREATE TABLE a (x int); CREATE INDEX ON a (x); INSERT INTO a SELECT 1 FROM b",
+                [&[]; 3],
+            ),
+            ("CREATE INDEX ON a (x)", [&["rewrites a"], &["locks a"], &["rewrites a"]]),
+        ];
+        for (sql, expected) in cases {
+            for (engine, expected) in Engine::ALL.into_iter().zip(expected) {
+                assert_eq!(lint(engine, sql), expected, "{engine}: {sql}");
+            }
+        }
+    }
+}
