@@ -99,6 +99,7 @@
 //! - [`store::memory`] is a store without a database, for unit tests.
 //! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
+//! - [`look`] shows a graph: as a tree, as Mermaid, DOT or SVG, and as a page.
 //! - [`blocking`] is all of it without `async`.
 //!
 //! # Cargo features
@@ -132,6 +133,7 @@ pub mod filter;
 pub mod graph;
 pub mod increment;
 pub mod key;
+pub mod look;
 mod nearest;
 pub mod prelude;
 pub mod pyjson;
