@@ -1,7 +1,7 @@
 //! The page of a graph in headless Chromium, with the mouse and with keys.
 
 #[path = "../../../examples/src/features.rs"]
-#[expect(dead_code, reason = "the pipeline that fills these features is in the examples")]
+#[expect(unreachable_pub, reason = "in the examples, these are public")]
 mod features;
 
 mod browser;

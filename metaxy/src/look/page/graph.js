@@ -65,7 +65,7 @@ function make(name, attributes = {}, ...children) {
     if (key === "click") element.addEventListener("click", value);
     else if (value !== null && value !== undefined) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
