@@ -104,6 +104,7 @@
 //! - `migrate` turns the difference between two graphs into files of SQL, and applies them.
 //! - [`filter`] is the language of filters, in declarations and in calls.
 //! - [`increment`] describes what a resolve gives, as Arrow batches and as jobs.
+//! - [`look`] shows a graph: as a tree, as Mermaid, DOT or SVG, and as a page.
 //! - [`blocking`] is all of it without `async`.
 //!
 //! # Cargo features
@@ -144,6 +145,7 @@ pub mod increment;
 pub mod key;
 #[cfg(feature = "sql")]
 pub mod migrate;
+pub mod look;
 mod nearest;
 pub mod plan;
 pub mod prelude;

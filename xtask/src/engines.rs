@@ -51,7 +51,8 @@ impl Engines {
 }
 
 pub(crate) fn run(args: &[String]) -> Result {
-    setup::run()?;
+    setup::embedded()?;
+    setup::servers()?;
     let engines = Engines::start()?;
     let (program, args) = args.split_first().expect("clap asks for one");
     // Where the user stands, unlike the commands of ours.

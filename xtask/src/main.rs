@@ -34,7 +34,7 @@ struct Cli {
 enum Command {
     /// Fetches the prebuilt DuckDB that everything links; does nothing when it is there
     Setup {
-        /// Also fetches the servers that tests start: Postgres and ClickHouse
+        /// Also fetches what tests start: Postgres, ClickHouse and Chromium
         #[arg(long)]
         servers: bool,
     },

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: the engines, fetched once per machine and placed once per checkout.
 //!
-//! Postgres is a package of the system. DuckDB and ClickHouse are libraries: one goes package -> cache
+//! Postgres and Chromium are packages of the system. DuckDB and ClickHouse are libraries: one goes package -> cache
 //! (outside the checkout, shared by all of them) -> `.tools`. Each step ends in one rename, so a run that
 //! is cut off leaves nothing half done, and a run that finds everything in place changes nothing.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
-use test_servers::{Engine, POSTGRES_MISSING, postgres_programs};
+use test_servers::{CHROMIUM_MISSING, Engine, POSTGRES_MISSING, chromium, postgres_programs};
 
 use crate::apt;
 use crate::engines;
@@ -22,7 +22,8 @@ use crate::workspace;
 
 pub(crate) fn run() -> Result {
     embedded()?;
-    servers()
+    servers()?;
+    browser()
 }
 
 /// The engine that is linked, without which nothing builds.
@@ -41,6 +42,19 @@ pub(crate) fn servers() -> Result {
         postgres()?;
     }
     Ok(())
+}
+
+/// The browser that opens the page of a graph in tests.
+pub(crate) fn browser() -> Result {
+    if let Some(program) = chromium() {
+        eprintln!("Chromium is `{}`", program.display());
+        return Ok(());
+    }
+    if !apt::can_install() {
+        return Err(Failure::new(CHROMIUM_MISSING));
+    }
+    apt::install(&["chromium"])?;
+    chromium().map(drop).ok_or_else(|| Failure::new(CHROMIUM_MISSING))
 }
 
 /// Sees to it that Postgres' programs are there.

@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result {
     let mut build = everything()?;
     build.arg("--no-run");
     let (fetched, built) = thread::scope(|scope| {
-        let fetching = scope.spawn(setup::servers);
+        let fetching = scope.spawn(|| setup::servers().and_then(|()| setup::browser()));
         let built = sh::run(&mut build);
         (fetching.join().expect("setting up does not panic"), built)
     });

@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
+mod chromium;
 mod postgres;
 
+pub use chromium::{MISSING as CHROMIUM_MISSING, program as chromium};
 pub use postgres::{MISSING as POSTGRES_MISSING, is_root, programs as postgres_programs};
 
 /// A kind of server.
