@@ -140,7 +140,7 @@ fn keys_do_what_the_mouse_does() {
 fn search_finds_keys_fields_descriptions_and_owners() {
     let graph = graphs::media();
     let mut browser = open(&Look::new(&graph));
-    let mut found = |browser: &mut Browser, text: &str| {
+    let found = |browser: &mut Browser, text: &str| {
         browser.press("/");
         assert_eq!(focused(browser), "Search features and fields");
         browser.eval("document.querySelector('#search').value = ''");
