@@ -3,11 +3,13 @@
 //! Its policy allows that style sheet and that script, by their hashes, and nothing else: no text of a
 //! user can run, and nothing is loaded. The files are in `look/page/`, plain and written by hand.
 
+use super::Mark;
 use super::layout::Layout;
 use super::palette::properties;
 use super::picture::{Edge, Feature, Field, Picture};
 use super::svg::{STYLE, drawing};
 use super::text::{fill, json_in_html, one_line, xml};
+use crate::key::FieldKey;
 use crate::spec::{ColumnSpec, FeatureDep, FieldsMapping, Lineage, Origin};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -62,7 +64,7 @@ fn data(picture: &Picture<'_>, layout: &Layout) -> Value {
             .map(|link| {
                 let mut value = dep(link.dep);
                 value["feature"] = link.upstream.into();
-                value["mark"] = link.mark.map(|mark| mark.word()).into();
+                value["mark"] = link.mark.map(Mark::word).into();
                 value
             })
             .collect();
@@ -107,7 +109,7 @@ fn feature(feature: &Feature<'_>) -> Value {
         "version": feature.version,
         "ids": spec.id_columns,
         "columns": definition.columns.as_ref().map(|columns| columns.iter().map(column).collect::<Vec<_>>()),
-        "mark": feature.mark.map(|mark| mark.word()),
+        "mark": feature.mark.map(Mark::word),
         "state": feature.state.map(|state| json!({
             "records": state.records,
             "open": state.open().collect::<Vec<_>>(),
@@ -126,9 +128,9 @@ fn field(field: &Field<'_>) -> Value {
         "key": field.spec.key.as_str(),
         "code_version": field.code_version(),
         "version": field.version,
-        "renamed_from": field.spec.renamed_from.as_ref().map(|key| key.as_str()),
+        "renamed_from": field.spec.renamed_from.as_ref().map(FieldKey::as_str),
         "parents": field.parents,
-        "mark": field.mark.map(|mark| mark.word()),
+        "mark": field.mark.map(Mark::word),
     })
 }
 
@@ -141,7 +143,7 @@ fn dep(dep: &FeatureDep) -> Value {
         Lineage::Aggregation { on: Some(on) } => Some(format!("aggregation on {}", list(on))),
         Lineage::Expansion { on, .. } => Some(format!("expansion on {}", list(on))),
     };
-    let keys = |keys: &[crate::FieldKey]| {
+    let keys = |keys: &[FieldKey]| {
         keys.iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>().join(", ")
     };
     let mapping = match &dep.fields_mapping {

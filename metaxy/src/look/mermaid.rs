@@ -37,7 +37,7 @@ fn lines(out: &mut String, picture: &Picture<'_>) -> std::fmt::Result {
         let arrow = if link.dep.optional { "-.->" } else { "-->" };
         let words: Vec<&str> = (link.relation().1.into_iter())
             .chain(link.is_filtered().then_some("filtered"))
-            .chain(edge.mark.map(|mark| mark.word()))
+            .chain(edge.mark.map(Mark::word))
             .collect();
         let label =
             if words.is_empty() { String::new() } else { format!("|\"{}\"|", words.join(", ")) };

@@ -185,11 +185,15 @@ impl<'a> Sides<'a> {
         };
         let fields = &definition.spec.fields;
         let removed = old_fields.iter().filter(|field| !is_in(fields, field));
-        let new = |field: &FieldSpec| self.before.is_some() && !is_in(old_fields, field);
+        let only = |field: &FieldSpec| match (now, self.before.is_some()) {
+            (false, _) => Some(Mark::Removed),
+            (true, true) if !is_in(old_fields, field) => Some(Mark::Added),
+            (true, _) => None,
+        };
         Feature {
             definition,
             version: self.versions().find_map(|v| Some(v.feature(key)?.feature_version.clone())),
-            fields: (fields.iter().map(|field| (field, new(field).then_some(Mark::Added))))
+            fields: (fields.iter().map(|field| (field, only(field))))
                 .chain(removed.map(|field| (field, Some(Mark::Removed))))
                 .map(|(field, mark)| self.field(key, field, mark))
                 .collect(),

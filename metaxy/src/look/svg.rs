@@ -221,9 +221,9 @@ impl Drawn<'_> {
     }
 }
 
-/// The head of a card, round above alone.
+/// The head of a card, round above alone, and inside the line around the card however wide that is.
 fn top(width: f64) -> String {
-    format!("M0.5 {HEAD}V9a8.5 8.5 0 0 1 8.5 -8.5H{}a8.5 8.5 0 0 1 8.5 8.5V{HEAD}z", width - 9.0)
+    format!("M1 {HEAD}V9a8 8 0 0 1 8 -8H{}a8 8 0 0 1 8 8V{HEAD}z", width - 9.0)
 }
 
 fn marked(class: &str, mark: Option<Mark>) -> String {

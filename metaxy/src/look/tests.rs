@@ -126,7 +126,7 @@ fn only_what_is_near() {
     );
     assert_eq!(shown("media/faces", Some(0), None), ["media/faces", "media/summary"]);
     let error = Look::new(&graph).around(&key("media/face"), None, None).unwrap_err();
-    assert_eq!(error.to_string().contains("media/faces"), true, "{error}");
+    assert!(error.to_string().contains("media/faces"), "{error}");
 }
 
 /// Every form of every choice is XML that a parser takes, with one path per edge and no text that is

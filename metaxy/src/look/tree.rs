@@ -3,6 +3,7 @@
 //! A feature that several lead to is written out where it first occurs and named elsewhere; a feature
 //! with nothing below it is whole either way.
 
+use super::Mark;
 use super::picture::{Feature, Field, Picture};
 use super::text::one_line;
 use std::fmt::Write;
@@ -57,7 +58,7 @@ fn feature_line(picture: &Picture<'_>, feature: &Feature<'_>) -> String {
 }
 
 fn field_line(picture: &Picture<'_>, field: &Field<'_>) -> String {
-    let mut line = format!("{} {}", field.mark.map_or('·', |mark| mark.sign()), field.spec.key);
+    let mut line = format!("{} {}", field.mark.map_or('·', Mark::sign), field.spec.key);
     if let Some(version) = field.code_version().filter(|_| picture.shows_code_versions) {
         let _ = write!(line, " {}", one_line(version));
     }

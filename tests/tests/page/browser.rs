@@ -1,4 +1,4 @@
-//! A headless Chromium with one page, spoken to over two pipes: the DevTools protocol, a JSON text and
+//! A headless Chromium with one page, spoken to over two pipes: Chromium's own protocol, a JSON text and
 //! a zero byte per message.
 //!
 //! Keys and clicks are those of a user, not calls of a script. Nothing listens on a port, and Chromium
@@ -191,10 +191,11 @@ impl Browser {
         std::mem::take(&mut self.complaints)
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: impl Into<Value>) -> Value {
         self.next_id += 1;
         let id = self.next_id;
-        let mut message = json!({ "id": id, "method": method, "params": params });
+        let mut message = json!({ "id": id, "method": method });
+        message["params"] = params.into();
         if let Some(session) = &self.session {
             message["sessionId"] = session.as_str().into();
         }

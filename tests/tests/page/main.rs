@@ -90,6 +90,11 @@ fn a_click_lights_exactly_the_path_of_a_field() {
     browser.click(&faces);
     assert!(lit(&mut browser).is_empty());
     assert_eq!(browser.eval("document.querySelector('#panel').hidden"), true);
+    // A field beside others of its feature, whose ways are not its own.
+    let sound = field(&mut browser, "media/crop.sound");
+    browser.click(&sound);
+    assert_eq!(lit(&mut browser), ["chosen media/crop.sound", "up media/video.sound"]);
+    browser.click(&sound);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -145,9 +150,7 @@ fn search_finds_keys_fields_descriptions_and_owners() {
         assert_eq!(focused(browser), "Search features and fields");
         browser.eval("document.querySelector('#search').value = ''");
         browser.write(text);
-        let names = browser
-            .eval("[...document.querySelectorAll('#found .what')].map((e) => e.textContent)");
-        names
+        browser.eval("[...document.querySelectorAll('#found .what')].map((e) => e.textContent)")
     };
     assert_eq!(found(&mut browser, "summ"), json!(["media/summary", "media/summary.people"]));
     assert_eq!(found(&mut browser, "boxes"), json!(["media/faces.boxes"]));

@@ -48,7 +48,7 @@ function stateSection(state) {
   });
   return make("div", { class: "states" },
     make("p", {}, ...(state.records === null ? ["Records were not counted"] : [make("b", {}, number(state.records)), state.records === 1 ? " record" : " records"]), state.open.length ? "" : ", all up to date"),
-    make("svg", { class: "bar", viewBox: "0 0 100 7", preserveAspectRatio: "none", "aria-hidden": "true" }, shares),
+    !state.open.length ? null : make("svg", { class: "bar", viewBox: "0 0 100 7", preserveAspectRatio: "none", "aria-hidden": "true" }, shares),
     state.open.length ? make("ul", { class: "counts" }, state.open.map(([name, n]) => make("li", {}, make("svg", { viewBox: "0 0 8 8", "aria-hidden": "true" }, make("circle", { class: name, cx: 4, cy: 4, r: 4 })), make("b", {}, number(n)), name))) : null);
 }
 
@@ -83,7 +83,7 @@ function fillPanel(id) {
     make("button", { type: "button", class: "close", "aria-label": "Close details", title: "Close (Esc)", click: () => { clear(); focusOn(id); } }, cross),
     ...(field < 0 ? [] : [fieldSection(id)]),
     featureSection(feature));
-  panel.hidden = false;
+  panelChanges(() => { panel.hidden = false; }, id);
   panel.scrollTop = 0;
 }
 

@@ -36,6 +36,6 @@ function clear() {
   unlight();
   chosen = null;
   canvas.classList.remove("following");
-  panel.hidden = true;
+  panelChanges(() => { panel.hidden = true; });
 }
 

@@ -24,8 +24,21 @@ function show() {
   seen.setAttribute("y", -view.y / view.scale);
   seen.setAttribute("width", width / view.scale);
   seen.setAttribute("height", height / view.scale);
-  const isWhole = view.x >= -1 && view.y >= -1 && view.x + extent.width * view.scale <= width + 1 && view.y + extent.height * view.scale <= height + 1;
-  byId("map").style.visibility = isWhole ? "hidden" : "visible";
+  byId("map").style.visibility = isWhole() ? "hidden" : "visible";
+}
+
+function isWhole() {
+  const { clientWidth: width, clientHeight: height } = graphElement;
+  return view.x >= -1 && view.y >= -1 && view.x + extent.width * view.scale <= width + 1 && view.y + extent.height * view.scale <= height + 1;
+}
+
+// The side panel takes a part of the width: what was seen as a whole stays so, a node stays in sight.
+function panelChanges(change, id) {
+  const [width, wasWhole] = [graphElement.clientWidth, isWhole()];
+  change();
+  if (graphElement.clientWidth === width) return;
+  if (wasWhole) moveTo(everything());
+  else if (id) reveal(id);
 }
 
 let moving = 0;
@@ -69,7 +82,7 @@ function begin() {
   show();
 }
 
-// Moves as little as it takes for a node to be seen.
+// A node that is out of sight, or near it, comes to the middle.
 function reveal(id) {
   const [feature, field] = parts(id);
   const [x, y, width, height] = features[feature].box;
@@ -79,9 +92,7 @@ function reveal(id) {
   const bottom = field < 0 ? Math.min(y + height, y + 46) : top + 72;
   const fit = (low, high, size, offset) => {
     const [begin, end] = [low * scale + offset, high * scale + offset];
-    if (begin < 40) return offset + 40 - begin;
-    if (end > size - 40) return offset - Math.min(end - size + 40, begin - 40);
-    return offset;
+    return begin < 40 || end > size - 40 ? offset + (size - begin - end) / 2 : offset;
   };
   target.x = fit(x, x + width, graphElement.clientWidth, target.x);
   target.y = fit(top, bottom, graphElement.clientHeight, target.y);
