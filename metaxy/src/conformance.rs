@@ -51,6 +51,8 @@
 //! [`Backend`]: crate::store::Backend
 //! [`Memory`]: crate::store::memory::Memory
 
+#![allow(clippy::test_attr_in_doctest, reason = "the example shows how tests are made")]
+
 pub mod batch;
 mod cases;
 mod filters;
