@@ -43,11 +43,15 @@
 //! A case fails by a panic that says what was expected. Where one needs what an engine may lack
 //! ([`Engine::foreign`]), it says that it does not apply, and passes.
 //!
+//! [`agree`] holds an engine to another one: whoever hashes alike has the same bytes.
+//!
 //! What cases say and compare rows with is in [`batch`] and [`flow`], the answers of the Python
 //! implementation in [`golden`], and texts that hurt where somebody forgot to quote them in [`texts`].
 //!
 //! [`Backend`]: crate::store::Backend
 //! [`Memory`]: crate::store::memory::Memory
+
+#![allow(clippy::test_attr_in_doctest, reason = "the example shows how tests are made")]
 
 pub mod batch;
 mod cases;
@@ -59,6 +63,7 @@ mod hazards;
 mod histories;
 mod identifiers;
 mod lineage;
+mod pairs;
 mod records;
 pub mod texts;
 
@@ -67,6 +72,7 @@ pub use crate::__conformance_tests as tests;
 pub use cases::CASES;
 pub use foreign::Foreign;
 pub use histories::{Histories, History};
+pub use pairs::agree;
 
 use crate::error::Result;
 use crate::graph::FeatureGraph;

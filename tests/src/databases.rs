@@ -4,7 +4,7 @@
 //! `cargo xtask test` runs the server that tests share, or the user does: it is whatever
 //! `DATABASE_URL` and `CLICKHOUSE_URL` name. A test that needs one fails where it is not named.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Column, Connection, PgConnection, Row};
 use std::collections::HashMap;
 use std::env;
 use std::process;
@@ -93,6 +93,36 @@ impl Database {
                 query.fetch_all(&mut connection).await.expect("rows")
             }
             Engine::ClickHouse => client(&url).query(query).fetch_all().await.expect("rows"),
+        }
+    }
+
+    /// The names and the values of the columns of a query of a test's own, which has one row of texts.
+    ///
+    /// # Panics
+    /// If it fails, or has another answer.
+    pub async fn named_texts(&self, query: &str) -> Vec<(String, String)> {
+        let url = Url::parse(&self.url()).expect("an address");
+        match self.engine {
+            Engine::Postgres => {
+                let mut connection = connect(&url).await;
+                let query = sqlx::query(sqlx::AssertSqlSafe(query));
+                let row = query.fetch_one(&mut connection).await.expect("a row");
+                let columns = row.columns().iter();
+                columns
+                    .map(|column| (column.name().to_owned(), row.get(column.ordinal())))
+                    .collect()
+            }
+            Engine::ClickHouse => {
+                let query = client(&url).query_raw(query);
+                let mut answer =
+                    query.fetch_bytes("JSONCompactStringsEachRowWithNames").expect("one");
+                let answer = answer.collect().await.expect("an answer");
+                let lines = answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let lines = lines.map(|line| serde_json::from_slice(line).expect("texts"));
+                let lines: Vec<Vec<String>> = lines.collect();
+                let [names, values] = &lines[..] else { panic!("one row, not {lines:?}") };
+                names.iter().cloned().zip(values.iter().cloned()).collect()
+            }
         }
     }
 

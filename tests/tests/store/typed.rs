@@ -5,7 +5,8 @@ use crate::features::{
 };
 use metaxy::prelude::*;
 use metaxy::{Reason, Status};
-use metaxy_tests::flow::{counts, increment, read};
+use metaxy_tests::flow::{counts, increment, open, read};
+use metaxy_tests::on_every_engine;
 use metaxy_tests::place::Place;
 use serde_json::{Value, json};
 
@@ -239,4 +240,66 @@ async fn uncommitted_records_are_invisible() {
     assert_eq!(read(&store, "example/video").await, Vec::<Value>::new());
     drop(out);
     assert_eq!(read(&store, "example/video").await, Vec::<Value>::new());
+}
+
+on_every_engine! { the_members_of_a_group_come_as_lists }
+
+/// A reading of a sensor, and what is made of all readings.
+#[derive(Clone, Debug, Feature)]
+#[metaxy(key = "readings/one")]
+struct Reading {
+    #[metaxy(id)]
+    sensor: String,
+    #[metaxy(id)]
+    number: i64,
+    file: String,
+    #[metaxy(field)]
+    value: DataVersion,
+}
+
+#[derive(Clone, Debug, Feature)]
+#[metaxy(
+    key = "readings/all",
+    deps(Reading(lineage = aggregation(on(sensor)), select(number, file), rename(file = "files")))
+)]
+struct Sensor {
+    #[metaxy(id)]
+    sensor: String,
+    #[metaxy(field)]
+    value: DataVersion,
+}
+
+#[derive(Debug, Row)]
+struct Members {
+    sensor: String,
+    number: Vec<i64>,
+    files: Vec<String>,
+}
+
+async fn the_members_of_a_group_come_as_lists(engine: &str) {
+    let store = open(engine, &FeatureGraph::of::<(Reading, Sensor)>().expect("a graph")).await;
+    let reading = |sensor: &str, number, file: &str| Reading {
+        sensor: sensor.to_owned(),
+        number,
+        file: file.to_owned(),
+        value: DataVersion::new("1"),
+    };
+    let readings = vec![
+        reading("a", 10, "ten"),
+        reading("a", 9, "nine"),
+        reading("b", 1, "one"),
+        reading("a", 1, "a one"),
+    ];
+    store.sync::<Reading>(readings).await.expect("a sync");
+    let increment = store.resolve_update::<Sensor>().await.expect("an increment");
+    let mut jobs = increment.jobs::<Members>();
+    let mut found = Vec::new();
+    while let Some(job) = jobs.try_next().await.expect("a job") {
+        let Members { sensor, number, files } = job.input();
+        found.push(format!("{sensor} {number:?} {files:?}"));
+        drop(job);
+    }
+    found.sort();
+    let expected = [r#"a [1, 9, 10] ["a one", "nine", "ten"]"#, r#"b [1] ["one"]"#];
+    assert_eq!(found, expected, "in the order of the ids");
 }

@@ -201,12 +201,16 @@ pub(super) fn array_of<'a>(
             Arc::new(array.with_timezone("UTC"))
         }
         Some(Value::Whole(first)) => {
-            let null = new_null_array(first.data_type(), 1);
+            // Engines have names of their own for the items of a list.
+            let ty = wanted.as_ref().unwrap_or(first.data_type());
+            let null = new_null_array(ty, 1);
             let parts = values.iter().map(|value| match value {
-                Value::Whole(whole) => whole.as_ref(),
-                _ => null.as_ref(),
+                Value::Whole(whole) if whole.data_type() == ty => Ok(Arc::clone(whole)),
+                Value::Whole(whole) => cast(whole, ty),
+                _ => Ok(Arc::clone(&null)),
             });
-            concat(&parts.collect::<Vec<_>>())?
+            let parts = parts.collect::<Result<Vec<_>, _>>()?;
+            concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?
         }
     };
     match wanted {
