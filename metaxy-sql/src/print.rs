@@ -25,6 +25,19 @@ pub fn print(statement: &Statement, dialect: &dyn Dialect) -> Result<String> {
     Ok(printer.out)
 }
 
+/// The same for somebody who runs a query by hand: with the settings that it relies on, where a store
+/// sends these with each query.
+///
+/// # Errors
+/// As for [`print()`].
+pub fn print_alone(query: &Statement, dialect: &dyn Dialect) -> Result<String> {
+    let mut printer =
+        Printer { out: String::new(), dialect, statement: query, clashes: HashMap::new() };
+    printer.statement(query)?;
+    printer.settings();
+    Ok(printer.out)
+}
+
 /// How tightly an expression binds; a looser one inside a tighter one gets parentheses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Binding {
@@ -110,6 +123,14 @@ impl Printer<'_> {
                 self.push(" AS\n");
                 self.query(query)
             }
+            Statement::CreateView { view, query } => {
+                self.push("CREATE OR REPLACE VIEW ");
+                self.ident(view)?;
+                self.push(" AS\n");
+                self.query(query)?;
+                self.settings();
+                Ok(())
+            }
             Statement::CreateTable { table, columns, key, temporary } => {
                 self.push(if *temporary { "CREATE TEMPORARY TABLE " } else { "CREATE TABLE " });
                 self.ident(table)?;
@@ -151,6 +172,14 @@ impl Printer<'_> {
                 self.push("DROP TABLE IF EXISTS ");
                 self.ident(table)
             }
+        }
+    }
+
+    /// What a query relies on.
+    fn settings(&mut self) {
+        for (i, (name, value)) in self.dialect.query_settings().iter().enumerate() {
+            let before = if i == 0 { "\nSETTINGS" } else { "," };
+            write!(self.out, "{before} {name} = {value}").expect("writing to a string");
         }
     }
 
@@ -645,9 +674,8 @@ fn uses_in_statement(statement: &Statement, name: &Ident) -> usize {
         Statement::Query(query)
         | Statement::Insert { query, .. }
         | Statement::CreateTemporaryAs { query, .. }
-        | Statement::CreateTableAs { query, .. } => {
-            in_parts(&query.with) + uses_in_query(query, name)
-        }
+        | Statement::CreateTableAs { query, .. }
+        | Statement::CreateView { query, .. } => in_parts(&query.with) + uses_in_query(query, name),
         Statement::Delete { with, filter, .. } => in_parts(with) + uses_in_expr(filter, name),
         Statement::CreateTable { .. }
         | Statement::AddColumn { .. }

@@ -23,7 +23,7 @@ mod provenance;
 mod read;
 mod rebase;
 #[cfg(feature = "sql")]
-mod sql;
+pub(crate) mod sql;
 pub(crate) mod stage;
 mod sync;
 mod update;

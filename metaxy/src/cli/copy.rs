@@ -69,9 +69,9 @@ async fn compare(
     for key in keys {
         counts.push((key, rows(from, key).await?, rows(to, key).await?));
     }
-    let features = counts.iter().map(|(key, from, to)| {
-        json!({ "feature": key.as_str(), "rows_from": from, "rows_to": to })
-    });
+    let features = counts.iter().map(
+        |(key, from, to)| json!({ "feature": key.as_str(), "rows_from": from, "rows_to": to }),
+    );
     let json = json!({ "features": features.collect::<Vec<_>>(), "dry_run": true });
     let lines = counts
         .iter()

@@ -101,8 +101,12 @@ impl Delete {
         });
         let json = json!({ "features": features.collect::<Vec<_>>(), "dry_run": self.dry_run });
         let rows = report.features.iter().map(|deleted| {
-            [deleted.feature.to_string(), deleted.records.to_string(), deleted.rows_removed.to_string()]
-                .into()
+            [
+                deleted.feature.to_string(),
+                deleted.records.to_string(),
+                deleted.rows_removed.to_string(),
+            ]
+            .into()
         });
         let answer = Answer::new(json).table(["feature", "records", "rows removed"], rows);
         out.answer(&match self.dry_run {
@@ -131,9 +135,10 @@ impl Undelete {
     pub(super) async fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
         let graph = context.graph()?;
         let key = context::feature(&graph, &self.feature)?;
-        let which = self.which.of(graph.expect(&key)?)?.ok_or_else(|| {
-            Failure::input("which records? Name them with `--id` or `--filter`")
-        })?;
+        let which = self
+            .which
+            .of(graph.expect(&key)?)?
+            .ok_or_else(|| Failure::input("which records? Name them with `--id` or `--filter`"))?;
         let store = context.store().await?;
         if self.dry_run {
             let Which::Filter(filter) = which else {

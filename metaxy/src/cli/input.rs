@@ -35,7 +35,10 @@ pub(super) enum Rows {
 }
 
 /// Batches of a file, one after the other.
-pub(super) trait BatchIterator: Iterator<Item = Result<RecordBatch, Failure>> + Send {}
+pub(super) trait BatchIterator:
+    Iterator<Item = Result<RecordBatch, Failure>> + Send
+{
+}
 impl<T: Iterator<Item = Result<RecordBatch, Failure>> + Send> BatchIterator for T {}
 
 impl std::fmt::Debug for dyn BatchIterator {

@@ -172,7 +172,8 @@ pub(super) fn batch(
         let values: Vec<Value> = lines.iter().map(|line| value_of(line, name, ty)).collect();
         columns.push(array(&values, ty).map_err(|_| {
             // Only texts get here: those that are no day, no time, no bytes.
-            let wrong = values.iter().position(|value| array(std::slice::from_ref(value), ty).is_err());
+            let wrong =
+                values.iter().position(|value| array(std::slice::from_ref(value), ty).is_err());
             let line = wrong.unwrap_or_default();
             let message = format!("expected {ty}, found `{}`", values[line]);
             in_column(file, lines[line].number, name, &message)
@@ -264,9 +265,7 @@ fn array(values: &[Value], ty: ColumnType) -> Result<ArrayRef, arrow::error::Arr
 /// The same type with an offset in place of the name of a time zone: UTC needs no table of zones.
 pub(super) fn without_names(ty: &DataType) -> DataType {
     match ty {
-        DataType::Timestamp(unit, Some(_)) => {
-            DataType::Timestamp(*unit, Some("+00:00".into()))
-        }
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
         DataType::List(item) => {
             let item = item.as_ref().clone();
             let ty = without_names(item.data_type());

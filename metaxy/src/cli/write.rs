@@ -262,8 +262,7 @@ impl Run<'_> {
                     Kind::Failure => failures.push(line),
                 }
             }
-            let parts =
-                [(Kind::Record, records), (Kind::Seal, seals), (Kind::Failure, failures)];
+            let parts = [(Kind::Record, records), (Kind::Seal, seals), (Kind::Failure, failures)];
             for (kind, mut lines) in parts {
                 if lines.is_empty() {
                     continue;

@@ -204,6 +204,7 @@ impl ClickHouseConnection {
             }
             Statement::Query(_)
             | Statement::CreateTableAs { .. }
+            | Statement::CreateView { .. }
             | Statement::DropTemporary { .. } => {}
         }
         self.run(&print(&statement, &Sql)?).await
