@@ -185,14 +185,18 @@ impl Context {
             if self.options.create_tables && purpose == Purpose::Write {
                 store = store.create_tables(true);
             }
-            if purpose == Purpose::Read {
-                store = store.read_only(true);
-            }
             for fallback in &config.fallback {
                 let below = self.open(fallback, graph.clone(), Purpose::Read, above.clone());
                 store = store.fallback(below.await?);
             }
-            Ok(store.await?)
+            if purpose == Purpose::Write {
+                return Ok(store.await?);
+            }
+            match store.clone().read_only(true).await {
+                // An empty store over others is as good as one that is not there yet.
+                Err(Error::NoStore { .. }) if config.create_tables => Ok(store.await?),
+                opened => Ok(opened?),
+            }
         }
         .boxed()
     }
