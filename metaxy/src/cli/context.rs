@@ -178,7 +178,7 @@ impl Context {
             let config = self.loaded.store(name)?;
             // What is in a file of the configuration is where that is, wherever the command runs.
             let url = match self.loaded.config.stores.contains_key(name) {
-                true => self.from_file(&config.url),
+                true => self.relative_to_file(&config.url),
                 false => config.url.clone(),
             };
             let mut store = config.open(&url)?.graph(graph.clone());
@@ -202,7 +202,7 @@ impl Context {
     }
 
     /// An address of the configuration: the path of a DuckDB file is relative to its own.
-    fn from_file(&self, url: &str) -> String {
+    fn relative_to_file(&self, url: &str) -> String {
         match url.strip_prefix("duckdb:") {
             Some(path) if path != ":memory:" => {
                 let path = path.strip_prefix("//").unwrap_or(path);

@@ -100,7 +100,7 @@ fn life(format: &'static str) -> String {
     t.run("delete demo/video --id video_id=c");
     t.run("resolve demo/scene");
     t.run("delete demo/scene --orphans");
-    t.run("undelete demo/video --filter 'video_id = ''c''' --dry-run");
+    t.run("undelete demo/video --filter \"video_id = 'c'\" --dry-run");
     t.run("undelete demo/video --id video_id=c");
     t.run("delete demo/video --all --hard");
     t.run("delete demo/crop --all --hard --dry-run");

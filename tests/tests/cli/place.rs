@@ -140,14 +140,19 @@ impl Place {
     }
 }
 
-/// Arguments with spaces between them; those between `'` hold spaces of their own.
+/// Arguments with spaces between them; those between `'` or `"` hold spaces of their own.
 fn split(arguments: &str) -> Vec<String> {
-    let parts = arguments.split('\'').enumerate();
-    let words = parts.flat_map(|(i, part)| match i % 2 {
-        0 => part.split_whitespace().map(str::to_owned).collect(),
-        _ => vec![part.to_owned()],
-    });
-    words.collect()
+    let mut words = Vec::new();
+    let mut rest = arguments.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = match first {
+            '\'' | '"' => rest[1..].split_once(first).expect("a quote that ends"),
+            _ => rest.split_once(' ').unwrap_or((rest, "")),
+        };
+        words.push(word.to_owned());
+        rest = after.trim_start();
+    }
+    words
 }
 
 /// The same text with `TIME` for each time in it.

@@ -100,7 +100,7 @@ fn tables_of(feature: &FeatureContext, dialect: &dyn Dialect) -> Vec<(String, Ta
         typed.collect::<Vec<_>>()
     };
     let table = definition.spec.key.table_name();
-    let tries = feature.is_expansion().then(|| ours(&[system::TRY])).unwrap_or_default();
+    let tries = if feature.is_expansion() { ours(&[system::TRY]) } else { Vec::new() };
     let of_table = columns.iter().cloned().chain(ours(&system::COLUMNS)).chain(tries);
     let info = TableInfo { columns: of_table.map(column).collect(), stand_in: None };
     let mut tables = vec![(table.clone(), info)];
