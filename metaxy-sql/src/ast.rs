@@ -228,6 +228,13 @@ pub enum Statement {
         /// The rows.
         query: Query,
     },
+    /// Makes a view, or another one of its name.
+    CreateView {
+        /// The view.
+        view: Ident,
+        /// The rows.
+        query: Query,
+    },
     /// Makes a table.
     CreateTable {
         /// The table.

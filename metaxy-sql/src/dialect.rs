@@ -234,6 +234,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         format!("DELETE FROM {table} AS {alias}\nWHERE {condition}")
     }
 
+    /// What a query that reads relies on, as settings that stand at its end.
+    fn query_settings(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// How the latest row of each record is found.
     fn latest_rows(&self) -> LatestRows {
         LatestRows::ByAddress

@@ -26,5 +26,5 @@ pub use error::{Error, Result};
 pub use ident::Ident;
 pub use literal::Literal;
 pub use plan::HashAlgorithm;
-pub use print::{print, print_steps};
+pub use print::{print, print_alone, print_steps};
 pub use types::{ColumnType, ScalarType};

@@ -15,6 +15,7 @@ mod read;
 mod resolve;
 mod seals;
 mod stored;
+mod view;
 mod write;
 
 pub use change::{
@@ -32,12 +33,13 @@ pub use planned::{as_computed, as_samples, groups};
 pub use pushes::{
     append_pushes, forget_definitions, latest_push, push_stage, pushes, rows_of_pushes,
 };
-pub use read::{count_of, read};
+pub use read::{count_of, read, records};
 pub use resolve::resolve;
 pub use stored::{
     count, counts_of, definitions_of, everything, failures_of, ids_of_definitions, settings,
     settings_of_store,
 };
+pub use view::{to_do, view};
 pub use write::{
     append, children_table, clear_failures, column_type, definitions, duplicates, failures,
     has_token, latest_time, merge, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,

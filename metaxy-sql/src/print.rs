@@ -28,11 +28,22 @@ pub fn print(statement: &Statement, dialect: &dyn Dialect) -> Result<String> {
 /// # Errors
 /// As [`print()`].
 pub fn print_steps(statement: &Statement, dialect: &dyn Dialect) -> Result<Vec<String>> {
-    let (out, steps, clashes) = (String::new(), Vec::new(), HashMap::new());
-    let mut printer = Printer { out, steps, dialect, statement, clashes };
+    let mut printer = Printer::new(statement, dialect);
     printer.statement(statement)?;
     printer.end_step();
     Ok(printer.steps)
+}
+
+/// The same for somebody who runs a query by hand: with the settings that it relies on, where a store
+/// sends these with each query.
+///
+/// # Errors
+/// As for [`print()`].
+pub fn print_alone(query: &Statement, dialect: &dyn Dialect) -> Result<String> {
+    let mut printer = Printer::new(query, dialect);
+    printer.statement(query)?;
+    printer.settings();
+    Ok(printer.out)
 }
 
 /// How tightly an expression binds; a looser one inside a tighter one gets parentheses.
@@ -57,7 +68,12 @@ struct Printer<'a> {
     clashes: HashMap<Ident, bool>,
 }
 
-impl Printer<'_> {
+impl<'a> Printer<'a> {
+    fn new(statement: &'a Statement, dialect: &'a dyn Dialect) -> Printer<'a> {
+        let (out, steps, clashes) = (String::new(), Vec::new(), HashMap::new());
+        Printer { out, steps, dialect, statement, clashes }
+    }
+
     fn push(&mut self, text: &str) {
         self.out.push_str(text);
     }
@@ -117,6 +133,14 @@ impl Printer<'_> {
                 } else {
                     self.query(&typed(query))
                 }
+            }
+            Statement::CreateView { view, query } => {
+                self.push("CREATE OR REPLACE VIEW ");
+                self.ident(view)?;
+                self.push(" AS\n");
+                self.query(query)?;
+                self.settings();
+                Ok(())
             }
             Statement::CreateTable { table, columns, key, together, temporary } => {
                 let quoted = |idents: &[Ident]| -> Result<Vec<String>> {
@@ -266,6 +290,14 @@ impl Printer<'_> {
 
     fn of_column(&self, table: &Ident, column: &Ident) -> Result<(String, String)> {
         Ok((self.dialect.quote_ident(table)?, self.dialect.quote_ident(column)?))
+    }
+
+    /// What a query relies on.
+    fn settings(&mut self) {
+        for (i, (name, value)) in self.dialect.query_settings().iter().enumerate() {
+            let before = if i == 0 { "\nSETTINGS" } else { "," };
+            write!(self.out, "{before} {name} = {value}").expect("writing to a string");
+        }
     }
 
     fn column_decl(&mut self, column: &ColumnDecl) -> Result<()> {
@@ -775,9 +807,8 @@ fn uses_in_statement(statement: &Statement, name: &Ident) -> usize {
     match statement {
         Statement::Query(query)
         | Statement::Insert { query, .. }
-        | Statement::CreateTemporaryAs { query, .. } => {
-            in_parts(&query.with) + uses_in_query(query, name)
-        }
+        | Statement::CreateTemporaryAs { query, .. }
+        | Statement::CreateView { query, .. } => in_parts(&query.with) + uses_in_query(query, name),
         Statement::Delete { with, filter, .. } => in_parts(with) + uses_in_expr(filter, name),
         Statement::CreateTable { .. }
         | Statement::AddColumn { .. }

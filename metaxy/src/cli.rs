@@ -22,6 +22,7 @@
 //! | 3 | a check (`--check`) found something to do |
 //! | 4 | a limit (`--max-cost`, `--max-records`) would be exceeded |
 
+pub mod cargo;
 mod config;
 mod context;
 mod failure;
@@ -31,6 +32,8 @@ mod jsonl;
 mod output;
 mod records;
 
+#[cfg(feature = "sql")]
+mod compile;
 mod completions;
 mod copy;
 mod delete;
@@ -43,6 +46,8 @@ mod read;
 mod rebase;
 mod resolve;
 mod settings;
+#[cfg(feature = "sql")]
+mod sql;
 mod status;
 mod sync;
 mod vacuum;
@@ -87,6 +92,10 @@ enum Command {
     Undelete(delete::Undelete),
     Vacuum(vacuum::Vacuum),
     Rebase(rebase::Rebase),
+    #[cfg(feature = "sql")]
+    Sql(sql::Sql),
+    #[cfg(feature = "sql")]
+    Compile(compile::Compile),
     Config(settings::Settings),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -141,6 +150,10 @@ fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Undelete(command) => context.wait(command.run(&context, out)),
         Command::Vacuum(command) => context.wait(command.run(&context, out)),
         Command::Rebase(command) => context.wait(command.run(&context, out)),
+        #[cfg(feature = "sql")]
+        Command::Sql(command) => context.wait(command.run(&context, out)),
+        #[cfg(feature = "sql")]
+        Command::Compile(command) => command.run(&context, out),
         Command::Config(command) => command.run(&context, out),
         Command::Completions(command) => command.run(out),
         Command::Man(command) => command.run(out),

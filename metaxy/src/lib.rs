@@ -143,9 +143,9 @@ pub mod graph;
 pub mod history;
 pub mod increment;
 pub mod key;
+pub mod look;
 #[cfg(feature = "sql")]
 pub mod migrate;
-pub mod look;
 mod nearest;
 pub mod plan;
 pub mod prelude;

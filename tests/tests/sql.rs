@@ -143,7 +143,7 @@ mod on_servers {
 
     #[test]
     fn names_and_values_go_through_clickhouse() {
-        names_and_values_go_through(Database::clickhouse(), &ClickHouse);
+        names_and_values_go_through(Database::clickhouse(), &ClickHouse::ON_ONE_MACHINE);
     }
 }
 

@@ -49,6 +49,9 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// How many of [`SETTINGS`] are about reading; they come first.
+const READING: usize = 6;
+
 /// What statements rely on: settings that have to come with each of them.
 pub const SETTINGS: &[(&str, &str)] = &[
     // The absent side of a join is NULL, and not the default of its type.
@@ -59,12 +62,12 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("enable_shared_storage_snapshot_in_query", "1"),
     // `"r"."id0"` is a column, also where a SELECT gives something else that name.
     ("prefer_column_name_to_alias", "1"),
-    // A NULL for a column that cannot hold one is an error, and not a default.
-    ("insert_null_as_default", "0"),
     // NULL is not among the rows of a query, as everywhere.
     ("transform_null_in", "0"),
     // A cast of a text to a float gives the nearest one.
     ("precise_float_parsing", "1"),
+    // A NULL for a column that cannot hold one is an error, and not a default.
+    ("insert_null_as_default", "0"),
     // Rows are there when an INSERT is done, and gone when a removal is, on every replica.
     ("async_insert", "0"),
     ("mutations_sync", "2"),
@@ -197,6 +200,11 @@ impl Dialect for ClickHouse {
 
     fn row_address(&self) -> &'static [&'static str] {
         if self.is_sharded() { &[cluster::ADDRESS] } else { &["_block_number", "_block_offset"] }
+    }
+
+    // The first of them are about reading.
+    fn query_settings(&self) -> &'static [(&'static str, &'static str)] {
+        &SETTINGS[..READING]
     }
 
     // In the order of ids, which is that of the table, the rows of a record are read one after the

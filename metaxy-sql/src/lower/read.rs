@@ -9,6 +9,12 @@ use crate::plan::Read;
 /// The rows that a plan asks for; the columns carry the names of the plan.
 #[must_use]
 pub fn read(plan: &Read) -> Statement {
+    Statement::Query(records(plan))
+}
+
+/// The same, as a query that something else is made of.
+#[must_use]
+pub fn records(plan: &Read) -> Query {
     let columns = plan.columns.iter().map(|column| (col("u", column), column.clone()));
     rows(plan, Select::default().columns(columns))
 }
@@ -16,11 +22,11 @@ pub fn read(plan: &Read) -> Statement {
 /// The number of rows that a plan asks for, as `n`.
 #[must_use]
 pub fn count_of(plan: &Read) -> Statement {
-    rows(plan, Select::default().column(call(Function::CountAll, []), "n"))
+    Statement::Query(rows(plan, Select::default().column(call(Function::CountAll, []), "n")))
 }
 
 /// Values of the rows that a plan asks for.
-fn rows(plan: &Read, mut select: Select) -> Statement {
+fn rows(plan: &Read, mut select: Select) -> Query {
     if plan.scope.history {
         select = select.from(from(&plan.records.table, "u"));
         if let Some(condition) = not_later("u", plan.scope.as_of) {
@@ -48,5 +54,5 @@ fn rows(plan: &Read, mut select: Select) -> Statement {
     } else {
         seals::in_force(&plan.records, &[], plan.scope.as_of)
     };
-    Statement::Query(Query { with, union_all: vec![select] })
+    Query { with, union_all: vec![select] }
 }

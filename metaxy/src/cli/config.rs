@@ -116,7 +116,7 @@ impl Loaded {
         };
         let variables = Env::prefixed("METAXY_").filter(is_ours).split("__");
         let mut config: Config = figment.merge(variables).extract().map_err(|errors| {
-            Failure::Input(errors.into_iter().map(|error| error.to_string()).collect())
+            Failure::Input(errors.into_iter().map(|error| mistake(&error)).collect())
         })?;
         config.expand()?;
         Ok(Self { file, config })
@@ -212,6 +212,23 @@ impl StoreConfig {
             None => {}
         }
         Ok(store)
+    }
+}
+
+/// What is wrong, where, and with which key.
+fn mistake(error: &figment::Error) -> String {
+    let metadata = error.metadata.as_ref();
+    let place = metadata.map(|metadata| match &metadata.source {
+        Some(source) => source.to_string(),
+        None => metadata.name.to_string(),
+    });
+    let place = place.unwrap_or_else(|| "the configuration".to_owned());
+    let key = error.path.join(".");
+    // A name within a list of names has quotes of its own.
+    let what = error.kind.to_string().replace("`one of `", "one of `").replace("``", "`");
+    match key.is_empty() {
+        true => format!("{place}: {what}"),
+        false => format!("{place}: `{key}`: {what}"),
     }
 }
 

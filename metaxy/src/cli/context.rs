@@ -178,27 +178,31 @@ impl Context {
             let config = self.loaded.store(name)?;
             // What is in a file of the configuration is where that is, wherever the command runs.
             let url = match self.loaded.config.stores.contains_key(name) {
-                true => self.from_file(&config.url),
+                true => self.relative_to_file(&config.url),
                 false => config.url.clone(),
             };
             let mut store = config.open(&url)?.graph(graph.clone());
             if self.options.create_tables && purpose == Purpose::Write {
                 store = store.create_tables(true);
             }
-            if purpose == Purpose::Read {
-                store = store.read_only(true);
-            }
             for fallback in &config.fallback {
                 let below = self.open(fallback, graph.clone(), Purpose::Read, above.clone());
                 store = store.fallback(below.await?);
             }
-            Ok(store.await?)
+            if purpose == Purpose::Write {
+                return Ok(store.await?);
+            }
+            match store.clone().read_only(true).await {
+                // An empty store over others is as good as one that is not there yet.
+                Err(Error::NoStore { .. }) if config.create_tables => Ok(store.await?),
+                opened => Ok(opened?),
+            }
         }
         .boxed()
     }
 
     /// An address of the configuration: the path of a DuckDB file is relative to its own.
-    fn from_file(&self, url: &str) -> String {
+    fn relative_to_file(&self, url: &str) -> String {
         match url.strip_prefix("duckdb:") {
             Some(path) if path != ":memory:" => {
                 let path = path.strip_prefix("//").unwrap_or(path);

@@ -30,18 +30,25 @@ pub(super) struct Copy {
 
 impl Copy {
     pub(super) async fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
+        if self.from == self.to {
+            return Err(Failure::input(format!("`{}` cannot be copied into itself", self.from)));
+        }
         let graph = context.graph()?;
         let keys = context.select(&graph, &self.features)?;
         let from = context.store_named(&self.from, graph.clone(), Purpose::Read).await?;
-        let purpose = if self.dry_run { Purpose::Read } else { Purpose::Write };
-        let to = context.store_named(&self.to, graph, purpose).await?;
         let keys = match self.features.is_empty() {
             true => from.stored(keys).await?,
             false => keys,
         };
         if self.dry_run {
-            return compare(&from, &to, &keys, out).await;
+            let to = match context.store_named(&self.to, graph, Purpose::Read).await {
+                Ok(to) => Some(to),
+                Err(Failure::Error(error, _)) if matches!(*error, Error::NoStore { .. }) => None,
+                Err(failure) => return Err(failure),
+            };
+            return compare(&from, to.as_ref(), &keys, out).await;
         }
+        let to = context.store_named(&self.to, graph, Purpose::Write).await?;
         let bar = context.progress(Some(keys.len() as u64), "copying");
         let mut copied = Vec::with_capacity(keys.len());
         for key in keys {
@@ -61,13 +68,17 @@ impl Copy {
 /// Says how many rows both stores have.
 async fn compare(
     from: &Store,
-    to: &Store,
+    to: Option<&Store>,
     keys: &[FeatureKey],
     out: &mut Output,
 ) -> Result<(), Failure> {
     let mut counts = Vec::with_capacity(keys.len());
     for key in keys {
-        counts.push((key, rows(from, key).await?, rows(to, key).await?));
+        let there = match to {
+            Some(to) => rows(to, key).await?,
+            None => 0,
+        };
+        counts.push((key, rows(from, key).await?, there));
     }
     let features = counts.iter().map(
         |(key, from, to)| json!({ "feature": key.as_str(), "rows_from": from, "rows_to": to }),

@@ -47,7 +47,7 @@ impl Describe {
                 "field": field.key.as_str(),
                 "code_version": field.code_version,
                 "field_version": version_of(&field.key),
-                "renamed_from": field.renamed_from.as_ref().map(|from| from.as_str()),
+                "renamed_from": field.renamed_from.as_ref().map(crate::FieldKey::as_str),
                 "parents": parents(&field.key),
             })).collect::<Vec<_>>(),
             "upstreams": definition.spec.to_json().get("deps"),

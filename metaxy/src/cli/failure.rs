@@ -126,7 +126,39 @@ fn reports(error: &Error) -> Vec<Report> {
         Error::Graph(errors) => errors.iter().map(|error| of(error.to_string())).collect(),
         Error::Spec(errors) => errors.messages().map(of).collect(),
         Error::Filter { feature, source } => vec![of_filter(feature.as_str(), source)],
-        error => vec![of(error.to_string())],
+        error => vec![of(in_words_of_commands(error))],
+    }
+}
+
+/// What an error says, with a fix that is an option here where it is a call in a program.
+fn in_words_of_commands(error: &Error) -> String {
+    match error {
+        Error::NoStore { place } => format!(
+            "there is no store in `{place}`; a command that writes makes one, with `--create-tables`"
+        ),
+        Error::NoTable { feature, table } => format!(
+            "`{feature}` has no table `{table}` in this store; write to it first, with `--create-tables`"
+        ),
+        Error::NoSystemTable { table } => {
+            format!("this store has no table `{table}`; write to it first, with `--create-tables`")
+        }
+        Error::TableLacksColumns { feature, table, columns } => format!(
+            "the table `{table}` of `{feature}` lacks the columns `{}`; add them to the table, or write \
+             with `--create-tables`",
+            columns.join("`, `")
+        ),
+        Error::ReadOnly => {
+            "the configuration says `read_only` of this store: nothing can be written to it".to_owned()
+        }
+        Error::UnknownSettings => {
+            "the store was made by the Python implementation, which does not record how it hashes; say \
+             `compat = \"python\"` in the configuration, or `hash_algorithm` and `hash_truncation_length`"
+                .to_owned()
+        }
+        Error::WrongKind { feature, problem, .. } => {
+            format!("`{feature}` {problem}; `metaxy describe {feature}` says what it is")
+        }
+        error => error.to_string(),
     }
 }
 

@@ -130,7 +130,7 @@ async fn write(
         ($writer:ident, $failed:ident, $as_written:expr) => {
             while let Some(batch) = next {
                 rows += batch.num_rows() as u64;
-                $writer.write(&$as_written(batch)?).map_err($failed)?;
+                $writer.write(&$as_written(&batch)?).map_err($failed)?;
                 next = batches.try_next().await?;
             }
         };
@@ -145,12 +145,12 @@ async fn write(
         }
         RowFormat::Arrow => {
             let mut writer = StreamWriter::try_new(to, &schema).map_err(failed)?;
-            write_all!(writer, failed, Ok::<_, Failure>);
+            write_all!(writer, failed, as_it_is);
             writer.finish().map_err(failed)?;
         }
         RowFormat::ArrowFile => {
             let mut writer = FileWriter::try_new(to, &schema).map_err(failed)?;
-            write_all!(writer, failed, Ok::<_, Failure>);
+            write_all!(writer, failed, as_it_is);
             writer.finish().map_err(failed)?;
         }
         RowFormat::Parquet => {
@@ -160,7 +160,7 @@ async fn write(
             // The writer moves to other threads in some builds; a buffer of its own is free of that.
             let mut buffer = Vec::new();
             let mut writer = ArrowWriter::try_new(&mut buffer, schema, None).map_err(failed)?;
-            write_all!(writer, failed, Ok::<_, Failure>);
+            write_all!(writer, failed, as_it_is);
             writer.close().map_err(failed)?;
             to.write_all(&buffer)?;
         }
@@ -168,9 +168,13 @@ async fn write(
     Ok(rows)
 }
 
+fn as_it_is(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+    Ok(batch.clone())
+}
+
 /// The same rows, with times that can be written as texts: for the name of a time zone that would take
 /// a table of all of them, for an offset it does not.
-fn without_zone_names(batch: RecordBatch) -> Result<RecordBatch, Failure> {
+fn without_zone_names(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
     let convert = || {
         let schema = batch.schema();
         let fields = schema.fields().iter().zip(batch.columns());
@@ -195,7 +199,7 @@ fn show(batches: Vec<RecordBatch>, out: &mut Output) -> Result<(), Failure> {
     let failed = |error: arrow::error::ArrowError| Failure::from(crate::Error::from(error));
     let mut rows = Vec::new();
     for batch in batches {
-        let batch = without_zone_names(batch)?;
+        let batch = without_zone_names(&batch)?;
         let columns =
             batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
         let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;

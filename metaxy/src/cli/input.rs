@@ -70,10 +70,7 @@ impl RowFile {
 
     /// What messages call it.
     pub(super) fn name(&self) -> String {
-        match self.path.as_os_str() == "-" {
-            true => "standard input".to_owned(),
-            false => self.path.display().to_string(),
-        }
+        name(&self.path)
     }
 
     fn failed(&self, why: impl std::fmt::Display) -> Failure {
@@ -120,6 +117,14 @@ impl RowFile {
         }
         let file = File::open(&self.path).map_err(|error| self.failed(error))?;
         Ok(Box::new(BufReader::new(file)))
+    }
+}
+
+/// What messages call a file.
+pub(super) fn name(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::files::Rows;
 use super::{Context, Failure, Output, context};
+use arrow::array::RecordBatch;
 use clap::Args;
 use futures::TryStreamExt;
 
@@ -15,6 +16,9 @@ pub(super) struct Read {
     /// Only records that fulfil a condition; may be given several times
     #[arg(long, value_name = "CONDITION")]
     filter: Vec<String>,
+    /// Only these columns: `--columns video_id,path`
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    columns: Vec<String>,
     /// All rows, not only the latest of each record
     #[arg(long)]
     history: bool,
@@ -35,7 +39,25 @@ impl Read {
         for condition in &self.filter {
             read = read.filter(condition);
         }
-        let batches = read.batches().await?;
-        self.rows.write_or_show(batches.map_err(Failure::from), out).await
+        let batches = read.batches().await?.map_err(Failure::from);
+        let batches = batches.and_then(|batch| futures::future::ready(self.project(&batch)));
+        self.rows.write_or_show(batches, out).await
+    }
+
+    /// The columns that are asked for.
+    fn project(&self, batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+        if self.columns.is_empty() {
+            return Ok(batch.clone());
+        }
+        let schema = batch.schema();
+        let place = |column: &String| {
+            schema.index_of(column).map_err(|_| {
+                let names = schema.fields().iter().map(|field| field.name().as_str());
+                let hint = crate::nearest::hint(crate::nearest::nearest(column, names));
+                Failure::input(format!("`{}` has no column `{column}`{hint}", self.feature))
+            })
+        };
+        let places = self.columns.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        batch.project(&places).map_err(|error| crate::Error::from(error).into())
     }
 }

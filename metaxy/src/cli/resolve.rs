@@ -4,8 +4,10 @@ use super::files::Rows;
 use super::output::Answer;
 use super::status::counts_json;
 use super::{Context, Failure, Output, context};
-use crate::increment::{AnyFeature, Counts};
-use crate::store::{Failed, Update};
+use crate::increment::Counts;
+use crate::key::FeatureKey;
+use crate::store::Failed;
+use crate::store::backend::ResolveOptions;
 use clap::Args;
 use futures::TryStreamExt;
 use serde_json::json;
@@ -35,11 +37,14 @@ pub(super) struct Resolve {
     /// Exit with 3 if anything is to be done
     #[arg(long)]
     check: bool,
+    /// Exit with 4, and write nothing, if more records than this are to be computed
+    #[arg(long, value_name = "N")]
+    max_records: Option<u64>,
 }
 
 /// Which records of an increment are asked for.
 #[derive(Debug, Args)]
-struct Selection {
+pub(super) struct Selection {
     /// Only records whose row of an upstream fulfils a condition: `--filter 'example/video: duration > 3'`
     #[arg(long, value_name = "UPSTREAM: CONDITION", value_parser = upstream_filter)]
     filter: Vec<(String, String)>,
@@ -86,7 +91,7 @@ impl Resolve {
     pub(super) async fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
         let store = context.store_to_read().await?;
         let key = context::feature(store.graph(), &self.feature)?;
-        let mut update = self.selection.of(store.update_of(&key))?;
+        let mut update = store.update_of(&key).with(self.selection.options()?);
         for condition in &self.stale_if {
             update = update.stale_if(condition);
         }
@@ -94,10 +99,15 @@ impl Resolve {
 
         let bar = context.progress(None, format!("resolving {key}"));
         let counts = match self.rows.are_wanted() {
-            false => update.counts().await?,
+            false => {
+                let counts = update.counts().await?;
+                self.check_limit(&key, counts)?;
+                counts
+            }
             true => {
                 let increment = update.await?;
                 let counts = increment.counts();
+                self.check_limit(&key, counts)?;
                 let batches = match self.to_compute {
                     true => increment.to_compute(),
                     false => increment.batches(),
@@ -114,13 +124,18 @@ impl Resolve {
         }
     }
 
+    fn check_limit(&self, key: &FeatureKey, counts: Counts) -> Result<(), Failure> {
+        let to_compute = counts.to_compute();
+        match self.max_records {
+            Some(max) if to_compute > max => Err(Failure::Exceeded(format!(
+                "{to_compute} records of `{key}` are to be computed, and no more than {max} may be"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Says the numbers: where the records went, the numbers are talk.
-    fn say(
-        &self,
-        key: &crate::FeatureKey,
-        counts: Counts,
-        out: &mut Output,
-    ) -> Result<(), Failure> {
+    fn say(&self, key: &FeatureKey, counts: Counts, out: &mut Output) -> Result<(), Failure> {
         if self.rows.go_to_stdout() {
             eprintln!("{key}: {counts}");
             return Ok(());
@@ -131,32 +146,25 @@ impl Resolve {
 }
 
 impl Selection {
-    fn of(&self, mut update: Update<AnyFeature>) -> Result<Update<AnyFeature>, Failure> {
-        for (upstream, condition) in &self.filter {
-            let upstream = crate::FeatureKey::new(upstream).map_err(crate::Error::from)?;
-            update = update.filter(&upstream, condition);
-        }
-        for condition in &self.global_filter {
-            update = update.global_filter(condition);
-        }
-        for condition in &self.target_filter {
-            update = update.target_filter(condition);
-        }
-        if let Some((index, count)) = self.shard {
-            update = update.shard(index, count);
-        }
-        for column in &self.order_by {
-            update = match column.strip_prefix('-') {
-                Some(column) => update.order_by_desc(column),
-                None => update.order_by(column),
-            };
-        }
-        if let Some(limit) = self.limit {
-            update = update.limit(limit);
-        }
-        if self.without_failed {
-            update = update.failed(Failed::LeaveOut);
-        }
-        Ok(update)
+    /// What the call asks for.
+    pub(super) fn options(&self) -> Result<ResolveOptions, Failure> {
+        let filters = self.filter.iter().map(|(upstream, condition)| {
+            let upstream = FeatureKey::new(upstream).map_err(crate::Error::from)?;
+            Ok((upstream, condition.clone()))
+        });
+        let order_by = self.order_by.iter().map(|column| match column.strip_prefix('-') {
+            Some(column) => (column.to_owned(), true),
+            None => (column.clone(), false),
+        });
+        Ok(ResolveOptions {
+            filters: filters.collect::<Result<_, Failure>>()?,
+            global_filters: self.global_filter.clone(),
+            target_filters: self.target_filter.clone(),
+            shard: self.shard,
+            order_by: order_by.collect(),
+            limit: self.limit,
+            failed: if self.without_failed { Failed::LeaveOut } else { Failed::Include },
+            ..ResolveOptions::default()
+        })
     }
 }

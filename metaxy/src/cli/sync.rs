@@ -1,7 +1,7 @@
 //! `metaxy sync`: brings a root up to date.
 
 use super::files::RowFormat;
-use super::input::{self, RowFile};
+use super::input::{self, RowFile, name};
 use super::jsonl::Types;
 use super::output::Answer;
 use super::status::counts_json;
@@ -95,7 +95,14 @@ impl Sync {
         let bar = context.progress(None, format!("syncing {key}"));
         let report = sync.await;
         bar.finish_and_clear();
-        let report = report?;
+        let report = report.map_err(|error| {
+            let is_about_rows = matches!(error, crate::Error::Write { .. });
+            let failure = Failure::from(error);
+            match &self.file {
+                Some(path) if is_about_rows => failure.about(format!("`{}`", name(path))),
+                _ => failure,
+            }
+        })?;
         let json = json!({
             "feature": key.as_str(),
             "counts": counts_json(report.counts),

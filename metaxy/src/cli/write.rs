@@ -302,19 +302,17 @@ impl Run<'_> {
         if self.definition.columns.is_none() {
             return Ok(());
         }
-        for line in lines {
-            for column in line.row.keys().filter(|column| !types.contains_key(*column)) {
-                let nearest = crate::nearest::nearest(column, types.keys().map(String::as_str));
-                return Err(Failure::input(format!(
-                    "`{file}`, line {}: `{}` has no column `{column}`{}; leave it out with \
-                     `--without {column}`",
-                    line.number,
-                    self.definition.spec.key,
-                    crate::nearest::hint(nearest)
-                )));
-            }
-        }
-        Ok(())
+        let unknown = lines.iter().find_map(|line| {
+            let column = line.row.keys().find(|column| !types.contains_key(*column))?;
+            Some((line.number, column))
+        });
+        let Some((line, column)) = unknown else { return Ok(()) };
+        let nearest = crate::nearest::nearest(column, types.keys().map(String::as_str));
+        Err(Failure::input(format!(
+            "`{file}`, line {line}: `{}` has no column `{column}`{}; leave it out with `--without {column}`",
+            self.definition.spec.key,
+            crate::nearest::hint(nearest)
+        )))
     }
 
     async fn push(&mut self, kind: Kind, rows: &RecordBatch) -> crate::Result<()> {

@@ -450,14 +450,30 @@ fn unknown(url: &str) -> Error {
     Error::Url { url: without_secrets(url), problem: problem.to_owned() }
 }
 
-/// An address without a password.
+/// An address without secrets: without user and password, and without the values of parameters that are
+/// called like one.
 pub(crate) fn without_secrets(url: &str) -> String {
-    match (url.find("://"), url.find('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://***{}", &url[..scheme], &url[at..])
+    let Some(scheme) = url.find("://") else { return url.to_owned() };
+    let (scheme, rest) = url.split_at(scheme + "://".len());
+    // A password may hold anything, an `@` or a `?` too: what might be one is hidden.
+    let (user, rest) = match rest.rfind('@') {
+        Some(at) => ("***", &rest[at..]),
+        None => ("", rest),
+    };
+    let (place, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    let masked = query.trim_start_matches('?').split('&').map(|parameter| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let is_secret = ["pass", "pwd", "secret", "token", "key", "user", "credential", "auth"];
+        match is_secret.iter().any(|word| name.to_ascii_lowercase().contains(word)) {
+            true => format!("{name}=***"),
+            false => parameter.to_owned(),
         }
-        _ => url.to_owned(),
-    }
+    });
+    let query = match query.is_empty() {
+        true => String::new(),
+        false => format!("?{}", masked.collect::<Vec<_>>().join("&")),
+    };
+    format!("{scheme}{user}{place}{query}")
 }
 
 #[cfg(test)]
@@ -466,7 +482,19 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        assert_eq!(without_secrets("x://user:pw@host/db"), "x://***@host/db");
-        assert_eq!(without_secrets("duckdb:a@b"), "duckdb:a@b");
+        for (url, masked) in [
+            ("x://user:pw@host/db", "x://***@host/db"),
+            ("x://user:p@w@host/db", "x://***@host/db"),
+            (
+                "x://host/db?user=u&password=pw&secure=true",
+                "x://host/db?user=***&password=***&secure=true",
+            ),
+            ("x://u:p@host/db?sslkey=a", "x://***@host/db?sslkey=***"),
+            ("x://u:p?w@host/db", "x://***@host/db"),
+            ("x://host/db?schema=a", "x://host/db?schema=a"),
+            ("duckdb:a@b", "duckdb:a@b"),
+        ] {
+            assert_eq!(without_secrets(url), masked);
+        }
     }
 }

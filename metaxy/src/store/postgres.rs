@@ -31,8 +31,8 @@ use futures::future::{BoxFuture, FutureExt};
 use md5::{Digest, Md5};
 use metaxy_sql::dialect::Postgres as Sql;
 use metaxy_sql::{Dialect, HashAlgorithm, Ident};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, Row};
 use std::fmt;
 use std::sync::Arc;
 use url::Url;
@@ -141,6 +141,9 @@ impl Postgres {
     pub(crate) async fn open(address: &str, mut options: Options) -> Result<Self> {
         let connect = connect_options(address, &mut options)?;
         let set = set(&options.settings()?);
+        // A pool waits half a minute for a server that is not there, and then says that it is busy itself.
+        let first = PgConnection::connect_with(&connect).await.map_err(errors::of)?;
+        first.close().await.map_err(errors::of)?;
         let pool = PgPoolOptions::new()
             .max_connections(20)
             .after_connect(move |connection, _| {

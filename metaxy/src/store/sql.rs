@@ -8,6 +8,8 @@ mod connection;
 mod copy;
 mod delete;
 mod failures;
+#[cfg(feature = "cli")]
+pub(crate) mod offline;
 pub(crate) mod plan;
 mod planned;
 mod pushes;
@@ -170,7 +172,7 @@ impl Backend for SqlStore {
             let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
             let statement = lower::resolve(&plan.plan);
             let dialect = self.shared.engine.dialect();
-            Ok(statement.map(|statement| metaxy_sql::print(&statement, &*dialect)).transpose()?)
+            Ok(statement.map(|query| metaxy_sql::print_alone(&query, &*dialect)).transpose()?)
         }
         .boxed()
     }

@@ -30,6 +30,13 @@ impl<F> Update<F> {
         Self { store, key, options: ResolveOptions::default(), of: PhantomData }
     }
 
+    /// What is asked for, all at once.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with(mut self, options: ResolveOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Only records whose row of an upstream fulfils a condition over the columns that it has here,
     /// `duration > 3 AND path IS NOT NULL`; of a group, one of its rows.
     pub fn filter(mut self, upstream: &FeatureKey, condition: impl Into<String>) -> Self {

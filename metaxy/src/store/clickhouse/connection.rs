@@ -232,6 +232,7 @@ impl ClickHouseConnection {
             | Statement::ChangeNull { .. }
             | Statement::DropColumn { .. }
             | Statement::DropTable { .. }
+            | Statement::CreateView { .. }
             | Statement::Refuse { .. } => {}
         }
         self.run_steps(&statement, &self.dialect()).await
