@@ -46,6 +46,9 @@ fn every_statement_can_be_explained() {
             continue;
         }
         for statement in &case.statements {
+            if let Some(before) = cases::before(statement) {
+                run_batch(&connection, &text(&before));
+            }
             let sql = text(statement);
             let explained =
                 connection.prepare(&format!("EXPLAIN {sql}")).and_then(|mut explain| {

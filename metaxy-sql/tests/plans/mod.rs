@@ -21,6 +21,18 @@ pub(crate) struct Case {
     pub(crate) statements: Vec<Statement>,
 }
 
+/// What removes the temporary table that a statement makes, since a plan before it may have made it
+/// for others to read.
+#[allow(dead_code, reason = "only tests on engines leave tables")]
+pub(crate) fn before(statement: &Statement) -> Option<Statement> {
+    match statement {
+        Statement::CreateTemporaryAs { table, .. } => {
+            Some(Statement::DropTemporary { table: table.clone() })
+        }
+        _ => None,
+    }
+}
+
 /// MD5, which every engine has built in.
 const HASH: Hash = Hash { algorithm: HashAlgorithm::Md5, length: 16 };
 

@@ -52,6 +52,9 @@ async fn every_statement_runs() {
         }
         let of = format!("{}\n{}\n", case.name, case.plan);
         for statement in &case.statements {
+            if let Some(before) = cases::before(statement) {
+                run_of(&client, &text(&before), &of).await;
+            }
             n_run += 1;
             let Statement::Delete { table, .. } = statement else {
                 run_of(&client, &text(statement), &of).await;

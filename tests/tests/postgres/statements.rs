@@ -33,6 +33,9 @@ async fn every_statement_can_be_explained() {
         }
         let of = format!("{}\n{}", case.name, case.plan);
         for statement in &case.statements {
+            if let Some(before) = cases::before(statement) {
+                run(text(&before), &of).await;
+            }
             // Not all that makes something can be explained; what comes after it may read it.
             let makes = matches!(
                 statement,
