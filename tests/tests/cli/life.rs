@@ -35,7 +35,8 @@ impl Transcript {
     }
 }
 
-fn with(row: &Value, columns: Value) -> Value {
+/// A row with these columns as well.
+pub(crate) fn with(row: &Value, columns: Value) -> Value {
     let mut row = row.clone();
     let members = columns.as_object().expect("an object").clone();
     row.as_object_mut().expect("an object").extend(members);

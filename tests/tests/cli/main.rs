@@ -4,6 +4,7 @@
 mod input;
 mod life;
 mod place;
+mod plan;
 mod round_trip;
 mod settings;
 mod views;
@@ -11,9 +12,10 @@ mod views;
 use place::Place;
 
 /// What the tests say, for a look at what they run.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 6] = [
     include_str!("input.rs"),
     include_str!("life.rs"),
+    include_str!("plan.rs"),
     include_str!("round_trip.rs"),
     include_str!("settings.rs"),
     include_str!("views.rs"),
@@ -31,7 +33,7 @@ fn every_command_is_run() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help")
         .collect();
-    assert!(commands.len() >= 19, "{commands:?}");
+    assert!(commands.len() >= 21, "{commands:?}");
     let is_run = |command: &&str| {
         TESTS.iter().any(|test| {
             [format!("\"{command} "), format!("\"{command}\"")].iter().any(|run| test.contains(run))
