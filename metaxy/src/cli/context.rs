@@ -4,6 +4,7 @@ use super::Failure;
 use super::config::Loaded;
 use super::output::Format;
 use crate::error::Error;
+use crate::history::LockFile;
 use crate::spec::SpecFile;
 use crate::store::Store;
 use crate::{FeatureGraph, FeatureKey};
@@ -133,6 +134,15 @@ impl Context {
         self.open(self.name()?, self.graph()?, Purpose::Read, Vec::new()).await
     }
 
+    /// The store, for a command that asks what was pushed to it: it needs no features of its own.
+    pub(super) async fn store_of_any_graph(&self) -> Result<Store, Failure> {
+        let graph = match self.graph() {
+            Ok(graph) => graph,
+            Err(_) => FeatureGraph::build(Vec::new()).map_err(Error::from)?,
+        };
+        self.open(self.name()?, graph, Purpose::Read, Vec::new()).await
+    }
+
     /// A store by its name or address, with these features.
     pub(super) async fn store_named(
         &self,
@@ -240,7 +250,19 @@ pub(super) fn feature(graph: &FeatureGraph, key: &str) -> Result<FeatureKey, Fai
     })
 }
 
-fn from_spec(file: &Path) -> Result<Features, Failure> {
+/// The features of a lock file, which are other projects'.
+pub(super) fn from_lock(file: &Path) -> Result<FeatureGraph, Failure> {
+    let path = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
+    let lock =
+        LockFile::parse(&text).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+    FeatureGraph::builder().lock(&lock).build().map_err(|errors| {
+        Failure::Input(errors.iter().map(|error| format!("{path}: {error}")).collect())
+    })
+}
+
+pub(super) fn from_spec(file: &Path) -> Result<Features, Failure> {
     let path = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
