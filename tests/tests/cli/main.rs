@@ -1,6 +1,7 @@
 //! The command line, run as a user runs it: a program with features of its own (`src/bin/demo.rs`), a
 //! folder, a configuration, real stores.
 
+mod graphs;
 mod input;
 mod life;
 mod place;
@@ -12,7 +13,8 @@ mod views;
 use place::Place;
 
 /// What the tests say, for a look at what they run.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
+    include_str!("graphs.rs"),
     include_str!("input.rs"),
     include_str!("life.rs"),
     include_str!("plan.rs"),
@@ -33,7 +35,7 @@ fn every_command_is_run() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help")
         .collect();
-    assert!(commands.len() >= 21, "{commands:?}");
+    assert!(commands.len() >= 25, "{commands:?}");
     let is_run = |command: &&str| {
         TESTS.iter().any(|test| {
             [format!("\"{command} "), format!("\"{command}\"")].iter().any(|run| test.contains(run))
