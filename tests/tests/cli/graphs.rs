@@ -74,3 +74,16 @@ fn mistakes_about_graphs() {
     insta::assert_snapshot!("push_no_project", place.run("push --project dmeo").refused());
     insta::assert_snapshot!("push_own_tag", place.run("push --tag metaxy=1").refused());
 }
+
+#[test]
+fn features_out_of_the_store() {
+    let place = pushed();
+    let linked = place.run("versions --format json").json();
+    let recorded = place.run("versions --recorded --format json").json();
+    assert_eq!(recorded["features"], linked["features"]);
+    assert_eq!(place.run("list --recorded --spec x.json").code, Some(2));
+    // Where nothing was pushed there is nothing to take.
+    let ran = Place::duckdb().run("list --recorded");
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    assert!(place.run("list --lock none.lock").refused().contains("cannot read `none.lock`"));
+}
