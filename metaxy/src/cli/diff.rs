@@ -37,7 +37,7 @@ impl Diff {
         let after = self.graph(context, &self.after).await?;
         let diff = GraphDiff::between(&before, &after);
         if self.picture.is_asked_for() {
-            let difference = difference(before, &after, &diff);
+            let difference = difference(&before, &after, &diff);
             self.picture.show(Look::new(&after).difference(difference), out)?;
         } else {
             let json = serde_json::to_value(&diff).unwrap_or_default();
@@ -74,9 +74,9 @@ impl Diff {
 }
 
 /// A comparison as marks of a picture.
-fn difference(before: FeatureGraph, after: &FeatureGraph, diff: &GraphDiff) -> Difference {
+fn difference(before: &FeatureGraph, after: &FeatureGraph, diff: &GraphDiff) -> Difference {
     let mut marks = Difference::with(before.clone());
-    let sides = [(&diff.added, after, Mark::Added), (&diff.removed, &before, Mark::Removed)];
+    let sides = [(&diff.added, after, Mark::Added), (&diff.removed, before, Mark::Removed)];
     for (keys, graph, mark) in sides {
         for key in keys {
             marks.features.insert(key.clone(), mark);
@@ -96,7 +96,7 @@ fn difference(before: FeatureGraph, after: &FeatureGraph, diff: &GraphDiff) -> D
         marks.features.insert(key.clone(), Mark::Changed);
         let own = changed.fields_changed.iter().map(|changed| &changed.field);
         let all = (changed.fields_added.iter().map(|name| (name, after, Mark::Added)))
-            .chain(changed.fields_removed.iter().map(|name| (name, &before, Mark::Removed)))
+            .chain(changed.fields_removed.iter().map(|name| (name, before, Mark::Removed)))
             .chain(own.map(|name| (name, after, Mark::Changed)));
         for (name, graph, mark) in all {
             if let Some(field) = field(graph, key, name) {
