@@ -9,9 +9,9 @@ fn place() -> Place {
     let place = Place::duckdb();
     place.lines("videos.jsonl", &[video("a", 10.0, "f1"), video("b", 20.0, "f1")]);
     place.run("sync demo/video videos.jsonl").ok();
-    compute(&place, "demo/crop", |row| vec![with(row, json!({ "num_faces": 1 }))]);
+    compute(&place, "demo/crop", |row| vec![with(row, &json!({ "num_faces": 1 }))]);
     compute(&place, "demo/scene", scenes);
-    compute(&place, "demo/summary", |row| vec![with(row, json!({ "text": "two scenes" }))]);
+    compute(&place, "demo/summary", |row| vec![with(row, &json!({ "text": "two scenes" }))]);
     place.lines("again.jsonl", &[video("a", 10.0, "f2"), video("c", 30.0, "f1")]);
     place.run("sync demo/video again.jsonl --partial").ok();
     place
@@ -56,7 +56,7 @@ fn limits_have_their_own_exit_code() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("what a record of `demo/scene`, `demo/summary` costs"), "{ran:?}");
     assert_eq!(code("plan demo/crop --check"), Some(3));
-    compute(&place, "demo/crop", |row| vec![with(row, json!({ "num_faces": 1 }))]);
+    compute(&place, "demo/crop", |row| vec![with(row, &json!({ "num_faces": 1 }))]);
     assert_eq!(code("plan demo/crop --check"), Some(0));
 }
 
