@@ -38,10 +38,13 @@ mod completions;
 mod copy;
 mod delete;
 mod describe;
+mod diff;
 mod explain;
 mod failures;
+mod graph;
 mod list;
 mod plan;
+mod push;
 mod read;
 mod rebase;
 mod resolve;
@@ -78,6 +81,10 @@ enum Command {
     List(list::List),
     Describe(describe::Describe),
     Versions(versions::Versions),
+    Graph(graph::Graph),
+    Push(push::Push),
+    History(push::History),
+    Diff(diff::Diff),
     Status(status::Status),
     Plan(plan::Plan),
     Explain(explain::Explain),
@@ -137,6 +144,10 @@ fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::List(command) => command.run(&context, out),
         Command::Describe(command) => command.run(&context, out),
         Command::Versions(command) => command.run(&context, out),
+        Command::Graph(command) => context.wait(command.run(&context, out)),
+        Command::Push(command) => context.wait(command.run(&context, out)),
+        Command::History(command) => context.wait(command.run(&context, out)),
+        Command::Diff(command) => context.wait(command.run(&context, out)),
         Command::Plan(command) => context.wait(command.run(&context, out)),
         Command::Explain(command) => context.wait(command.run(&context, out)),
         Command::Status(command) => context.wait(command.run(&context, out)),

@@ -4,6 +4,7 @@ use super::Failure;
 use super::config::Loaded;
 use super::output::Format;
 use crate::error::Error;
+use crate::history::LockFile;
 use crate::spec::SpecFile;
 use crate::store::Store;
 use crate::{FeatureGraph, FeatureKey};
@@ -30,6 +31,12 @@ pub(super) struct Options {
     /// Take the features from a spec file
     #[arg(long, global = true, value_name = "FILE", group = "source")]
     pub(super) spec: Option<PathBuf>,
+    /// Take the features from a lock file
+    #[arg(long, global = true, value_name = "FILE", group = "source")]
+    pub(super) lock: Option<PathBuf>,
+    /// Take the features from what was pushed to the store last
+    #[arg(long, global = true, group = "source")]
+    pub(super) recorded: bool,
     /// Write the answer as a table, as JSON or as Markdown
     #[arg(long, short, global = true, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -44,6 +51,8 @@ pub(super) struct Context {
     options: Options,
     loaded: Loaded,
     runtime: Runtime,
+    /// What `--recorded` has found.
+    recorded: Option<FeatureGraph>,
 }
 
 /// What a store is opened for.
@@ -69,7 +78,11 @@ impl Context {
         let loaded = Loaded::read(options.config.as_deref())?;
         let runtime = Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Failure::from(Error::Runtime { source }))?;
-        Ok(Self { options, loaded, runtime })
+        let mut context = Self { options, loaded, runtime, recorded: None };
+        if context.options.recorded {
+            context.recorded = Some(context.wait(context.pushed())?);
+        }
+        Ok(context)
     }
 
     /// Waits for what is not done at once.
@@ -85,17 +98,35 @@ impl Context {
         &self.loaded
     }
 
-    /// The features: of the file that is named, else those that are linked into the program, else those
+    /// The features that were pushed to the store last.
+    async fn pushed(&self) -> Result<FeatureGraph, Failure> {
+        let none = FeatureGraph::build(Vec::new()).map_err(Error::from)?;
+        let store = self.open(self.name()?, none, Purpose::Read, Vec::new()).await?;
+        let mut pushed = store.pushed_graph("latest");
+        if let Some(project) = &self.loaded.config.project {
+            pushed = pushed.project(project);
+        }
+        Ok(pushed.await?)
+    }
+
+    /// The features: of the file or the store that is named, else those that are linked into the program, else those
     /// of the file that the configuration names.
     pub(super) fn features(&self) -> Result<Features, Failure> {
+        if let Some(graph) = &self.recorded {
+            let project = graph.project().map(str::to_owned);
+            return Ok(Features { graph: graph.clone(), project });
+        }
         if let Some(file) = &self.options.spec {
             return from_spec(file);
+        }
+        if let Some(file) = &self.options.lock {
+            return Ok(Features { graph: from_lock(file)?, project: None });
         }
         match (FeatureGraph::linked(), &self.loaded.config.spec) {
             (Err(Error::NothingLinked(_)), Some(file)) => from_spec(&self.loaded.path(file)),
             (Err(Error::NothingLinked(_)), None) => Err(Failure::input(
                 "this program has no features of its own; name a spec file, `--spec features.json`, or \
-                 run the program that they are linked into, `cargo metaxy`",
+                 take what was pushed, `--recorded`, or run the program that they are linked into, `cargo metaxy`",
             )),
             (graph, _) => {
                 let graph = graph?;
@@ -131,6 +162,15 @@ impl Context {
     /// is not kept from others who read.
     pub(super) async fn store_to_read(&self) -> Result<Store, Failure> {
         self.open(self.name()?, self.graph()?, Purpose::Read, Vec::new()).await
+    }
+
+    /// The store, for a command that asks what was pushed to it: it needs no features of its own.
+    pub(super) async fn store_of_any_graph(&self) -> Result<Store, Failure> {
+        let graph = match self.graph() {
+            Ok(graph) => graph,
+            Err(_) => FeatureGraph::build(Vec::new()).map_err(Error::from)?,
+        };
+        self.open(self.name()?, graph, Purpose::Read, Vec::new()).await
     }
 
     /// A store by its name or address, with these features.
@@ -240,7 +280,19 @@ pub(super) fn feature(graph: &FeatureGraph, key: &str) -> Result<FeatureKey, Fai
     })
 }
 
-fn from_spec(file: &Path) -> Result<Features, Failure> {
+/// The features of a lock file, which are other projects'.
+pub(super) fn from_lock(file: &Path) -> Result<FeatureGraph, Failure> {
+    let path = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
+    let lock =
+        LockFile::parse(&text).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+    FeatureGraph::builder().lock(&lock).build().map_err(|errors| {
+        Failure::Input(errors.iter().map(|error| format!("{path}: {error}")).collect())
+    })
+}
+
+pub(super) fn from_spec(file: &Path) -> Result<Features, Failure> {
     let path = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;

@@ -215,7 +215,7 @@ fn related_json(related: &Related) -> Value {
 }
 
 /// A time as RFC 3339 has it, in UTC.
-fn time(micros: i64) -> String {
+pub(super) fn time(micros: i64) -> String {
     match DateTime::from_timestamp_micros(micros) {
         Some(time) => time.to_rfc3339_opts(SecondsFormat::Micros, true),
         None => micros.to_string(),

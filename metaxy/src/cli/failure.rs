@@ -99,6 +99,8 @@ fn is_about_input(error: &Error) -> bool {
         error,
         Error::Key(_)
             | Error::Graph(_)
+            | Error::History(_)
+            | Error::Lock(_)
             | Error::Spec(_)
             | Error::Row(_)
             | Error::NothingLinked(_)

@@ -5,6 +5,7 @@ use super::{Context, Failure, Output};
 use crate::error::Error;
 use crate::increment::Counts;
 use crate::key::FeatureKey;
+use crate::look;
 use crate::store::Store;
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -23,7 +24,7 @@ pub(super) struct Status {
 }
 
 /// What is known of a feature.
-enum State {
+pub(super) enum State {
     /// A root, with so many records.
     Root(u64),
     /// A feature with upstreams.
@@ -74,7 +75,7 @@ impl Status {
     }
 }
 
-async fn state(store: &Store, key: &FeatureKey) -> Result<State, Error> {
+pub(super) async fn state(store: &Store, key: &FeatureKey) -> Result<State, Error> {
     if !store.graph().expect(key)?.spec.deps.is_empty() {
         return Ok(State::Counted(store.count_update_of(key).await?));
     }
@@ -96,6 +97,15 @@ impl State {
             Self::Failed(_) => "error",
             Self::Counted(_) if self.is_to_do() => "to do",
             Self::Counted(_) => "up to date",
+        }
+    }
+
+    /// The same for a picture.
+    pub(super) fn to_look(&self) -> look::State {
+        match self {
+            Self::Root(records) => look::State { records: Some(*records), ..Default::default() },
+            Self::Counted(counts) => look::State::from(counts),
+            Self::Failed(_) => look::State::default(),
         }
     }
 

@@ -35,7 +35,8 @@ impl Transcript {
     }
 }
 
-fn with(row: &Value, columns: Value) -> Value {
+/// A row with these columns as well.
+pub(crate) fn with(row: &Value, columns: &Value) -> Value {
     let mut row = row.clone();
     let members = columns.as_object().expect("an object").clone();
     row.as_object_mut().expect("an object").extend(members);
@@ -44,8 +45,8 @@ fn with(row: &Value, columns: Value) -> Value {
 
 /// Two scenes for each video, and the word that these are all.
 pub(crate) fn scenes(parent: &Value) -> Vec<Value> {
-    let mut rows: Vec<Value> = (0..2).map(|n| with(parent, json!({ "number": n }))).collect();
-    rows.push(with(parent, json!({ "metaxy_children": 2 })));
+    let mut rows: Vec<Value> = (0..2).map(|n| with(parent, &json!({ "number": n }))).collect();
+    rows.push(with(parent, &json!({ "metaxy_children": 2 })));
     rows
 }
 
@@ -69,8 +70,8 @@ fn life(format: &'static str) -> String {
     t.run("resolve demo/crop --max-records 1");
     t.run("resolve demo/crop --to-compute -o crops.jsonl");
     t.compute("crops.jsonl", "done.jsonl", |row| match row["video_id"].as_str() {
-        Some("b") => vec![with(row, json!({ "metaxy_error": "no face" }))],
-        _ => vec![with(row, json!({ "num_faces": 1 }))],
+        Some("b") => vec![with(row, &json!({ "metaxy_error": "no face" }))],
+        _ => vec![with(row, &json!({ "num_faces": 1 }))],
     });
     t.run("write demo/crop done.jsonl --dry-run");
     t.run("write demo/crop done.jsonl --token one --commit-every 1");
@@ -82,7 +83,7 @@ fn life(format: &'static str) -> String {
     t.run("write demo/scene scenes-done.jsonl");
     t.run("resolve demo/summary -o summaries.jsonl");
     t.compute("summaries.jsonl", "summaries-done.jsonl", |row| {
-        vec![with(row, json!({ "text": "two scenes" }))]
+        vec![with(row, &json!({ "text": "two scenes" }))]
     });
     t.run("write demo/summary summaries-done.jsonl");
     t.run("status");

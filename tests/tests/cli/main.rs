@@ -1,9 +1,11 @@
 //! The command line, run as a user runs it: a program with features of its own (`src/bin/demo.rs`), a
 //! folder, a configuration, real stores.
 
+mod graphs;
 mod input;
 mod life;
 mod place;
+mod plan;
 mod round_trip;
 mod settings;
 mod views;
@@ -11,9 +13,11 @@ mod views;
 use place::Place;
 
 /// What the tests say, for a look at what they run.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 7] = [
+    include_str!("graphs.rs"),
     include_str!("input.rs"),
     include_str!("life.rs"),
+    include_str!("plan.rs"),
     include_str!("round_trip.rs"),
     include_str!("settings.rs"),
     include_str!("views.rs"),
@@ -31,7 +35,7 @@ fn every_command_is_run() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help")
         .collect();
-    assert!(commands.len() >= 19, "{commands:?}");
+    assert!(commands.len() >= 25, "{commands:?}");
     let is_run = |command: &&str| {
         TESTS.iter().any(|test| {
             [format!("\"{command} "), format!("\"{command}\"")].iter().any(|run| test.contains(run))
