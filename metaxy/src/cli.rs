@@ -43,6 +43,9 @@ mod explain;
 mod failures;
 mod graph;
 mod list;
+mod lock;
+#[cfg(feature = "sql")]
+mod migrate;
 mod plan;
 mod push;
 mod read;
@@ -85,6 +88,9 @@ enum Command {
     Push(push::Push),
     History(push::History),
     Diff(diff::Diff),
+    Lock(lock::Lock),
+    #[cfg(feature = "sql")]
+    Migrate(migrate::Migrate),
     Status(status::Status),
     Plan(plan::Plan),
     Explain(explain::Explain),
@@ -148,6 +154,9 @@ fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Push(command) => context.wait(command.run(&context, out)),
         Command::History(command) => context.wait(command.run(&context, out)),
         Command::Diff(command) => context.wait(command.run(&context, out)),
+        Command::Lock(command) => context.wait(command.run(&context, out)),
+        #[cfg(feature = "sql")]
+        Command::Migrate(command) => context.wait(command.run(&context, out)),
         Command::Plan(command) => context.wait(command.run(&context, out)),
         Command::Explain(command) => context.wait(command.run(&context, out)),
         Command::Status(command) => context.wait(command.run(&context, out)),

@@ -2,41 +2,19 @@
 
 use super::output::{Answer, Format};
 use super::{Context, Failure, Output};
+use crate::migrate::Engine;
 use crate::store::sql::offline::Offline;
 use crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
-use metaxy_sql::{HashAlgorithm, dialect};
 use serde_json::json;
 
-/// A database whose SQL is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Dialect {
-    /// DuckDB
-    Duckdb,
-    /// Postgres
-    Postgres,
-    /// ClickHouse
-    Clickhouse,
-}
-
-impl Dialect {
-    pub(super) fn sql(self) -> &'static dyn metaxy_sql::Dialect {
-        match self {
-            Self::Duckdb => &dialect::DuckDb,
-            Self::Postgres => &dialect::Postgres,
-            Self::Clickhouse => &dialect::ClickHouse::ON_ONE_MACHINE,
-        }
-    }
-
-    /// How hashes are made in a database to which nothing was added: in that of ClickHouse as in its
-    /// stores, elsewhere with what it has.
-    fn algorithm(self) -> HashAlgorithm {
-        match self {
-            Self::Duckdb | Self::Postgres => HashAlgorithm::Md5,
-            Self::Clickhouse => HashAlgorithm::XxHash64,
-        }
-    }
+/// The name of a database, as an argument.
+pub(super) fn engine() -> impl TypedValueParser<Value = Engine> {
+    let names = Engine::ALL.map(Engine::id);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Engine>())
 }
 
 /// How the store hashes whose tables a statement is for.
@@ -50,7 +28,7 @@ pub(super) struct Hashing {
     hash_truncation_length: usize,
 }
 
-fn algorithm(text: &str) -> Result<HashAlgorithm, String> {
+pub(super) fn algorithm(text: &str) -> Result<HashAlgorithm, String> {
     let found = HashAlgorithm::ALL.into_iter().find(|one| one.to_string() == text);
     found.ok_or_else(|| {
         format!("it is one of {}", HashAlgorithm::ALL.map(|one| one.to_string()).join(", "))
@@ -58,8 +36,13 @@ fn algorithm(text: &str) -> Result<HashAlgorithm, String> {
 }
 
 impl Hashing {
-    pub(super) fn of(&self, dialect: Dialect) -> Result<Hash, Failure> {
-        let algorithm = self.hash_algorithm.unwrap_or_else(|| dialect.algorithm());
+    pub(super) fn of(&self, engine: Engine) -> Result<Hash, Failure> {
+        // As in a database to which nothing was added: in that of ClickHouse as in its stores, elsewhere
+        // with what it has.
+        let algorithm = self.hash_algorithm.unwrap_or(match engine {
+            Engine::DuckDb | Engine::Postgres => HashAlgorithm::Md5,
+            Engine::ClickHouse => HashAlgorithm::XxHash64,
+        });
         let length = u32::try_from(self.hash_truncation_length);
         let length = length.map_err(|_| Failure::input("no hash has so many characters"))?;
         Ok(Hash { algorithm, length })
@@ -77,8 +60,8 @@ pub(super) struct Compile {
     #[arg(long, required = true)]
     views: bool,
     /// For this database
-    #[arg(long, value_enum, required = true)]
-    dialect: Option<Dialect>,
+    #[arg(long, value_parser = engine())]
+    dialect: Engine,
     /// The features; all if none is named
     features: Vec<String>,
     #[command(flatten)]
@@ -88,8 +71,8 @@ pub(super) struct Compile {
 impl Compile {
     pub(super) fn run(&self, context: &Context, out: &mut Output) -> Result<(), Failure> {
         let graph = context.graph()?;
-        let dialect = self.dialect.unwrap_or(Dialect::Duckdb);
-        let offline = Offline::new(&graph, dialect.sql(), self.hashing.of(dialect)?)?;
+        let hash = self.hashing.of(self.dialect)?;
+        let offline = Offline::new(&graph, self.dialect.dialect(), hash)?;
         let mut views = Vec::new();
         for key in context.select(&graph, &self.features)? {
             views.extend(offline.views(&key)?);

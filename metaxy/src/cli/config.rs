@@ -3,6 +3,7 @@
 //! ```toml
 //! store = "dev"              # the store of commands that name none
 //! spec = "features.json"     # where features come from that are not linked into the program
+//! lock = "metaxy.lock"       # features of other projects that these are computed from
 //!
 //! [stores.dev]
 //! url = "duckdb:meta.duckdb"
@@ -12,6 +13,7 @@
 //! [stores.prod]
 //! url = "postgres://metaxy:${PGPASSWORD}@db.example/metaxy"
 //! schema = "features"
+//! migrations = "migrations"
 //! hash_algorithm = "xxhash64"
 //! hash_truncation_length = 16
 //! ```
@@ -79,6 +81,9 @@ pub(super) struct StoreConfig {
     /// `python`: the settings of the Python implementation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) compat: Option<String>,
+    /// The folder with the migrations of the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) migrations: Option<PathBuf>,
     /// In Postgres, the schema of the tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) schema: Option<String>,

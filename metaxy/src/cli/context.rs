@@ -1,16 +1,19 @@
 //! [`Context`]: what commands share: the options that all have, the configuration, the graph, the store.
 
 use super::Failure;
-use super::config::Loaded;
+use super::config::{Loaded, StoreConfig};
 use super::output::Format;
 use crate::error::Error;
 use crate::history::LockFile;
 use crate::spec::SpecFile;
-use crate::store::Store;
+use crate::store::{OpenStore, Store};
 use crate::{FeatureGraph, FeatureKey};
+#[cfg(feature = "sql")]
+use crate::{migrate::Engine, store::open::RequestedSettings};
 use clap::Args;
 use futures::future::{BoxFuture, FutureExt};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -117,22 +120,34 @@ impl Context {
             return Ok(Features { graph: graph.clone(), project });
         }
         if let Some(file) = &self.options.spec {
-            return from_spec(file);
+            return from_spec_and_lock(file, &self.configured_lock()?);
         }
         if let Some(file) = &self.options.lock {
             return Ok(Features { graph: from_lock(file)?, project: None });
         }
+        let lock = self.configured_lock()?;
         match (FeatureGraph::linked(), &self.loaded.config.spec) {
-            (Err(Error::NothingLinked(_)), Some(file)) => from_spec(&self.loaded.path(file)),
+            (Err(Error::NothingLinked(_)), Some(file)) => {
+                from_spec_and_lock(&self.loaded.path(file), &lock)
+            }
             (Err(Error::NothingLinked(_)), None) => Err(Failure::input(
                 "this program has no features of its own; name a spec file, `--spec features.json`, or \
                  take what was pushed, `--recorded`, or run the program that they are linked into, `cargo metaxy`",
             )),
             (graph, _) => {
                 let graph = graph?;
+                let graph = if lock.is_empty() { graph } else { with_lock(&graph, &lock)? };
                 let project = graph.project().map(str::to_owned);
                 Ok(Features { graph, project })
             }
+        }
+    }
+
+    /// The lock file of the configuration.
+    fn configured_lock(&self) -> Result<LockFile, Failure> {
+        match &self.loaded.config.lock {
+            Some(_) => read_lock(&self.lock_path()),
+            None => Ok(LockFile::default()),
         }
     }
 
@@ -215,13 +230,8 @@ impl Context {
                 )));
             }
             above.push(name);
-            let config = self.loaded.store(name)?;
-            // What is in a file of the configuration is where that is, wherever the command runs.
-            let url = match self.loaded.config.stores.contains_key(name) {
-                true => self.relative_to_file(&config.url),
-                false => config.url.clone(),
-            };
-            let mut store = config.open(&url)?.graph(graph.clone());
+            let (config, store) = self.opening_named(name)?;
+            let mut store = store.graph(graph.clone());
             if self.options.create_tables && purpose == Purpose::Write {
                 store = store.create_tables(true);
             }
@@ -239,6 +249,55 @@ impl Context {
             }
         }
         .boxed()
+    }
+
+    /// A store that is not opened yet, and what is said about it.
+    fn opening_named(&self, name: &str) -> Result<(Cow<'_, StoreConfig>, OpenStore), Failure> {
+        let config = self.loaded.store(name)?;
+        // What is in a file of the configuration is where that is, wherever the command runs.
+        let url = match self.loaded.config.stores.contains_key(name) {
+            true => self.relative_to_file(&config.url),
+            false => config.url.clone(),
+        };
+        let store = config.open(&url)?;
+        Ok((config, store))
+    }
+
+    /// The store that the command is about, for what is done to a database before it is a store.
+    #[cfg(feature = "sql")]
+    pub(super) fn opening(&self) -> Result<OpenStore, Failure> {
+        Ok(self.opening_named(self.name()?)?.1)
+    }
+
+    /// The database of the store that is named, if there is one, and what is said about its hashes.
+    #[cfg(feature = "sql")]
+    pub(super) fn engine_to_migrate(&self) -> Result<(Option<Engine>, RequestedSettings), Failure> {
+        if !self.names_store() {
+            return Ok((None, RequestedSettings::default()));
+        }
+        let (config, store) = self.opening_named(self.name()?)?;
+        let scheme = config.url.split(':').next().unwrap_or_default();
+        let engine = match scheme {
+            "postgresql" => Some(Engine::Postgres),
+            scheme => scheme.parse().ok(),
+        };
+        Ok((engine, store.requested()))
+    }
+
+    /// The folder with the migrations of the store, or of none.
+    #[cfg(feature = "sql")]
+    pub(super) fn migrations(&self) -> Result<PathBuf, Failure> {
+        let of_store = match self.name() {
+            Ok(name) => self.loaded.store(name)?.migrations.clone(),
+            Err(_) => None,
+        };
+        Ok(self.loaded.path(&of_store.unwrap_or_else(|| PathBuf::from("migrations"))))
+    }
+
+    /// The lock file of the configuration, or where it would be.
+    pub(super) fn lock_path(&self) -> PathBuf {
+        let configured = self.loaded.config.lock.clone();
+        self.loaded.path(&configured.unwrap_or_else(|| PathBuf::from("metaxy.lock")))
     }
 
     /// An address of the configuration: the path of a DuckDB file is relative to its own.
@@ -269,6 +328,13 @@ impl Context {
     }
 }
 
+/// A path as it is shown: from here, if it is in this folder.
+pub(super) fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    relative.unwrap_or(path).display().to_string()
+}
+
 /// A feature of a graph by its key.
 pub(super) fn feature(graph: &FeatureGraph, key: &str) -> Result<FeatureKey, Failure> {
     let nearest = || crate::nearest::nearest(key, graph.keys().map(FeatureKey::as_str));
@@ -283,23 +349,39 @@ pub(super) fn feature(graph: &FeatureGraph, key: &str) -> Result<FeatureKey, Fai
 /// The features of a lock file, which are other projects'.
 pub(super) fn from_lock(file: &Path) -> Result<FeatureGraph, Failure> {
     let path = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
-    let lock =
-        LockFile::parse(&text).map_err(|error| Failure::input(format!("{path}: {error}")))?;
+    let lock = read_lock(file)?;
     FeatureGraph::builder().lock(&lock).build().map_err(|errors| {
         Failure::Input(errors.iter().map(|error| format!("{path}: {error}")).collect())
     })
 }
 
+/// A lock file.
+pub(super) fn read_lock(file: &Path) -> Result<LockFile, Failure> {
+    let path = shown(file);
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
+    LockFile::parse(&text).map_err(|error| Failure::input(format!("{path}: {error}")))
+}
+
+/// The features of a graph with those of other projects.
+fn with_lock(graph: &FeatureGraph, lock: &LockFile) -> Result<FeatureGraph, Failure> {
+    Ok(graph.with_lock(lock).map_err(Error::from)?)
+}
+
+/// The features of a spec file.
 pub(super) fn from_spec(file: &Path) -> Result<Features, Failure> {
+    from_spec_and_lock(file, &LockFile::default())
+}
+
+/// The features of a spec file, with those of other projects.
+fn from_spec_and_lock(file: &Path, lock: &LockFile) -> Result<Features, Failure> {
     let path = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
     let in_file = |message: String| format!("{path}: {message}");
     let SpecFile { project, features } = SpecFile::parse(&text)
         .map_err(|errors| Failure::Input(errors.messages().map(in_file).collect()))?;
-    let graph = FeatureGraph::build(features).map_err(|errors| {
+    let graph = FeatureGraph::locked(features, lock).map_err(|errors| {
         Failure::Input(errors.iter().map(|error| in_file(error.to_string())).collect())
     })?;
     Ok(Features { graph, project: Some(project) })

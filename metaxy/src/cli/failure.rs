@@ -118,7 +118,19 @@ fn is_about_input(error: &Error) -> bool {
             | Error::OtherSettings { .. }
             | Error::Url { .. }
             | Error::File { .. }
-    )
+    ) || is_about_files(error)
+}
+
+/// Whether migrations are not as they should be, before any of them has run.
+#[cfg(feature = "sql")]
+fn is_about_files(error: &Error) -> bool {
+    use crate::migrate::MigrationError as M;
+    matches!(error, Error::Migration(error) if !matches!(**error, M::Failed { .. } | M::Irreversible { .. }))
+}
+
+#[cfg(not(feature = "sql"))]
+fn is_about_files(_: &Error) -> bool {
+    false
 }
 
 /// What is said about an error: one report, or one for each mistake of a graph or a spec file.

@@ -1,9 +1,10 @@
 //! `metaxy sql`: the statement of a resolve, for people to read.
 
-use super::compile::{Dialect, Hashing};
+use super::compile::{Hashing, engine};
 use super::output::{Answer, Format};
 use super::resolve::Selection;
 use super::{Context, Failure, Output, context};
+use crate::migrate::Engine;
 use crate::store::sql::offline::Offline;
 use clap::Args;
 use serde_json::json;
@@ -19,8 +20,8 @@ pub(super) struct Sql {
     /// The key of the feature
     feature: String,
     /// For tables of this database that are not there yet
-    #[arg(long, value_enum)]
-    dialect: Option<Dialect>,
+    #[arg(long, value_parser = engine())]
+    dialect: Option<Engine>,
     #[command(flatten)]
     hashing: Hashing,
     #[command(flatten)]
@@ -40,7 +41,7 @@ impl Sql {
         let sql = match self.dialect {
             Some(dialect) => {
                 let hash = self.hashing.of(dialect)?;
-                let offline = Offline::new(&graph, dialect.sql(), hash)?;
+                let offline = Offline::new(&graph, dialect.dialect(), hash)?;
                 offline.resolve(&key, &self.selection.options()?)?
             }
             None if !context.names_store() => {

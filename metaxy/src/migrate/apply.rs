@@ -91,6 +91,21 @@ impl Migrations {
         graph: &FeatureGraph,
         layout: Layout,
     ) -> Result<Self> {
+        let migrations = Self::found_in(dir, store, graph, layout).await?;
+        migrations.save()?;
+        Ok(migrations)
+    }
+
+    /// What [`adopt`](Self::adopt) would write down; nothing is written.
+    ///
+    /// # Errors
+    /// As [`adopt`](Self::adopt).
+    pub async fn found_in(
+        dir: impl Into<PathBuf>,
+        store: impl Into<OpenStore>,
+        graph: &FeatureGraph,
+        layout: Layout,
+    ) -> Result<Self> {
         let (dir, store) = (dir.into(), store.into());
         if let Ok(there) = Self::open(&dir) {
             let n = there.iter().len();
@@ -108,9 +123,7 @@ impl Migrations {
         let schema = Schema::of(graph, of, settings)?;
         let names: Vec<String> = schema.tables.keys().cloned().collect();
         let found = engine.connect().await?.tables(&names).await?;
-        let migrations = Self::over(dir, layout, schema.found(&found)?);
-        migrations.save()?;
-        Ok(migrations)
+        Ok(Self::over(dir, layout, schema.found(&found)?))
     }
 
     /// Applies those migrations that a store does not have yet, each in a transaction of its own where

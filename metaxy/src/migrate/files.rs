@@ -36,6 +36,16 @@ impl Layout {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Sqlx, Self::Refinery, Self::Plain];
 
+    /// Its name, as [`FromStr`] reads it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Sqlx => "sqlx",
+            Self::Refinery => "refinery",
+            Self::Plain => "plain",
+        }
+    }
+
     /// The version and the name in the name of a file, and whether it goes back; nothing if it is no
     /// file of a migration.
     fn parse(self, file: &str) -> Option<(u64, &str, bool)> {
@@ -69,11 +79,7 @@ impl Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlx => "sqlx",
-            Self::Refinery => "refinery",
-            Self::Plain => "plain",
-        })
+        f.write_str(self.id())
     }
 }
 
@@ -81,7 +87,7 @@ impl FromStr for Layout {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let named = Self::ALL.into_iter().find(|layout| layout.to_string() == name);
+        let named = Self::ALL.into_iter().find(|layout| layout.id() == name);
         named.ok_or_else(|| MigrationError::UnknownLayout { name: name.to_owned() }.into())
     }
 }
@@ -137,6 +143,12 @@ impl Migrations {
         Self { dir: dir.into(), layout, schema, files: Vec::new() }
     }
 
+    /// Whether a folder has migrations, or the schema of a store that [went over](Self::adopt) to them.
+    #[must_use]
+    pub fn are_in(dir: &Path) -> bool {
+        dir.join(SCHEMA).exists()
+    }
+
     /// A folder as it is.
     ///
     /// # Errors
@@ -183,6 +195,12 @@ impl Migrations {
         self.layout
     }
 
+    /// How the store hashes that they are for.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.schema.settings
+    }
+
     /// The schema that the last of them leaves.
     #[must_use]
     pub fn schema(&self) -> &Schema {
@@ -199,10 +217,14 @@ impl Migrations {
     /// # Errors
     /// When no migration can do what was changed, or it cannot have that name.
     pub fn next(&self, graph: &FeatureGraph, options: Options) -> Result<Migration> {
-        self.next_with(graph, self.schema.settings, options)
+        self.next_settings(graph, self.schema.settings, options)
     }
 
-    fn next_with(
+    /// The same, and the store hashes in another way from then on.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next); and when anything else has changed as well.
+    pub fn next_settings(
         &self,
         graph: &FeatureGraph,
         settings: Settings,
@@ -221,20 +243,6 @@ impl Migrations {
     /// As [`next`](Self::next), and when the folder cannot be written.
     pub fn add(&mut self, graph: &FeatureGraph, options: Options) -> Result<Vec<PathBuf>> {
         let migration = self.next(graph, options)?;
-        self.write(&migration)
-    }
-
-    /// The same, and the store hashes in another way from then on.
-    ///
-    /// # Errors
-    /// As [`add`](Self::add); and when anything else has changed as well.
-    pub fn add_settings(
-        &mut self,
-        graph: &FeatureGraph,
-        settings: Settings,
-        options: Options,
-    ) -> Result<Vec<PathBuf>> {
-        let migration = self.next_with(graph, settings, options)?;
         self.write(&migration)
     }
 

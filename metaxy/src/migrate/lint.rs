@@ -21,13 +21,24 @@ pub enum Danger {
     Rewrites,
 }
 
-impl fmt::Display for Danger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Danger {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Destroys, Self::Locks, Self::Rewrites];
+
+    /// Its name: the verb.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
             Self::Destroys => "destroys",
             Self::Locks => "locks",
             Self::Rewrites => "rewrites",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Danger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
     }
 }
 

@@ -42,6 +42,16 @@ impl Engine {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::DuckDb, Self::Postgres, Self::ClickHouse];
 
+    /// Its name, as [`FromStr`] reads it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::DuckDb => "duckdb",
+            Self::Postgres => "postgres",
+            Self::ClickHouse => "clickhouse",
+        }
+    }
+
     /// How it writes SQL.
     #[must_use]
     pub fn dialect(self) -> &'static dyn Dialect {
@@ -74,12 +84,8 @@ impl FromStr for Engine {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "duckdb" => Ok(Self::DuckDb),
-            "postgres" => Ok(Self::Postgres),
-            "clickhouse" => Ok(Self::ClickHouse),
-            _ => Err(MigrationError::UnknownEngine { name: name.to_owned() }.into()),
-        }
+        let named = Self::ALL.into_iter().find(|engine| engine.id() == name);
+        named.ok_or_else(|| MigrationError::UnknownEngine { name: name.to_owned() }.into())
     }
 }
 
@@ -190,6 +196,11 @@ mod settings {
 }
 
 impl Schema {
+    /// The names of the tables.
+    pub fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
     /// The schema of a database without any table of a store.
     #[must_use]
     pub fn empty(engine: Engine, settings: Settings) -> Self {

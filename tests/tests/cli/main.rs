@@ -4,6 +4,8 @@
 mod graphs;
 mod input;
 mod life;
+mod lock;
+mod migrate;
 mod place;
 mod plan;
 mod round_trip;
@@ -13,10 +15,12 @@ mod views;
 use place::Place;
 
 /// What the tests say, for a look at what they run.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 9] = [
     include_str!("graphs.rs"),
     include_str!("input.rs"),
     include_str!("life.rs"),
+    include_str!("lock.rs"),
+    include_str!("migrate.rs"),
     include_str!("plan.rs"),
     include_str!("round_trip.rs"),
     include_str!("settings.rs"),

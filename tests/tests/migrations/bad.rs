@@ -241,12 +241,22 @@ fn another_hash_comes_alone_and_has_to_be_there() {
     };
     migrations.add(&graph("1"), named("first")).expect("files");
     settings.hash_algorithm = HashAlgorithm::Xxh3_64;
-    let error = migrations.add_settings(&graph("1"), settings, named("hash")).expect_err("no hash");
+    let error = migrations
+        .next_settings(&graph("1"), settings, named("hash"))
+        .and_then(|next| migrations.write(&next))
+        .expect_err("no hash");
     assert!(error.to_string().contains("the engine cannot compute it"), "{error}");
     settings.hash_algorithm = HashAlgorithm::Sha256;
-    let error = refused(migrations.add_settings(&graph("2"), settings, named("hash")));
+    let error = refused(
+        migrations
+            .next_settings(&graph("2"), settings, named("hash"))
+            .and_then(|next| migrations.write(&next)),
+    );
     assert!(error.contains("by a migration that does nothing else"), "{error}");
-    migrations.add_settings(&graph("1"), settings, named("hash")).expect("files");
+    migrations
+        .next_settings(&graph("1"), settings, named("hash"))
+        .and_then(|next| migrations.write(&next))
+        .expect("files");
 }
 
 #[test]

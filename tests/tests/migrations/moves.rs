@@ -210,7 +210,10 @@ async fn another_hash_is_what_would_have_been_computed(target: &Target) {
     let mut settings: Settings = before;
     settings.hash_algorithm = HashAlgorithm::Sha256;
     settings.hash_truncation_length = 32;
-    migrations.add_settings(&today, settings, named("sha")).expect("files");
+    migrations
+        .next_settings(&today, settings, named("sha"))
+        .and_then(|next| migrations.write(&next))
+        .expect("files");
     for _ in 0..2 {
         migrations.apply(target.url(), false).await.expect("an application");
         let store = target.open(&today).await;

@@ -1,0 +1,168 @@
+//! Migrations: from a graph to files, to tables, and back.
+
+use crate::life::video;
+use crate::place::Place;
+
+/// A folder whose store makes no tables of its own.
+fn place() -> Place {
+    let place = Place::duckdb();
+    place.configure("store = \"dev\"\n[stores.dev]\nurl = \"duckdb:meta.duckdb\"\n");
+    place
+}
+
+#[test]
+fn from_a_graph_to_a_store_and_back() {
+    for format in ["table", "json", "markdown"] {
+        let place = place();
+        let mut text = String::new();
+        for command in [
+            "migrate check",
+            "migrate generate first --because 'the first features'",
+            "migrate generate again",
+            "migrate check",
+            "migrate lint --check",
+            "migrate apply --dry-run",
+            "migrate apply",
+            "migrate apply",
+            "migrate status --check",
+            "migrate revert --dry-run",
+            "migrate revert",
+            "migrate status --check",
+        ] {
+            let ran = place.run(&format!("{command} --format {format}"));
+            text += &format!("$ metaxy {command}\n{}{}", ran.stdout, ran.stderr);
+            if ran.code != Some(0) {
+                text += &format!("[exit code {}]\n", ran.code.expect("a code"));
+            }
+            text += "\n";
+        }
+        insta::assert_snapshot!(format!("migrate_{format}"), text);
+    }
+}
+
+#[test]
+fn a_store_works_after_a_migration() {
+    let place = place();
+    place.lines("videos.jsonl", &[video("a", 10.0, "f1")]);
+    assert_ne!(place.run("sync demo/video videos.jsonl").code, Some(0));
+    place.run("migrate generate first").ok();
+    place.run("migrate apply").ok();
+    place.run("sync demo/video videos.jsonl").ok();
+    assert_eq!(place.run("resolve demo/crop --format json").json()["counts"]["new"], 1);
+}
+
+/// Features come and go. The smaller graph is one feature of the other, out of a lock file.
+#[test]
+fn changes_after_the_first() {
+    let place = place();
+    let video = "--lock metaxy.lock";
+    place.run("push --create-tables --store duckdb:other.duckdb").ok();
+    place.run("lock demo/video --project mine --store duckdb:other.duckdb").ok();
+    place.run(&format!("migrate generate first --layout sqlx {video}")).ok();
+    place.run(&format!("migrate check {video}")).ok();
+    let missing = place.run("migrate check");
+    assert_eq!(missing.code, Some(3), "{missing:?}");
+    insta::assert_snapshot!("migrate_missing", missing.stdout + &missing.stderr);
+    let dry = place.run("migrate generate all --dry-run").ok();
+    assert!(dry.contains("CREATE TABLE \"demo__crop\""), "{dry}");
+    assert_eq!(place.run("migrate check").code, Some(3), "nothing was written");
+    place.run("migrate generate all").ok();
+    place.run("migrate check").ok();
+
+    assert!(place.run(&format!("migrate generate gone {video}")).ok().contains("nothing to do"));
+    let gone = place.run(&format!("migrate generate gone --drops {video}")).ok();
+    assert!(gone.contains("wrote"), "{gone}");
+    let lint = place.run("migrate lint --only destroys --check");
+    assert_eq!(lint.code, Some(3), "{lint:?}");
+    insta::assert_snapshot!("migrate_lint", {
+        let versions = |word: &str| word.len() == 14 && word.bytes().all(|b| b.is_ascii_digit());
+        let words = lint.stdout.split_inclusive(' ').map(|word| match versions(word.trim()) {
+            true => "VERSION ",
+            false => word,
+        });
+        words.collect::<String>() + &lint.stderr
+    });
+    place.run("migrate lint --since 99999999999999 --check").ok();
+    place.run("migrate apply").ok();
+    assert_eq!(
+        place.run("migrate status --format json").json()["migrations"][2]["state"],
+        "applied"
+    );
+    let back = place.run("migrate revert --steps 3");
+    assert_eq!(back.code, Some(1), "what was dropped does not come back: {back:?}");
+}
+
+#[test]
+fn another_hash() {
+    let place = place();
+    place.run("migrate generate first").ok();
+    let sql = place.run("migrate generate hash --hash-algorithm sha256 --dry-run").ok();
+    assert!(sql.contains("sha256"), "{sql}");
+    place.run("migrate generate hash --hash-algorithm sha256 --hash-truncation-length 32").ok();
+    place.run("migrate apply").ok();
+    place.lines("videos.jsonl", &[video("a", 10.0, "f1")]);
+    place.run("sync demo/video videos.jsonl").ok();
+    place.run("resolve demo/crop --to-compute -o work.jsonl").ok();
+    let work = place.read("work.jsonl");
+    let provenance = work[0]["metaxy_provenance"].as_str().expect("a text");
+    assert_eq!(provenance.len(), 32, "{provenance}");
+}
+
+#[test]
+fn migrations_for_servers_need_none() {
+    let place = Place::new("memory:");
+    for engine in ["postgres", "clickhouse"] {
+        let files = format!("--dir {engine}");
+        place
+            .run(&format!("migrate generate first {files} --engine {engine} --layout refinery"))
+            .ok();
+        place.run(&format!("migrate check {files}")).ok();
+        let up = std::fs::read_to_string(place.path(&format!("{engine}/V1__first.sql")));
+        assert!(up.expect("a file").contains("CREATE TABLE"));
+    }
+    let other = place.run("migrate generate next --dir postgres --engine duckdb").refused();
+    assert!(other.contains("are for Postgres"), "{other}");
+    let other = place.run("migrate generate next --dir postgres --layout plain").refused();
+    assert!(other.contains("have the layout `refinery`"), "{other}");
+}
+
+#[test]
+fn a_store_that_made_its_own_tables_goes_over() {
+    let place = Place::duckdb();
+    place.lines("videos.jsonl", &[video("a", 10.0, "f1")]);
+    place.run("sync demo/video videos.jsonl").ok();
+    let would = place.run("migrate adopt --dry-run").ok();
+    assert!(would.contains("would begin with"), "{would}");
+    assert_eq!(place.run("migrate check").code, Some(2), "nothing was written");
+    insta::assert_snapshot!("migrate_adopt", place.run("migrate adopt").ok());
+    place.run("migrate generate rest").ok();
+    place.run("migrate apply").ok();
+    place.run("migrate status --check").ok();
+    place.run("read demo/video -o read.jsonl").ok();
+    assert_eq!(place.read("read.jsonl").len(), 1);
+}
+
+#[test]
+fn mistakes_about_migrations() {
+    let place = place();
+    insta::assert_snapshot!("migrate_none", place.run("migrate apply").refused());
+    insta::assert_snapshot!("migrate_name", place.run("migrate generate Add-Faces").refused());
+    insta::assert_snapshot!(
+        "migrate_layout",
+        place.run("migrate generate a --layout flyway").refused()
+    );
+    insta::assert_snapshot!(
+        "migrate_renamed",
+        place.run("migrate generate a --renamed face").refused()
+    );
+    let place = Place::new("memory:");
+    insta::assert_snapshot!("migrate_memory", place.run("migrate generate first").refused());
+    place.run("migrate generate first --engine duckdb").ok();
+    let file = "migrations/0001_first.sql";
+    let store = "--store duckdb:meta.duckdb";
+    place.run(&format!("migrate apply {store}")).ok();
+    let text = std::fs::read_to_string(place.path(file)).expect("a file");
+    place.write(file, &format!("{text}-- more\n"));
+    let edited = place.run(&format!("migrate apply {store}")).refused();
+    insta::assert_snapshot!("migrate_edited", edited);
+}
