@@ -6,6 +6,7 @@
 //! the few rows that are returned are known.
 
 mod change;
+mod durations;
 mod filter;
 mod found;
 mod migrate;
@@ -23,6 +24,7 @@ pub use change::{
     rebases, rebases_of, remove_rows, remove_seals, remove_superseded, removed, restated,
     seal_copies, superseded, undelete, vacuum,
 };
+pub use durations::{durations, durations_of};
 pub use filter::filter;
 pub use found::{found, remove_found};
 pub use migrate::{

@@ -61,6 +61,8 @@ pub const MIGRATIONS: &str = "metaxy_system__migrations";
 pub const FAILURES: &str = "metaxy_system__failures";
 /// Records whose history was removed, so that it is known that they were there.
 pub const REMOVED: &str = "metaxy_system__removed";
+/// How long records took to compute, as writers have said.
+pub const DURATIONS: &str = "metaxy_system__durations";
 /// Rows that were declared to be what would be computed today: who, when, why.
 pub const REBASES: &str = "metaxy_system__rebases";
 
@@ -137,6 +139,25 @@ pub mod rebases {
     /// All of them, in order.
     pub const COLUMNS: [&str; 7] =
         [FEATURE_KEY, FEATURE_VERSION, ROWS, ACCEPTED, REBASED_BY, REASON, REBASED_AT];
+}
+
+/// The columns of [`DURATIONS`].
+pub mod durations {
+    /// The feature.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// The feature version that they were computed for.
+    pub const FEATURE_VERSION: &str = super::FEATURE_VERSION;
+    /// How many records; of an expansion, how many parents.
+    pub const RECORDS: &str = "n_records";
+    /// How long that took, in microseconds.
+    pub const MICROS: &str = "micros";
+    /// When.
+    pub const MEASURED_AT: &str = "measured_at";
+    /// The caller's name for the run.
+    pub const MATERIALIZATION_ID: &str = super::MATERIALIZATION_ID;
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 6] =
+        [FEATURE_KEY, FEATURE_VERSION, RECORDS, MICROS, MEASURED_AT, MATERIALIZATION_ID];
 }
 
 /// The columns of [`DEFINITIONS`].

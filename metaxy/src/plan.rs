@@ -15,12 +15,13 @@ use crate::increment::{Counts, Reason};
 use crate::key::FeatureKey;
 use crate::spec::{FeatureDep, Lineage};
 use crate::store::Store;
-use crate::store::backend::Planned;
+use crate::store::backend::{FeatureContext, Measured, Planned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The member of a feature's `metadata` that says what computing one of its records costs, in whatever
-/// unit all features of a graph agree on: GPU seconds, for instance.
+/// unit all features of a graph agree on: GPU seconds, for instance. A feature without one costs what
+/// was [measured](Cost::Measured), in seconds.
 pub const COST: &str = "cost";
 
 /// What is to be done in each feature, upstreams first.
@@ -45,10 +46,49 @@ pub struct PlannedFeature {
     /// What a resolve will say when everything upstream is computed. The records to compute on the way
     /// to a store that is up to date are these, all of them.
     pub then: Todo,
-    /// What computing one of its records costs: the number [`COST`] of its metadata.
-    pub cost: Option<f64>,
+    /// What computing one of its records costs; of an expansion, one of its parents.
+    pub cost: Option<Cost>,
     /// What is not known before it is computed, and what it means for the numbers.
     pub unknown: Vec<Unknown>,
+}
+
+/// What computing a record costs, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Cost {
+    /// The number [`COST`] of the feature's metadata.
+    Declared(f64),
+    /// The seconds that a record took on average, as writers have said
+    /// ([`Writer::took`](crate::store::Writer::took)): the latest thousand times at most, of today's
+    /// definition, or, if there is none, of the one that was measured last.
+    Measured(f64),
+}
+
+impl Cost {
+    /// The number.
+    #[must_use]
+    pub const fn per_record(self) -> f64 {
+        match self {
+            Self::Declared(cost) | Self::Measured(cost) => cost,
+        }
+    }
+
+    /// What the durations of a feature say, the latest first.
+    fn measured(feature: &FeatureContext, all: &[Measured]) -> Option<Self> {
+        let own = all.iter().filter(|one| one.feature == *feature.key() && one.records > 0);
+        let own: Vec<&Measured> = own.collect();
+        let today = &feature.versions().feature_version;
+        let version = match own.iter().any(|one| one.feature_version == *today) {
+            true => today,
+            false => &own.first()?.feature_version,
+        };
+        let of_version = own.iter().filter(|one| one.feature_version == *version);
+        let (records, took) = of_version.fold((0, 0.0), |(records, took), one| {
+            (records + one.records, took + one.took.as_secs_f64())
+        });
+        #[expect(clippy::cast_precision_loss, reason = "a mean over 2^53 records is no exact one")]
+        Some(Self::Measured(took / records as f64))
+    }
 }
 
 /// What is to be done, in numbers.
@@ -188,7 +228,7 @@ impl PlannedFeature {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a price of 2^53 records is no exact one")]
     pub fn total_cost(&self) -> Option<f64> {
-        Some(self.cost? * self.to_compute() as f64)
+        Some(self.cost?.per_record() * self.to_compute() as f64)
     }
 
     /// How many records are stale because of each field, by key.
@@ -234,7 +274,11 @@ impl Plan {
         self.features.iter().filter(|feature| !feature.is_root)
     }
 
-    fn new(graph: &FeatureGraph, planned: Vec<Planned>) -> Self {
+    fn new(
+        graph: &FeatureGraph,
+        planned: Vec<Planned>,
+        measured: &BTreeMap<FeatureKey, Cost>,
+    ) -> Self {
         let mut plan = Self { features: Vec::with_capacity(planned.len()) };
         for Planned { feature, now, then } in planned {
             let Some(definition) = graph.get(&feature) else { continue };
@@ -247,7 +291,10 @@ impl Plan {
             }
             plan.features.push(PlannedFeature {
                 is_root: spec.deps.is_empty(),
-                cost: spec.metadata.get(COST).and_then(serde_json::Value::as_f64),
+                cost: match spec.metadata.get(COST).and_then(serde_json::Value::as_f64) {
+                    Some(cost) => Some(Cost::Declared(cost)),
+                    None => measured.get(&feature).copied(),
+                },
                 unknown: unknown.into_iter().collect(),
                 feature,
                 now,
@@ -323,7 +370,14 @@ impl Store {
         keys.iter().try_for_each(|key| self.graph().expect(key).map(drop))?;
         self.needs_all_upstreams_here(keys, "a plan").await?;
         let in_order = self.graph().keys().filter(|key| keys.contains(key));
-        let features = in_order.map(|key| self.feature(key)).collect::<Result<_>>()?;
-        Ok(Plan::new(self.graph(), self.backend().plan(features).await?))
+        let features = in_order.map(|key| self.feature(key)).collect::<Result<Vec<_>>>()?;
+        let computed = features.iter().filter(|feature| !feature.is_root());
+        let computed = computed.map(|feature| feature.key().clone()).collect();
+        let durations = self.backend().measured(computed).await?;
+        let measured = features.iter().filter_map(|feature| {
+            Some((feature.key().clone(), Cost::measured(feature, &durations)?))
+        });
+        let measured = measured.collect();
+        Ok(Plan::new(self.graph(), self.backend().plan(features).await?, &measured))
     }
 }

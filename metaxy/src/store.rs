@@ -30,8 +30,8 @@ mod update;
 mod writer;
 
 pub use backend::{
-    Backend, BatchStream, Delete, Deleted, Failed, Failure, ReadOptions, Rebased, WriteOptions,
-    Written,
+    Backend, BatchStream, Delete, Deleted, Failed, Failure, Measured, ReadOptions, Rebased,
+    WriteOptions, Written,
 };
 pub use buffered::{Buffered, BufferedWriter};
 pub use copy::{Copied, Copy};

@@ -154,6 +154,7 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
                 )?,
                 lower::note_rebase("example/video", &stamp(), 3, ["[\"code\"]", "ada", "it's so"]),
                 lower::rebases_of("example/video"),
+                lower::durations_of(["example/video", "example/crop"], 1_000),
             ]
         }),
         case("plan", {

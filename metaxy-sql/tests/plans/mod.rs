@@ -331,6 +331,7 @@ pub(crate) fn tables() -> Result<Vec<Statement>, Error> {
         lower::failures(),
         lower::removed(),
         lower::rebases(),
+        lower::durations(),
         lower::pushes(),
         lower::push_stage("@pushes"),
     ])

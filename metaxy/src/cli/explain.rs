@@ -41,6 +41,15 @@ impl Explain {
     async fn record(&self, store: &Store, key: &FeatureKey) -> Result<Answer, Failure> {
         let ids: Vec<(&str, &str)> =
             self.id.iter().map(|(column, value)| (column.as_str(), value.as_str())).collect();
+        let columns = &store.graph().expect(key)?.spec.id_columns;
+        if let Some((unknown, _)) = ids.iter().find(|(id, _)| !columns.iter().any(|c| c == id)) {
+            let nearest = crate::nearest::nearest(unknown, columns.iter().map(String::as_str));
+            return Err(Failure::input(format!(
+                "`{key}` has no id column `{unknown}`{}; its ids are `{}`",
+                crate::nearest::hint(nearest),
+                columns.join("`, `")
+            )));
+        }
         let explanation = store.explain(key, &ids).await?;
         if explanation.records.is_empty() && explanation.timeline.is_empty() {
             let ids: Vec<String> =

@@ -172,6 +172,14 @@ fn in_words_of_commands(error: &Error) -> String {
         Error::WrongKind { feature, problem, .. } => {
             format!("`{feature}` {problem}; `metaxy describe {feature}` says what it is")
         }
+        // What a program calls, a command line runs.
+        Error::History(error) => [
+            ("`store.history()`", "`metaxy history`"),
+            ("`store.push()`", "`metaxy push`"),
+            ("`.project(\"..\")`", "`--project ..`"),
+        ]
+        .into_iter()
+        .fold(error.to_string(), |text, (call, command)| text.replace(call, command)),
         error => error.to_string(),
     }
 }

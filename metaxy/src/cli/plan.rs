@@ -4,7 +4,7 @@ use super::output::Answer;
 use super::status::counts_json;
 use super::{Context, Failure, Output};
 use crate::FeatureGraph;
-use crate::plan::{self, COST, Class, Group, PlannedFeature, Todo};
+use crate::plan::{self, COST, Class, Cost, Group, PlannedFeature, Todo};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 ///
 /// Each feature is resolved as if everything upstream of it were computed, so that the numbers are those
 /// of all records to compute until the store is up to date. Nothing is written, and nothing but numbers
-/// leaves the store. What one record costs is the number `cost` of a feature's metadata.
+/// leaves the store. What one record costs is the number `cost` of a feature's metadata, or else the
+/// seconds that it took on average, as `write --took` has said.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     /// The features; all if none is named
@@ -80,7 +81,8 @@ impl Plan {
         if !without.is_empty() {
             let keys = without.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
             return Err(Failure::input(format!(
-                "nothing says what a record of {} costs; give each `metadata({COST} = ..)`",
+                "nothing says what a record of {} costs; give each `metadata({COST} = ..)`, or write it \
+                 with `--took`",
                 keys.join(", ")
             )));
         }
@@ -161,7 +163,9 @@ fn row(feature: &PlannedFeature) -> Vec<String> {
     row.push(both(now.orphaned, counts.orphaned));
     row.push(both(now.blocked, counts.blocked));
     row.push(both(now.unchanged, counts.unchanged));
-    row.push(feature.total_cost().map(|cost| cost.to_string()).unwrap_or_default());
+    let measured = matches!(feature.cost, Some(Cost::Measured(_)));
+    let mark = if measured { " s (measured)" } else { "" };
+    row.push(feature.total_cost().map(|cost| format!("{cost}{mark}")).unwrap_or_default());
     row.push(feature.then.groups.iter().map(because).collect::<Vec<_>>().join("\n"));
     row
 }
@@ -189,7 +193,8 @@ fn feature_json(feature: &PlannedFeature) -> Value {
         "then": todo_json(&feature.then),
         "to_compute": if feature.is_root { 0 } else { feature.to_compute() },
         "stale_fields": feature.stale_fields(),
-        "cost_per_record": feature.cost,
+        "cost_per_record": feature.cost.map(Cost::per_record),
+        "cost_is_measured": matches!(feature.cost, Some(Cost::Measured(_))),
         "cost": feature.total_cost(),
         "unknown": unknown,
     })

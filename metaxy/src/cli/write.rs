@@ -19,6 +19,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The column of rows that could not be computed, with the reason.
 const ERROR: &str = "metaxy_error";
@@ -50,6 +51,9 @@ pub(super) struct Write {
     /// Commit after so many rows, so that no more are lost when something fails
     #[arg(long, value_name = "ROWS")]
     commit_every: Option<NonZeroUsize>,
+    /// How many seconds the records took to compute, all together; `plan` goes by it
+    #[arg(long, value_name = "SECONDS", conflicts_with = "commit_every", value_parser = seconds)]
+    took: Option<Duration>,
     /// A name for this write: with the same rows it can be repeated, and writes what is missing
     #[arg(long)]
     token: Option<String>,
@@ -59,6 +63,11 @@ pub(super) struct Write {
     /// Check every row by itself, and write nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n).ok());
+    seconds.ok_or_else(|| "expected a number of seconds, as in `12.5`".to_owned())
 }
 
 impl Write {
@@ -86,6 +95,9 @@ impl Write {
             committed: Committed::default(),
         };
         let done = run.files(&self.files, self.rows).await;
+        if let Some(took) = self.took {
+            run.writer.took(took);
+        }
         let done = match (done, self.dry_run) {
             (Ok(()), false) => run.commit().await,
             (done, _) => done,

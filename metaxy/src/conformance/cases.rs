@@ -137,6 +137,7 @@ macro_rules! __conformance_cases {
             }
             plans {
                 nothing_to_do,
+                what_records_took,
                 a_change_of_a_root_goes_down_by_its_field,
                 what_is_new_goes_down,
                 a_group_is_computed_once,

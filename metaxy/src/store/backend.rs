@@ -83,6 +83,7 @@ use metaxy_sql::plan::Hash;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Batches, one after the other; an error ends them.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
@@ -517,6 +518,22 @@ pub struct Rebased {
     pub time: i64,
 }
 
+/// How long records took to compute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Measured {
+    /// The feature.
+    pub feature: FeatureKey,
+    /// The version of the feature that they were computed for.
+    pub feature_version: String,
+    /// How many records; of an expansion, how many parents.
+    pub records: u64,
+    /// How long they took, all together.
+    pub took: Duration,
+    /// When it was said, in microseconds since 1970-01-01 UTC.
+    pub time: i64,
+}
+
 /// A record that could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -776,6 +793,18 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// The failures that were not cleared, the latest last; none if there is nowhere to keep them.
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>>;
+
+    /// Keeps how long so many records took to compute, with the time of now.
+    fn measure(
+        &self,
+        feature: FeatureContext,
+        records: u64,
+        took: Duration,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>>;
+
+    /// The latest durations of some features, the latest first; none if there is nowhere to keep them.
+    fn measured(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<Measured>>>;
 
     /// Everything that is stored of a feature: rows and seals of all times as they are. It is an error
     /// if there is no table; one without rows has one batch without rows, which tells its columns.

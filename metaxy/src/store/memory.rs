@@ -62,7 +62,7 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
+    Measured, Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
     ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions, WriteOptions, WriteSession,
     Written,
 };
@@ -75,6 +75,7 @@ use metaxy_sql::HashAlgorithm;
 use rows::{State, View, not_later};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A store in memory; a clone is the same store.
 #[derive(Clone)]
@@ -313,6 +314,31 @@ impl Backend for Memory {
         let mut failures = state.failures.get(feature.key()).cloned().unwrap_or_default();
         failures.sort_by_key(|failure| failure.time);
         known(Ok(failures))
+    }
+
+    fn measure(
+        &self,
+        feature: FeatureContext,
+        records: u64,
+        took: Duration,
+        _: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>> {
+        known(self.change(|state| {
+            state.measured.push(Measured {
+                feature: feature.key().clone(),
+                feature_version: feature.versions().feature_version.clone(),
+                records,
+                took,
+                time: writes::now(),
+            });
+            Ok(())
+        }))
+    }
+
+    fn measured(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<Measured>>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = state.measured.iter().rev();
+        known(Ok(all.filter(|one| features.contains(&one.feature)).cloned().collect()))
     }
 
     fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {

@@ -7,6 +7,7 @@
 mod connection;
 mod copy;
 mod delete;
+mod durations;
 mod failures;
 #[cfg(feature = "cli")]
 pub(crate) mod offline;
@@ -29,7 +30,7 @@ use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
     Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
+    Measured, Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
     ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions, WriteOptions, WriteSession,
     Written,
 };
@@ -46,6 +47,7 @@ use rows::{Answer, as_declared};
 use session::Session;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 pub(crate) use tables::check_column;
 use tables::tables_of;
 
@@ -315,6 +317,38 @@ impl Backend for SqlStore {
             let mut tries = Tries::to_read();
             loop {
                 match failures::of(&self.shared, feature.key()).await {
+                    Err(error) => tries.after(error).await?,
+                    found => return found,
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn measure(
+        &self,
+        feature: FeatureContext,
+        records: u64,
+        took: Duration,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let (shared, mut tries) = (self.writable()?, Tries::to_write());
+            loop {
+                match durations::add(&shared, &feature, records, took, &options).await {
+                    Err(error) => tries.after(error).await?,
+                    done => return done,
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn measured(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<Measured>>> {
+        async move {
+            let mut tries = Tries::to_read();
+            loop {
+                match durations::of(&self.shared, &features).await {
                     Err(error) => tries.after(error).await?,
                     found => return found,
                 }

@@ -21,6 +21,7 @@ use arrow::datatypes::{DataType, Schema};
 use metaxy_sql::system;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The rows that a typed writer turns into one batch.
 const ROWS_PER_BATCH: usize = 8_192;
@@ -109,6 +110,7 @@ pub struct Writer<F> {
     seals: Vec<SealRow>,
     failures: Vec<Failure>,
     uncommitted: usize,
+    timed: Timed,
     committed: Committed,
 }
 
@@ -149,6 +151,7 @@ impl<F: Feature> Writer<F> {
             seals: Vec::new(),
             failures: Vec::new(),
             uncommitted: 0,
+            timed: Timed::default(),
             committed: Committed::default(),
         }
     }
@@ -175,6 +178,12 @@ impl<F: Feature> Writer<F> {
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.options.token = Some(token.into());
         self
+    }
+
+    /// Says how long the records took to compute that were pushed since the last commit, or a part of
+    /// them: it adds up, and is kept with the next commit. [Plans](crate::plan) go by it.
+    pub fn took(&mut self, duration: Duration) {
+        self.timed.took += duration;
     }
 
     /// Takes a record.
@@ -213,6 +222,7 @@ impl<F: Feature> Writer<F> {
                 self.records.push(record);
                 self.origins.push(Arc::new(origin));
                 self.uncommitted += 1;
+                self.timed.records += 1;
             }
             Outcome::Children { records, parent, origin } => {
                 for (i, record) in records.iter().enumerate() {
@@ -224,6 +234,7 @@ impl<F: Feature> Writer<F> {
                 self.origins.extend(records.iter().map(|_| Arc::clone(&origin)));
                 self.records.extend(records);
                 self.seals.push(SealRow { parent, children, origin });
+                self.timed.records += 1;
             }
         }
         if self.records.len().max(self.seals.len()) >= ROWS_PER_BATCH {
@@ -260,6 +271,7 @@ impl<F: Feature> Writer<F> {
                 self.store.backend.fail(feature, failures, self.options.clone()).await?;
                 self.failures.clear();
             }
+            self.timed.keep(&self.store, &open.feature, &self.options).await?;
             let written = open.session.commit().await?;
             self.committed.add(written);
             self.uncommitted = 0;
@@ -276,6 +288,32 @@ impl<F: Feature> Writer<F> {
     pub async fn commit(&mut self) -> Result<Committed> {
         self.commit_pending().await?;
         Ok(self.committed.clone())
+    }
+}
+
+/// How long records took, so many of them; of an expansion, parents.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timed {
+    records: u64,
+    took: Duration,
+}
+
+impl Timed {
+    /// Keeps it, if somebody has said it. The time was spent whether or not the records are then
+    /// written.
+    async fn keep(
+        &mut self,
+        store: &Store,
+        feature: &FeatureContext,
+        options: &WriteOptions,
+    ) -> Result<()> {
+        let Self { records, took } = *self;
+        if records > 0 && !took.is_zero() {
+            store.backend.measure(feature.clone(), records, took, options.clone()).await?;
+            self.took = Duration::ZERO;
+        }
+        self.records = 0;
+        Ok(())
     }
 }
 
@@ -440,6 +478,7 @@ pub struct BatchWriter {
     options: WriteOptions,
     open: Option<Open>,
     failures: Vec<Failure>,
+    timed: Timed,
     committed: Committed,
 }
 
@@ -455,7 +494,8 @@ impl fmt::Debug for BatchWriter {
 impl BatchWriter {
     pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
         let (options, committed) = (WriteOptions::default(), Committed::default());
-        Self { store, key, options, open: None, failures: Vec::new(), committed }
+        let (timed, failures) = (Timed::default(), Vec::new());
+        Self { store, key, options, open: None, failures, timed, committed }
     }
 
     /// A name for the run, kept with every row.
@@ -472,6 +512,12 @@ impl BatchWriter {
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.options.token = Some(token.into());
         self
+    }
+
+    /// Says how long the rows took to compute that were pushed since the last commit, or a part of
+    /// them: it adds up, and is kept with the next commit. [Plans](crate::plan) go by it.
+    pub fn took(&mut self, duration: Duration) {
+        self.timed.took += duration;
     }
 
     /// Takes rows; those of an expansion have the column `metaxy_try`.
@@ -491,6 +537,9 @@ impl BatchWriter {
         let open = self.open.as_mut().expect("it was just opened");
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
         let staged = stager.stage(batch)?;
+        if !open.feature.is_expansion() {
+            self.timed.records += batch.num_rows() as u64;
+        }
         open.session.stage(staged).await
     }
 
@@ -535,6 +584,7 @@ impl BatchWriter {
         let open = self.open.as_mut().expect("it was just opened");
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
         let staged = stager.seal(parents)?;
+        self.timed.records += parents.num_rows() as u64;
         open.session.seal(staged).await
     }
 
@@ -598,6 +648,7 @@ impl BatchWriter {
             self.failures.clear();
         }
         if let Some(open) = &mut self.open {
+            self.timed.keep(&self.store, &open.feature, &self.options).await?;
             let written = open.session.commit().await?;
             self.committed.add(written);
         }

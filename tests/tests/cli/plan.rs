@@ -60,6 +60,31 @@ fn limits_have_their_own_exit_code() {
     assert_eq!(code("plan demo/crop --check"), Some(0));
 }
 
+/// What has no price costs the seconds that it took.
+#[test]
+fn durations_are_prices() {
+    let place = place();
+    place.run("resolve demo/scene --to-compute -o work.jsonl").ok();
+    let rows: Vec<Value> = place.read("work.jsonl").iter().flat_map(scenes).collect();
+    place.lines("done.jsonl", &rows);
+    place.run("write demo/scene done.jsonl --took 2.5").ok();
+    let again = [video("a", 10.0, "f3"), video("d", 30.0, "f1"), video("e", 30.0, "f1")];
+    place.lines("again.jsonl", &again);
+    place.run("sync demo/video again.jsonl --partial").ok();
+    let plan = place.run("plan demo/scene --format json").json();
+    let scene = &plan["features"][0];
+    // Two parents took 2.5 seconds, and there are three.
+    assert_eq!(
+        [&scene["cost_per_record"], &scene["cost"], &scene["cost_is_measured"]],
+        [&json!(1.25), &json!(3.75), &json!(true)]
+    );
+    let table = place.run("plan demo/scene").ok();
+    assert!(table.contains("3.75 s (measured)"), "{table}");
+    assert_eq!(place.run("plan demo/scene --max-cost 3").code, Some(4));
+    let refused = place.run("write demo/scene done.jsonl --took soon").refused();
+    assert!(refused.contains("expected a number of seconds"), "{refused}");
+}
+
 #[test]
 fn mistakes_in_a_what_if() {
     let place = place();

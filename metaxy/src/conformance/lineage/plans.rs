@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::Reason;
-use crate::plan::{Class, Group, Plan, Unknown};
+use crate::plan::{Class, Cost, Group, Plan, Unknown};
 use ScalarType::{Int64, Text};
+use std::time::Duration;
 
 fn video() -> FeatureBuilder {
     FeatureBuilder::new("video").id("i", Int64).column("shelf", Text).field("audio").field("frames")
@@ -84,6 +85,44 @@ pub(crate) async fn nothing_to_do(engine: &dyn Engine) {
     assert_eq!((plan.to_compute(), plan.features.len()), (0, 3));
     assert!(plan.features.iter().all(|f| f.then.groups.is_empty() && f.unknown.is_empty()));
     assert_eq!(plan.of(&key("crop")).expect("a feature").then.counts.unchanged, 3);
+}
+
+/// What writers have said of today's definition is the price, unless the feature has one.
+pub(crate) async fn what_records_took(engine: &dyn Engine) {
+    let priced = || faces().metadata("cost", 7.5);
+    let world = computed(engine, [video(), crop(), priced()]).await;
+    let cost = |plan: &Plan, feature: &str| plan.of(&key(feature)).expect("a feature").cost;
+    let plan = world.plan().await;
+    assert_eq!((cost(&plan, "crop"), cost(&plan, "faces")), (None, Some(Cost::Declared(7.5))));
+
+    world.add("video", &[row(1, "remixed", "f"), row(2, "remixed", "f")]).await;
+    let compute = async |store: &Store, feature: &str, seconds: u64| {
+        let increment = store.resolve_update_of(&key(feature)).await.expect("an increment");
+        let mut rows = increment.to_compute();
+        let mut writer = store.batch_writer(&key(feature));
+        while let Some(batch) = rows.try_next().await.expect("rows") {
+            writer.push(&batch).await.expect("rows that fit");
+        }
+        writer.took(Duration::from_secs(seconds));
+        writer.commit().await.expect("a write");
+    };
+    compute(&world.store, "crop", 3).await;
+    let plan = world.plan().await;
+    assert_eq!(cost(&plan, "crop"), Some(Cost::Measured(1.5)));
+    world.add("video", &[row(4, "a", "f"), row(5, "a", "f")]).await;
+    assert_eq!(world.plan().await.of(&key("crop")).expect("a feature").total_cost(), Some(3.0));
+    compute(&world.store, "crop", 9).await;
+    assert_eq!(cost(&world.plan().await, "crop"), Some(Cost::Measured(3.0)), "the mean of both");
+
+    // Another definition is measured anew; until then the last one is what is known.
+    let changed = world.store.graph().with_code_version("crop.frames", "2").expect("a graph");
+    let changed = world.store.with_graph(changed);
+    let plan = changed.plan().await.expect("a plan");
+    assert_eq!(cost(&plan, "crop"), Some(Cost::Measured(3.0)));
+    compute(&changed, "crop", 5).await;
+    let plan = changed.plan().await.expect("a plan");
+    assert_eq!(cost(&plan, "crop"), Some(Cost::Measured(1.0)));
+    assert_eq!(cost(&plan, "faces"), Some(Cost::Declared(7.5)));
 }
 
 pub(crate) async fn a_change_of_a_root_goes_down_by_its_field(engine: &dyn Engine) {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::ParentField;
 use crate::key::FeatureKey;
 use crate::spec::FeatureSpec;
-use crate::store::backend::{Failure, FeatureContext, PushedRow, Rebased};
+use crate::store::backend::{Failure, FeatureContext, Measured, PushedRow, Rebased};
 use indexmap::IndexMap;
 use metaxy_sql::ColumnType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,6 +127,8 @@ pub(super) struct State {
     pub(super) removed: BTreeMap<FeatureKey, BTreeSet<String>>,
     /// What is noted of them, the latest last.
     pub(super) rebases: Vec<Rebased>,
+    /// How long records took, the latest last.
+    pub(super) measured: Vec<Measured>,
     /// Definitions that were pushed, the latest last.
     pub(super) pushes: Vec<PushedRow>,
 }
