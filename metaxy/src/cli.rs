@@ -179,3 +179,63 @@ fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
         Command::Man(command) => command.run(out),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What changes nothing, neither a store nor files that are somebody's.
+    const READS: [&str; 18] = [
+        "list",
+        "describe",
+        "versions",
+        "graph",
+        "history",
+        "diff",
+        "status",
+        "plan",
+        "explain",
+        "resolve",
+        "read",
+        "failures",
+        "sql",
+        "compile",
+        "config",
+        "completions",
+        "man",
+        "help",
+    ];
+    /// The same of `migrate`.
+    const READS_OF_MIGRATE: [&str; 4] = ["check", "lint", "status", "help"];
+
+    fn has(command: &clap::Command, option: &str) -> bool {
+        command.get_arguments().any(|argument| argument.get_long() == Some(option))
+    }
+
+    /// Every command says what it does and has a manual; one that writes can be tried first.
+    #[test]
+    fn what_writes_has_a_dry_run() {
+        let mut all = command();
+        all.build();
+        let (mut n_written, mut todo) = (0, vec![(&all, &READS[..])]);
+        while let Some((of, reads)) = todo.pop() {
+            for command in of.get_subcommands() {
+                let name = command.get_name();
+                assert!(command.get_about().is_some(), "{name} says nothing of itself");
+                assert!(name == "help" || has(command, "format"), "{name} has no form");
+                if command.has_subcommands() && name != "help" {
+                    todo.push((command, &READS_OF_MIGRATE));
+                } else if !reads.contains(&name) {
+                    assert!(has(command, "dry-run"), "{name} cannot be tried");
+                    n_written += 1;
+                }
+            }
+        }
+        assert!(n_written >= 12, "{n_written}");
+    }
+
+    #[test]
+    fn arguments_are_in_order() {
+        command().debug_assert();
+    }
+}

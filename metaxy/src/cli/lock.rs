@@ -43,7 +43,7 @@ impl Lock {
         let project = project.or_else(|| features.as_ref().and_then(|of| of.project.clone()));
         let keys = match self.features.is_empty() {
             false => {
-                let keys = self.features.iter().map(|key| FeatureKey::new(key));
+                let keys = self.features.iter().map(FeatureKey::new);
                 keys.collect::<Result<BTreeSet<_>, _>>().map_err(crate::Error::from)?
             }
             true => {

@@ -2,6 +2,7 @@
 //! folder, a configuration, real stores.
 
 mod graphs;
+mod guide;
 mod input;
 mod life;
 mod lock;

@@ -117,7 +117,23 @@ impl Place {
         command
     }
 
+    /// The same as [`run`](Self::run), with times as they are.
+    pub(crate) fn run_with_times(&self, arguments: &str) -> Ran {
+        self.run_as_it_is(self.folder.path(), arguments, &[], "")
+    }
+
     pub(crate) fn run_in(
+        &self,
+        folder: &Path,
+        arguments: &str,
+        variables: &[(&str, &str)],
+        input: &str,
+    ) -> Ran {
+        let Ran { stdout, stderr, code } = self.run_as_it_is(folder, arguments, variables, input);
+        Ran { stdout: without_times(&stdout), stderr: without_times(&stderr), code }
+    }
+
+    fn run_as_it_is(
         &self,
         folder: &Path,
         arguments: &str,
@@ -132,10 +148,7 @@ impl Place {
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("an end");
         let here = self.folder.path().to_str().expect("a path in UTF-8");
-        let text = |bytes| {
-            let text = String::from_utf8(bytes).expect("UTF-8").replace(here, "HERE");
-            without_times(&text)
-        };
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8").replace(here, "HERE");
         Ran { stdout: text(output.stdout), stderr: text(output.stderr), code: output.status.code() }
     }
 }
@@ -156,7 +169,7 @@ fn split(arguments: &str) -> Vec<String> {
 }
 
 /// The same text with `TIME` for each time in it.
-fn without_times(text: &str) -> String {
+pub(crate) fn without_times(text: &str) -> String {
     let form = b"0000-00-00T00:00:00.000000Z";
     let bytes = text.as_bytes();
     let is_time = |at: usize| {
