@@ -2,7 +2,7 @@
 //! and what is known of migrations that were applied.
 
 use super::write::{TEXT, TIMESTAMP, definitions, failures, system_table, time_of_write};
-use super::{durations, rebases, removed, settings};
+use super::{durations, pushes, rebases, removed, settings};
 use crate::ast::build::{and, call, col, eq, from, int, name, not, or, text};
 use crate::ast::{ColumnDecl, Expr, Order, Query, Select, Statement};
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::system;
 /// Makes the tables that every store has or may come to need, one statement for each.
 #[must_use]
 pub fn system_tables() -> Vec<Statement> {
-    vec![settings(), definitions(), failures(), removed(), rebases(), durations()]
+    vec![settings(), definitions(), failures(), removed(), rebases(), durations(), pushes()]
 }
 
 /// A column of the only relation that there is: not every database lets rows be removed from one

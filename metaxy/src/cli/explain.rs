@@ -102,9 +102,9 @@ fn answer(of: &Explanation) -> Answer {
         of.timeline.iter().map(event_row),
     );
     for (title, related) in [("Upstream", &of.upstream), ("Downstream", &of.downstream)] {
-        if !related.is_empty() {
+        let rows: Vec<_> = related.iter().flat_map(related_rows).collect();
+        if !rows.is_empty() {
             answer = answer.title(title);
-            let rows = related.iter().flat_map(related_rows);
             answer = answer.table(["feature", "record", "state", "written"], rows);
         }
     }

@@ -16,7 +16,9 @@ use crate::store::sql::tables::FeatureTables;
 use crate::store::stage;
 use metaxy_sql::ast::{ColumnDecl, SqlType, Statement};
 use metaxy_sql::functions::Function;
-use metaxy_sql::{ColumnType, Dialect, HashAlgorithm, Ident, dialect, lower, print};
+use metaxy_sql::{
+    ColumnType, Dialect, HashAlgorithm, Ident, ScalarType, dialect, lower, print, system,
+};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -146,6 +148,9 @@ pub(super) struct ColumnSchema {
     pub(super) name: String,
     #[serde(rename = "type", serialize_with = "as_text", deserialize_with = "of_text")]
     pub(super) ty: ColumnType,
+    /// Whether its times have no time zone, as those have that the Python implementation pushes.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(super) local: bool,
     pub(super) nullable: bool,
 }
 
@@ -279,13 +284,14 @@ impl Schema {
         let Statement::CreateTable { table, columns, key, .. } = statement else {
             return Err(Error::internal("a table is made by another statement"));
         };
-        let columns = columns.into_iter().map(|decl| match decl.ty {
-            SqlType::Column(ty) => Ok(ColumnSchema {
-                name: decl.name.as_str().to_owned(),
-                ty,
-                nullable: decl.nullable,
-            }),
-            _ => Err(Error::internal("a table that is migrated has a column of another kind")),
+        let columns = columns.into_iter().map(|decl| {
+            let (ty, local) = match decl.ty {
+                SqlType::Column(ty) => (ty, false),
+                SqlType::LocalTimestamp => (ColumnType::Scalar(ScalarType::Timestamp), true),
+                _ => return Err(Error::internal("a table of a store has a column of a plan")),
+            };
+            let name = decl.name.as_str().to_owned();
+            Ok(ColumnSchema { name, ty, local, nullable: decl.nullable })
         });
         let columns = columns.collect::<Result<_>>()?;
         let key = key.iter().map(|column| column.as_str().to_owned()).collect();
@@ -300,7 +306,8 @@ impl Schema {
         let dialect = self.engine.dialect();
         self.tables.retain(|name, _| tables.contains_key(name));
         let mut unknown = Vec::new();
-        for (name, table) in &mut self.tables {
+        // What both implementations push to is as the wire format has it, and never changed.
+        for (name, table) in self.tables.iter_mut().filter(|(name, _)| *name != system::PUSHES) {
             let today = std::mem::take(&mut table.columns);
             for (column, found) in &tables[name].columns {
                 let declared = today.iter().find(|today| today.name == *column);
@@ -311,6 +318,7 @@ impl Schema {
                     Some(ty) => table.columns.push(ColumnSchema {
                         name: column.clone(),
                         ty,
+                        local: false,
                         nullable: declared.is_some_and(|today| today.nullable),
                     }),
                     None => unknown.push(format!(
@@ -373,7 +381,8 @@ impl TableSchema {
 impl ColumnSchema {
     pub(super) fn decl(&self) -> Result<ColumnDecl> {
         let name = Ident::new(&self.name)?;
-        Ok(ColumnDecl { name, ty: self.ty.into(), nullable: self.nullable })
+        let ty = if self.local { SqlType::LocalTimestamp } else { self.ty.into() };
+        Ok(ColumnDecl { name, ty, nullable: self.nullable })
     }
 }
 

@@ -212,6 +212,7 @@ pub(crate) fn plain(key: &str) -> DepBuilder {
 
 /// Writes, resolves and reads everything: a store that works is up to date afterwards.
 pub(crate) async fn work(store: &Store, round: usize) {
+    store.push().await.expect("a push");
     let videos = ["a", "b", "c"].map(|id| {
         let audio = if id == "a" { round.to_string() } else { "1".to_owned() };
         json!({ "video_id": id, "path": format!("/{id}"), "audio": audio, "frames": "1" })
