@@ -209,3 +209,33 @@ fn an_empty_project() {
     let json: Value = serde_json::from_str(stdout(&output)).expect("JSON");
     assert_eq!(json, json!({"project": "p", "project_version": "empty", "features": {}}));
 }
+
+/// What a spec file declares, others take from the store or from a lock file.
+#[cfg(feature = "duckdb")]
+#[test]
+fn features_out_of_a_spec_file_a_store_and_a_lock_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_metaxy"))
+            .args(arguments.split(' '))
+            .args(["--store", "duckdb:meta.duckdb"])
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary");
+        assert_eq!(output.status.code(), Some(0), "{arguments}: {}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    let versions = |source: &str| {
+        let json: Value =
+            serde_json::from_str(&run(&format!("versions --format json {source}"))).expect("JSON");
+        json["features"].clone()
+    };
+    std::fs::write(folder.path().join("features.json"), VIDEO_AND_CROP).expect("a file");
+    run("push --spec features.json --create-tables");
+    let declared = versions("--spec features.json");
+    assert_eq!(declared.as_object().map(serde_json::Map::len), Some(2));
+    assert_eq!(versions("--recorded"), declared);
+    run("lock media/crop --project other --output locked.lock");
+    assert_eq!(versions("--lock locked.lock"), declared);
+    assert_eq!(run("diff latest locked.lock"), "no difference\n");
+}

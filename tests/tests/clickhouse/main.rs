@@ -1,6 +1,7 @@
 //! What is ClickHouse's own: statements as its engine understands them, types, faults, and what crosses
 //! the wire.
 
+mod client;
 mod faults;
 mod statements;
 mod types;
