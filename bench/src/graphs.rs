@@ -172,3 +172,8 @@ fn leaf(graph: Graph) -> metaxy::Result<metaxy::FeatureKey> {
         Graph::Wide => "wide/leaf",
     })?)
 }
+
+/// The statement that resolves the leaf.
+pub(crate) async fn statement(store: &Store, graph: Graph) -> metaxy::Result<String> {
+    Ok(store.update_of(&leaf(graph)?).sql().await?.unwrap_or_default())
+}

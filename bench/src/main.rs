@@ -43,6 +43,9 @@ enum Step {
     /// Resolves once and prints what it took
     #[command(hide = true)]
     Round(Work),
+    /// Prints the statement that resolves
+    #[command(hide = true)]
+    Statement(Work),
 }
 
 /// What is to be measured.
@@ -92,6 +95,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         Some(Step::Round(work)) => {
             println!("{}", serde_json::to_string(&work.round().await?)?);
+            Ok(())
+        }
+        Some(Step::Statement(work)) => {
+            let store = graphs::open(&work.store, false).await?;
+            println!("{}", graphs::statement(&store, work.graph).await?);
             Ok(())
         }
         None => cli.run.all().await,

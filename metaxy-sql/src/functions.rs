@@ -1,7 +1,8 @@
 //! What a function is called in each database, as a table.
 //!
 //! A spelling is a template: `{0}` is an argument, `{0!}` an argument that gets parentheses unless
-//! it is a single word, `{..}` all arguments joined by `, `, `{||}` all arguments joined by ` || `.
+//! it is a single word, `{..}` all arguments joined by `, `, `{||}` all arguments joined by ` || `;
+//! `{1..}` and `{1||}` are all but the first.
 //! An empty cell means that the database has no such function; asking for it is an
 //! [`Unsupported`](crate::error::Reason::Unsupported) error.
 
@@ -40,10 +41,13 @@ pub enum Function {
     /// One order for the rows of a record, from time (that of a row without any comes first),
     /// tombstone (0 or 1) and write token: a row that is larger is later.
     RowOrder,
-    /// The hash of a text, rendered as text, not cut.
+    /// The hash of texts one after the other, as the database computes it: a number or a text. The
+    /// first argument is the number of characters or digits that are kept.
     Hash(HashAlgorithm),
-    /// The first characters of a text.
-    Left,
+    /// Such a hash as a text.
+    HashText(HashAlgorithm),
+    /// A text as such a hash, to be compared; NULL if it is none.
+    HashOfText(HashAlgorithm),
     /// The number of characters of a text.
     Length,
     /// The MD5 of a text, as 32 lower-case hexadecimal digits.
@@ -84,12 +88,14 @@ pub(crate) const fn postgres(function: Function) -> &'static str {
              coalesce({2}, 0)]"
         }
         // These are installed on request only.
-        F::Hash(HashAlgorithm::XxHash64) => "metaxy_xxhash64({||})",
-        F::Hash(HashAlgorithm::XxHash32) => "metaxy_xxhash32({||})",
+        F::Hash(HashAlgorithm::XxHash64) => "left(metaxy_xxhash64({1||}), {0})",
+        F::Hash(HashAlgorithm::XxHash32) => "left(metaxy_xxhash32({1||}), {0})",
         F::Hash(HashAlgorithm::Xxh3_64) => "",
-        F::Hash(HashAlgorithm::Md5) => "md5({||})",
-        F::Hash(HashAlgorithm::Sha256) => "encode(sha256(convert_to({||}, 'UTF8')), 'hex')",
-        F::Left => "left({0}, {1})",
+        F::Hash(HashAlgorithm::Md5) => "left(md5({1||}), {0})",
+        F::Hash(HashAlgorithm::Sha256) => {
+            "left(encode(sha256(convert_to({1||}, 'UTF8')), 'hex'), {0})"
+        }
+        F::HashText(_) | F::HashOfText(_) => "{0}",
         F::Length => "length({0})",
         F::Md5 => "md5({0})",
         F::Shard => "(('x' || left(md5({0}), 15))::bit(60)::bigint % {1!})",
@@ -113,6 +119,14 @@ pub const fn duckdb_hash_name(algorithm: HashAlgorithm) -> &'static str {
         HashAlgorithm::Sha256 => "sha256",
     }
 }
+
+/// The name under which DuckDB's store registers the first so many decimal digits of an unsigned
+/// number, as a number: `metaxy_first_digits(UBIGINT, BIGINT) -> UBIGINT`.
+pub const DUCKDB_FIRST_DIGITS: &str = "metaxy_first_digits";
+
+/// The name under which DuckDB's store registers the number that a text is: `metaxy_number(VARCHAR)
+/// -> UBIGINT`. A text that is not exactly what the number is rendered as gives NULL.
+pub const DUCKDB_NUMBER: &str = "metaxy_number";
 
 /// The ClickHouse column of the table.
 pub(crate) const fn clickhouse(function: Function) -> &'static str {
@@ -138,12 +152,12 @@ pub(crate) const fn clickhouse(function: Function) -> &'static str {
              + coalesce({2}, 0))"
         }
         // Numbers are rendered as they are hashed: unsigned and decimal.
-        F::Hash(HashAlgorithm::XxHash64) => "toString(xxHash64(concat({..})))",
-        F::Hash(HashAlgorithm::XxHash32) => "toString(xxHash32(concat({..})))",
-        F::Hash(HashAlgorithm::Xxh3_64) => "toString(xxh3(concat({..})))",
-        F::Hash(HashAlgorithm::Md5) => "lower(hex(MD5(concat({..}))))",
-        F::Hash(HashAlgorithm::Sha256) => "lower(hex(SHA256(concat({..}))))",
-        F::Left => "leftUTF8({0}, {1})",
+        F::Hash(HashAlgorithm::XxHash64) => "leftUTF8(toString(xxHash64(concat({1..}))), {0})",
+        F::Hash(HashAlgorithm::XxHash32) => "leftUTF8(toString(xxHash32(concat({1..}))), {0})",
+        F::Hash(HashAlgorithm::Xxh3_64) => "leftUTF8(toString(xxh3(concat({1..}))), {0})",
+        F::Hash(HashAlgorithm::Md5) => "leftUTF8(lower(hex(MD5(concat({1..})))), {0})",
+        F::Hash(HashAlgorithm::Sha256) => "leftUTF8(lower(hex(SHA256(concat({1..})))), {0})",
+        F::HashText(_) | F::HashOfText(_) => "{0}",
         F::Length => "lengthUTF8({0})",
         F::Md5 => "lower(hex(MD5({0})))",
         F::Shard => {
@@ -181,14 +195,16 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
             "((coalesce(epoch_us({0}), 0) * 2 + {1!})::HUGEINT * 9223372036854775808 + \
              coalesce({2}, 0)::HUGEINT)"
         }
-        // Our own functions give integers: rendering them is a cast. They join their arguments
-        // without a copy.
-        F::Hash(HashAlgorithm::XxHash64) => "metaxy_xxhash64({..})::VARCHAR",
-        F::Hash(HashAlgorithm::XxHash32) => "metaxy_xxhash32({..})::VARCHAR",
-        F::Hash(HashAlgorithm::Xxh3_64) => "metaxy_xxh3_64({..})::VARCHAR",
-        F::Hash(HashAlgorithm::Md5) => "md5({||})",
-        F::Hash(HashAlgorithm::Sha256) => "sha256({||})",
-        F::Left => "left({0}, {1})",
+        // Our own functions give integers, which are small to carry along and quick to compare; and
+        // they join their arguments without a copy. See `DUCKDB_FIRST_DIGITS`.
+        F::Hash(HashAlgorithm::XxHash64) => "metaxy_first_digits(metaxy_xxhash64({1..}), {0})",
+        F::Hash(HashAlgorithm::XxHash32) => "metaxy_first_digits(metaxy_xxhash32({1..}), {0})",
+        F::Hash(HashAlgorithm::Xxh3_64) => "metaxy_first_digits(metaxy_xxh3_64({1..}), {0})",
+        F::Hash(HashAlgorithm::Md5) => "left(md5({1||}), {0})",
+        F::Hash(HashAlgorithm::Sha256) => "left(sha256({1||}), {0})",
+        F::HashText(algorithm) if algorithm.is_number() => "{0!}::VARCHAR",
+        F::HashOfText(algorithm) if algorithm.is_number() => "metaxy_number({0})",
+        F::HashText(_) | F::HashOfText(_) => "{0}",
         F::Length => "length({0})",
         F::Md5 => "md5({0})",
         F::Shard => "(('0x' || left(md5({0}), 15))::BIGINT % {1!})",

@@ -176,9 +176,20 @@ fn is_current(records: &Records, alias: &str, agreeing: Option<Select>) -> Expr 
     coalesce([or(any), crate::ast::build::bool(false)])
 }
 
-/// The hash of texts one after the other, cut to the length that the store keeps; NULL if one is.
+/// The hash of texts one after the other as a text, cut to the length that the store keeps; NULL if
+/// one of them is.
 fn hash(how: Hash, parts: impl IntoIterator<Item = Expr>) -> Expr {
-    let mut joined: Vec<Expr> = Vec::new();
+    hash_text(how, raw_hash(how, parts))
+}
+
+/// A hash as the database computes it, as a text.
+fn hash_text(how: Hash, raw: Expr) -> Expr {
+    call(Function::HashText(how.algorithm), [raw])
+}
+
+/// The same hash as the database computes it, which may be a number.
+fn raw_hash(how: Hash, parts: impl IntoIterator<Item = Expr>) -> Expr {
+    let mut joined: Vec<Expr> = vec![int(i64::from(how.length))];
     for part in parts {
         // Neighbouring constants become one: fewer arguments for every row.
         use crate::literal::Literal::Text;
@@ -189,10 +200,10 @@ fn hash(how: Hash, parts: impl IntoIterator<Item = Expr>) -> Expr {
             (_, part) => joined.push(part),
         }
     }
-    if joined.is_empty() {
+    if joined.len() == 1 {
         joined.push(text(""));
     }
-    call(Function::Left, [call(Function::Hash(how.algorithm), joined), int(i64::from(how.length))])
+    call(Function::Hash(how.algorithm), joined)
 }
 
 /// The hash over the values of a by-field column: values alone, joined by `|`, in the order of

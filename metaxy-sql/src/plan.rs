@@ -48,6 +48,12 @@ impl HashAlgorithm {
             Self::Sha256 => "sha256",
         }
     }
+
+    /// Whether a hash is an unsigned number of at most 64 bits, rendered in decimal digits.
+    #[must_use]
+    pub const fn is_number(self) -> bool {
+        matches!(self, Self::XxHash64 | Self::XxHash32 | Self::Xxh3_64)
+    }
 }
 
 impl fmt::Display for HashAlgorithm {
@@ -214,6 +220,9 @@ pub struct Resolve {
     pub hash: Hash,
     /// Whether the rows are wanted, or only their numbers.
     pub rows: bool,
+    /// Whether the database goes on with the rows: it then renders hashes as texts, and makes those
+    /// over all fields. A reader can do both where it costs less, and for its rows alone.
+    pub texts: bool,
     /// The table of records whose history was removed, if there is one.
     pub removed: Option<String>,
     /// Which records are answered, and how they are judged.

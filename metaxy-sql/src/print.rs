@@ -751,8 +751,10 @@ impl<'a> Printer<'a> {
             let close = open + rest[open..].find('}').expect("a closed placeholder");
             match &rest[open + 1..close] {
                 ".." => self.list(args, ", ", depth)?,
-                "||" => {
-                    for (i, arg) in args.iter().enumerate() {
+                "1.." => self.list(&args[1..], ", ", depth)?,
+                joined @ ("||" | "1||") => {
+                    let first = usize::from(joined.starts_with('1'));
+                    for (i, arg) in args[first..].iter().enumerate() {
                         if i > 0 {
                             self.push(" || ");
                         }

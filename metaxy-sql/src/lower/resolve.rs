@@ -8,10 +8,11 @@
 //! - `current`: the target's latest rows, with the stored provenance of each field (`c{k}`); of an
 //!   expansion, the seals in force of the parents (see [`super::seals`]);
 //! - `judged`: both, side by side by the target's ids, with the class, as far as the call asks for
-//!   them; `failed` and `classified` leave out records that have failed;
-//! - `own`, `orphans`, `trace{i}`, `need{i}_{j}`: why a field is stale, what became of an orphan,
-//!   what a blocked record waits for. They are looked up for the rows that are returned and no
-//!   others.
+//!   them; `failed` and `classified` leave out records that have failed. These are narrow: hashes are
+//!   as the database computes them, and no text but the ids is carried along;
+//! - `stored`, `own`, `values{i}`, `trace{i}`, `need{i}_{j}`: what is stored, why a field is stale,
+//!   what became of an orphan, what a blocked record waits for. They are looked up for the rows of the
+//!   classes that need them and no others: a class without records costs nothing.
 //!
 //! The answer begins with one row per class that holds the number of its records (`n`), and how
 //! many of them another definition wrote (`n_older`) or no seal vouches for (`n_unsealed`). Then come
@@ -23,7 +24,8 @@ mod rows;
 mod selection;
 
 use super::{
-    by_field, from_part, has_ids, id, ids_of, is_live, latest, part, present, same, seals,
+    by_field, from_part, has_ids, hash_text, id, ids_of, is_live, latest, part, present, same,
+    seals,
 };
 use crate::ast::build::{
     and, bool, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or, text,
@@ -40,8 +42,8 @@ use crate::types::{ColumnType, ScalarType};
 /// The columns of the answer are `class`, `n`, `n_older` and `n_unsealed`; and with rows `id{k}`,
 /// `version` (of the definition that wrote the current row), `row` (of the stage, for samples; of the
 /// target, where older rows are asked for), per field `p{k}`, `c{k}`, `d{k}` (stored data version) and
-/// `r{k}` (bits of [`crate::plan::reason`]), the hashes over all fields as `provenance` and
-/// `data_version`, `orphan`, per input `b{i}` and, numbered through all inputs, the columns that come
+/// `r{k}` (bits of [`crate::plan::reason`]), with [`Resolve::texts`] the hashes over all fields as
+/// `provenance` and `data_version`; `orphan`, per input `b{i}` and, numbered through all inputs, the columns that come
 /// along as `s{j}`.
 #[must_use]
 pub fn resolve(plan: &Resolve) -> Option<Statement> {
@@ -126,6 +128,26 @@ impl Lowering<'_> {
         self.plan.target.records.as_ref().is_some_and(|records| records.seals.is_some())
     }
 
+    /// Whether the parts that judge carry the stored versions as texts: of a root, where they are
+    /// compared with texts, and of an expansion, which has no row of its own to look at later.
+    fn carries_texts(&self) -> bool {
+        self.is_root() || self.is_expansion()
+    }
+
+    /// A provenance of today, as the database computes it or as a root's samples give it, as a text.
+    fn text_of(&self, provenance: Expr) -> Expr {
+        if self.is_root() { provenance } else { hash_text(self.plan.hash, provenance) }
+    }
+
+    /// A stored provenance, to be compared with one of today.
+    fn to_compare(&self, stored: Expr) -> Expr {
+        if self.is_root() {
+            stored
+        } else {
+            call(Function::HashOfText(self.plan.hash.algorithm), [stored])
+        }
+    }
+
     /// The recorded definitions are asked about stale rows; for a root they also decide the class.
     fn needs_own(&self) -> bool {
         self.plan.definitions.is_some() && (self.is_root() || self.plan.rows)
@@ -145,13 +167,18 @@ impl Lowering<'_> {
             let stored = col("u", system::DATA_VERSION_BY_FIELD);
             (by_field(&records.data_version, stored, &field.definition.name), format!("v{k}"))
         });
+        let version = col("u", system::FEATURE_VERSION);
+        let (version, what) = match self.is_root() {
+            true => (version, "version"),
+            false => (differs(version, text(&records.version)), "older"),
+        };
         let select = Select::default()
             .columns(self.ids().zip(ids_of(records, "u")).map(|(k, own)| (own, id(k))))
             .column(Expr::RowAddress(Some(name("u"))), "row")
-            .column(col("u", system::FEATURE_VERSION), "version")
+            .column(version, what)
             .columns(self.fields().map(|(k, field)| {
                 let value = by_field(&records.provenance, stored.clone(), &field.definition.name);
-                (value, format!("c{k}"))
+                (self.to_compare(value), format!("c{k}"))
             }))
             .columns(data_versions)
             .from(latest(records, "u", None))
@@ -182,11 +209,10 @@ impl Lowering<'_> {
 
     /// That another definition wrote a row, and says otherwise of a field: no recorded definition
     /// says nothing, and counts as otherwise.
-    fn code_differs(&self, alias: &str, k: usize, field: &Field) -> Expr {
-        let Some(records) = &self.plan.target.records else {
+    fn code_differs(&self, older: Expr, k: usize, field: &Field) -> Expr {
+        if self.plan.target.records.is_none() {
             return bool(false);
-        };
-        let older = differs(col(alias, "version"), text(&records.version));
+        }
         if self.plan.definitions.is_none() {
             return older;
         }
@@ -235,13 +261,23 @@ impl Lowering<'_> {
 
         let mut columns: Vec<(Expr, String)> = vec![(as_code(class_of), "class".to_owned())];
         columns.extend(self.ids().map(|k| (self.either_id(k, has_expected, has_current), id(k))));
-        columns.push((text_or(c("version".to_owned()), has_current), "version".to_owned()));
+        if self.carries_texts() {
+            columns.push((text_or(c("version".to_owned()), has_current), "version".to_owned()));
+        }
+        columns.push((self.older(has_current), "older".to_owned()));
         columns.push((c("row".to_owned()), "row".to_owned()));
         columns.extend(self.fields().flat_map(|(k, _)| {
-            [
-                (text_or(e(format!("p{k}")), has_expected), format!("p{k}")),
-                (text_or(c(format!("c{k}")), has_current), format!("c{k}")),
-            ]
+            // One that is not there is as good as any other that is not.
+            let p = match has_expected {
+                true => e(format!("p{k}")),
+                false => self.to_compare(text_or(null(), false)),
+            };
+            let c = match has_current {
+                true => c(format!("c{k}")),
+                false if self.carries_texts() => text_or(null(), false),
+                false => self.to_compare(text_or(null(), false)),
+            };
+            [(p, format!("p{k}")), (c, format!("c{k}"))]
         }));
         if self.is_root() {
             columns.push((e("row".to_owned()), "sample".to_owned()));
@@ -266,6 +302,17 @@ impl Lowering<'_> {
         (select, names)
     }
 
+    /// That another definition than today's wrote the current row.
+    fn older(&self, has_current: bool) -> Expr {
+        match &self.plan.target.records {
+            Some(records) if has_current && self.carries_texts() => {
+                differs(col("c", "version"), text(&records.version))
+            }
+            Some(_) if has_current => col("c", "older"),
+            _ => bool(false),
+        }
+    }
+
     /// An id of a record of either side.
     fn either_id(&self, k: usize, has_expected: bool, has_current: bool) -> Expr {
         match (has_expected, has_current) {
@@ -279,14 +326,18 @@ impl Lowering<'_> {
     fn class_of(&self, has_expected: bool, has_current: bool) -> Expr {
         let stale = || {
             let fields = self.fields().map(|(k, field)| {
-                let value_differs = differs(col("c", format!("c{k}")), col("e", format!("p{k}")));
+                let stored = col("c", format!("c{k}"));
+                // What is no hash differs from any. That nothing is expected means a blocked record.
+                let stored = if self.is_expansion() { self.to_compare(stored) } else { stored };
+                let value_differs = differs(stored, col("e", format!("p{k}")));
                 if self.is_root() {
                     // A data version that the caller gives is what downstream sees: a new one counts
                     // like a new value.
                     let given = || col("e", format!("d{k}"));
                     let other_given =
                         and([is_set(given()), differs(given(), col("c", format!("v{k}")))]);
-                    or([value_differs, self.code_differs("c", k, field), other_given])
+                    let other_code = self.code_differs(self.older(has_current), k, field);
+                    or([value_differs, other_code, other_given])
                 } else {
                     value_differs
                 }
@@ -328,9 +379,7 @@ impl Lowering<'_> {
     /// The number of records of each class.
     fn counts(&self) -> Select {
         let older = match &self.plan.target.records {
-            Some(records) => {
-                call(Function::CountIf, [differs(col("r", "version"), text(&records.version))])
-            }
+            Some(_) => call(Function::CountIf, [col("r", "older")]),
             None => int(0),
         };
         let unsealed = if self.is_expansion() {

@@ -45,7 +45,7 @@ pub fn view(view: &str, query: Query) -> crate::Result<Statement> {
 /// nothing.
 #[must_use]
 pub fn to_do(plan: &Resolve, brought: &[String]) -> Option<Query> {
-    let plan = Resolve { rows: true, ..plan.clone() };
+    let plan = Resolve { rows: true, texts: true, ..plan.clone() };
     let Some(Statement::Query(Query { mut with, mut union_all })) = resolve(&plan) else {
         return None;
     };

@@ -119,6 +119,7 @@ fn one_upstream() -> Resolve {
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        texts: true,
         removed: None,
         call: Call::default(),
     }
@@ -170,6 +171,7 @@ fn two_upstreams() -> Resolve {
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        texts: true,
         removed: None,
         call: Call::default(),
     }
@@ -233,6 +235,7 @@ fn samples(complete: bool) -> Resolve {
         definitions: Some(system::DEFINITIONS.to_owned()),
         hash: HASH,
         rows: true,
+        texts: true,
         removed: None,
         call: Call::default(),
     }

@@ -1,5 +1,6 @@
 //! Texts -> hashes, as the wire format says (section 2.2), without a database.
 
+use arrow::array::{StringArray, StringBuilder};
 use md5::{Digest, Md5};
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
@@ -47,6 +48,34 @@ impl Hashing {
         values.sort_unstable();
         let values: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
         self.of(&values.join("|"))
+    }
+
+    /// The same for many rows, by field and row; nothing where a value is missing.
+    pub(crate) fn of_rows<'a>(
+        self,
+        names: &[String],
+        n_rows: usize,
+        value: impl Fn(usize, usize) -> Option<&'a str>,
+    ) -> StringArray {
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by_key(|k| &names[*k]);
+        let mut hashes = StringBuilder::with_capacity(n_rows, n_rows * self.length.min(20));
+        let mut joined = String::new();
+        for row in 0..n_rows {
+            joined.clear();
+            let mut is_whole = true;
+            for (i, k) in order.iter().enumerate() {
+                if i > 0 {
+                    joined.push('|');
+                }
+                match value(*k, row) {
+                    Some(value) => joined.push_str(value),
+                    None => is_whole = false,
+                }
+            }
+            hashes.append_option(is_whole.then(|| self.of(&joined)));
+        }
+        hashes.finish()
     }
 }
 

@@ -429,7 +429,8 @@ async fn resolve(
     connection.begin(Access::Read).await?;
     let mut tables = tables_of(&mut *connection, feature).await?;
     foreign.stand_in(&*shared.engine.dialect(), &mut *connection, &mut tables).await?;
-    let plan = Planner { feature, tables: &tables }.resolve(options)?;
+    let mut plan = Planner { feature, tables: &tables }.resolve(options)?;
+    plan.plan.texts = false;
     let mut counts = Counts::default();
     let Some(statement) = lower::resolve(&plan.plan) else {
         return Ok(Resolved { counts, batches: no_batches() });

@@ -158,6 +158,9 @@ async fn functions_mean_what_they_mean_elsewhere() {
     let sql = |function: F, args: &[&str]| {
         let mut text =
             ClickHouse::ON_ONE_MACHINE.function(function).replace("{..}", &args.join(", "));
+        if let Some((_, others)) = args.split_first() {
+            text = text.replace("{1..}", &others.join(", "));
+        }
         for (i, arg) in args.iter().enumerate() {
             text = text.replace(&format!("{{{i}}}"), arg).replace(&format!("{{{i}!}}"), arg);
         }
@@ -188,7 +191,7 @@ async fn functions_mean_what_they_mean_elsewhere() {
         (H::Md5, hex::encode(<md5::Md5 as md5::Digest>::digest("a|b"))),
         (H::Sha256, "0eab8a0a3380abf4c7d1fb0b43b66aafbb64a4b953e4eb2dccca579461912d0c".to_owned()),
     ] {
-        let sql = format!("SELECT {}", sql(F::Hash(algorithm), &["'a'", "'|b'"]));
+        let sql = format!("SELECT {}", sql(F::Hash(algorithm), &["64", "'a'", "'|b'"]));
         assert_eq!(texts(&client, &sql).await, [expected], "{algorithm}");
     }
     let order = ["id".to_owned()];

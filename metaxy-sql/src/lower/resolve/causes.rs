@@ -3,14 +3,14 @@
 use super::inputs::all_optional;
 use super::{Lowering, as_code, class, code};
 use crate::ast::build::{
-    and, bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, null, or, text,
+    bool, call, case, coalesce, col, eq, from, int, is_null, is_set, name, not, null, or, text,
 };
 use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
-    from_part, id, ids_of, ids_text, is_current, is_live, latest, order_of, part, same, seals,
-    versions_that_agree,
+    filter, from_part, id, ids_of, ids_text, is_current, is_live, latest, latest_of, order_of,
+    part, same, seals, versions_that_agree,
 };
 use crate::plan::{Class, Input, Records, Seals, Source, block, orphan};
 use crate::system;
@@ -23,6 +23,8 @@ mod trace {
     pub(super) const EXCLUDED: i64 = 1;
     /// It was deleted.
     pub(super) const GONE: i64 = 2;
+    /// It is there and is read: no reason to be an orphan.
+    pub(super) const HERE: i64 = 3;
 }
 
 impl Lowering<'_> {
@@ -45,20 +47,26 @@ impl Lowering<'_> {
                 let alias = format!("trace{i}");
                 self.trace(with, i, input, records);
                 let same_ids = |alias: &str| {
-                    let ids = input.on.iter().map(|(_, k)| (col("r", id(*k)), col(alias, id(*k))));
-                    and([is_orphan(), same(ids)])
+                    let ids = input.on.iter().map(|(_, k)| (*k, col(alias, id(*k))));
+                    same_in_class(Class::Orphaned, ids)
                 };
                 source =
                     source.join(JoinKind::Left, part(&alias).as_str(), &alias, same_ids(&alias));
-                let here = format!("here{i}");
-                let on = same_ids(&here);
-                source = source.join(JoinKind::Left, part(&format!("in{i}")).as_str(), &here, on);
-                let state = coalesce([col(&alias, "state"), int(trace::NONE)]);
-                let state = match self.was_removed(input) {
-                    Some(removed) => case([(removed, int(trace::GONE))], Some(state)),
-                    None => state,
+                let state = || coalesce([col(&alias, "state"), int(trace::NONE)]);
+                let is_here = if tells_of_latest(input, records) {
+                    eq(state(), int(trace::HERE))
+                } else {
+                    let here = format!("here{i}");
+                    let on = same_ids(&here);
+                    let inputs = part(&format!("in{i}"));
+                    source = source.join(JoinKind::Left, inputs.as_str(), &here, on);
+                    is_set(col(&here, "row"))
                 };
-                found = case([(is_set(col(&here, "row")), int(trace::NONE))], Some(state));
+                let state = match self.was_removed(input) {
+                    Some(removed) => case([(removed, int(trace::GONE))], Some(state())),
+                    None => state(),
+                };
+                found = case([(is_here, int(trace::NONE))], Some(state));
             } else if let Some(removed) = self.was_removed(input) {
                 found = case([(removed, int(trace::GONE))], Some(found));
             }
@@ -100,6 +108,20 @@ impl Lowering<'_> {
         };
         let on = |alias: &'static str| input.on.iter().map(move |(own, _)| col(alias, own));
         let is_wanted = |alias| Expr::In(on(alias).collect(), Box::new(wanted.clone()));
+        if tells_of_latest(input, records) {
+            let mut whens = vec![(is_set(col("u", system::DELETED_AT)), int(trace::GONE))];
+            if let Some(declared) = &input.filter {
+                let fits = filter(declared, &|column: &str| col("u", column));
+                whens.push((not(coalesce([fits, bool(false)])), int(trace::EXCLUDED)));
+            }
+            let latest = latest_of(records, "u", from(&records.table, "h"), Some(is_wanted("h")));
+            let select = Select::default()
+                .columns(input.on.iter().map(|(own, k)| (col("u", own), id(*k))))
+                .column(case(whens, Some(int(trace::HERE))), "state")
+                .from(latest);
+            with.push((part(&format!("trace{i}")), select));
+            return;
+        }
         let rows = from(&records.table, "u");
         let (rows, state) = match &records.seals {
             None => {
@@ -163,13 +185,9 @@ impl Lowering<'_> {
                 // The ids of the source, by the target's names.
                 let ids: Vec<usize> = ids.iter().map(|of| place_of(input, *of)).collect();
                 with.push((part(&need), self.latest_state(records, &ids, state)));
-                let on = same(ids.iter().map(|k| (col("r", id(*k)), col(&need, id(*k)))));
-                source = source.join(
-                    JoinKind::Left,
-                    part(&need).as_str(),
-                    &need,
-                    and([is_blocked(), on]),
-                );
+                let of_need = ids.iter().map(|k| (*k, col(&need, id(*k))));
+                let on = same_in_class(Class::Blocked, of_need);
+                source = source.join(JoinKind::Left, part(&need).as_str(), &need, on);
                 let state = || coalesce([col(&need, "state"), code(block::ORPHANED)]);
                 orphaned.push(eq(state(), code(block::ORPHANED)));
                 blocked.push(eq(state(), code(block::BLOCKED)));
@@ -204,6 +222,19 @@ impl Lowering<'_> {
             .filter(Expr::In(ids_of(records, "u"), Box::new(wanted)))
             .group_by(ids_of(records, "u"))
     }
+}
+
+/// Whether the latest row of a record of an input tells all that can be told of its orphans. A row of a
+/// group can have been in another one before, and of children the seals tell.
+fn tells_of_latest(input: &Input, records: &Records) -> bool {
+    !input.grouped && records.seals.is_none()
+}
+
+/// That a record `r` of a class has these ids. Others have none to compare: a class of its own beside
+/// the equalities would keep a database from a hash join.
+fn same_in_class(of: Class, ids: impl Iterator<Item = (usize, Expr)>) -> Expr {
+    let of_class = |k| case([(eq(col("r", "class"), class(of)), col("r", id(k)))], None);
+    same(ids.map(|(k, other)| (of_class(k), other)))
 }
 
 /// The target's id that an id of an input's records equals.

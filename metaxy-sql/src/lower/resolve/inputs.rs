@@ -9,7 +9,7 @@ use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
     by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_live, latest, part,
-    same, seals, versions_that_agree,
+    raw_hash, same, seals, versions_that_agree,
 };
 use crate::plan::{Class, Expected, Field, Input, Records, block};
 use crate::system;
@@ -232,7 +232,7 @@ impl Lowering<'_> {
     }
 
     /// The pre-image of a field, hashed (wire format, section 2.1):
-    /// `label|code version|parent label|value|..`.
+    /// `label|code version|parent label|value|..`; as the database computes it.
     pub(super) fn provenance(
         &self,
         field: &Field,
@@ -243,7 +243,7 @@ impl Lowering<'_> {
         for (part, value) in field.parts.iter().zip(values) {
             parts.extend([text("|"), text(&part.label), text("|"), value]);
         }
-        hash(self.plan.hash, parts)
+        raw_hash(self.plan.hash, parts)
     }
 }
 

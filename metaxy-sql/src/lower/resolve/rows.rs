@@ -1,14 +1,16 @@
 //! What is said about the records of an increment, beyond their class.
 
 use super::inputs::{optional_value, read_index};
-use super::{Lowering, as_code, class, code};
+use super::{Lowering, as_code, class, code, text_or};
 use crate::ast::build::{
     and, binary, bool, case, coalesce, col, differs, eq, is_null, is_set, name, not, null, or, text,
 };
 use crate::ast::{BinaryOp, Expr, JoinKind, Order, Select};
 use crate::ident::Ident;
 use crate::lower::{by_field, from_part, hash_of_values, id, part, same};
-use crate::plan::{Class, Field, Input, OrderBy, Unchanged, reason};
+use crate::plan::{
+    ByField, Class, Field, FieldDefinition, Input, OrderBy, Records, Unchanged, reason,
+};
 use crate::system;
 
 impl Lowering<'_> {
@@ -22,7 +24,10 @@ impl Lowering<'_> {
         for (k, _) in self.fields() {
             columns.extend(["p", "c", "d", "r"].map(|kind| format!("{kind}{k}")));
         }
-        columns.extend(["provenance", "data_version", "orphan"].map(str::to_owned));
+        if self.plan.texts {
+            columns.extend(["provenance", "data_version"].map(str::to_owned));
+        }
+        columns.push("orphan".to_owned());
         columns.extend((0..self.inputs().len()).map(|i| format!("b{i}")));
         let n_columns: usize = self.inputs().iter().map(|input| input.columns.len()).sum();
         columns.extend((0..n_columns).map(|j| format!("s{j}")));
@@ -36,11 +41,17 @@ impl Lowering<'_> {
         let stored_rows = target.filter(|_| !self.is_expansion());
         let mut source = from_part("classified", "r");
         if let Some(records) = stored_rows {
-            let at = eq(Expr::RowAddress(Some(name("t"))), col("r", "row"));
-            source = source.join(JoinKind::Left, &records.table, "t", at);
+            with.push((part("stored"), self.stored(records)));
+            let at = eq(col("t", "row"), col("r", "row"));
+            source = source.join(JoinKind::Left, part("stored").as_str(), "t", at);
         }
+        let version = || match stored_rows {
+            Some(_) => col("t", "version"),
+            None if self.carries_texts() => col("r", "version"),
+            None => text_or(null(), false),
+        };
         if target.is_some() && self.plan.definitions.is_some() {
-            let of_version = eq(col("own", "version"), col("r", "version"));
+            let of_version = eq(col("own", "version"), version());
             source = source.join(JoinKind::Left, part("own").as_str(), "own", of_version);
         }
         let mut brought = Vec::new();
@@ -62,26 +73,23 @@ impl Lowering<'_> {
                     brought
                         .extend((0..input.columns.len()).map(|n| col(&members, format!("s{n}"))));
                 }
-                // The values of a group are needed again to tell why a record is stale.
-                if self.looks_at_values() {
-                    let is_stale = eq(col("r", "class"), class(Class::Stale));
-                    let same_group =
-                        same(input.on.iter().map(|(_, k)| (col("r", id(*k)), col(&alias, id(*k)))));
-                    let on = and([is_stale, same_group]);
-                    let groups = part(&format!("in{i}"));
-                    source = source.join(JoinKind::Left, groups.as_str(), &alias, on);
-                }
-                continue;
+            } else if !input.columns.is_empty() {
+                let at = eq(Expr::RowAddress(Some(name(&alias))), col("r", format!("row{i}")));
+                source = source.join(JoinKind::Left, &records.table, &alias, at);
+                brought.extend(input.columns.iter().map(|column| col(&alias, column)));
             }
-            let at = eq(Expr::RowAddress(Some(name(&alias))), col("r", format!("row{i}")));
-            source = source.join(JoinKind::Left, &records.table, &alias, at);
-            brought.extend(input.columns.iter().map(|column| col(&alias, column)));
+            if self.looks_at_values() {
+                let values = format!("values{i}");
+                with.push((part(&values), self.values(i, input, records)));
+                let at = eq(col(&values, "row"), col("r", "row"));
+                source = source.join(JoinKind::Left, part(&values).as_str(), &values, at);
+            }
         }
         let (orphan, source) = self.orphan(with, source);
         let (blocks, source) = self.blocks(with, source, has_expected);
 
         let mut values: Vec<Expr> = self.ids().map(|k| col("r", id(k))).collect();
-        values.push(col("r", "version"));
+        values.push(version());
         if self.is_root() {
             values.push(col("r", "sample"));
         } else if self.plan.call.unchanged != Unchanged::None {
@@ -91,15 +99,18 @@ impl Lowering<'_> {
         let mut data_versions = Vec::new();
         for (k, field) in self.fields() {
             let field_name = &field.definition.name;
-            let stored = match stored_rows {
-                Some(records) => by_field(
-                    &records.data_version,
-                    col("t", system::DATA_VERSION_BY_FIELD),
-                    field_name,
-                ),
-                None => null(),
+            let (c, p) = (format!("c{k}"), format!("p{k}"));
+            let (current, stored) = match stored_rows {
+                Some(_) => (col("t", &c), col("t", format!("d{k}"))),
+                None if self.carries_texts() => (col("r", &c), null()),
+                None => (text_or(null(), false), null()),
             };
-            let (expected, current) = (col("r", format!("p{k}")), col("r", format!("c{k}")));
+            if !self.plan.texts {
+                let reasons = self.reasons(k, field, &current);
+                values.extend([col("r", &p), current, stored, reasons]);
+                continue;
+            }
+            let expected = self.text_of(col("r", &p));
             let provenance = coalesce([expected.clone(), current.clone()]);
             // A field that is not stale keeps the data version that is stored, and so does one whose
             // expected provenance is not known: an orphan's, or one that lacks an input.
@@ -117,10 +128,13 @@ impl Lowering<'_> {
             let data_version = case([(kept, keeps)], Some(expected.clone()));
             provenances.push((field_name.clone(), provenance));
             data_versions.push((field_name.clone(), data_version));
-            values.extend([expected, current, stored, self.reasons(k, field)]);
+            let reasons = self.reasons(k, field, &current);
+            values.extend([expected, current, stored, reasons]);
         }
-        values.push(hash_of_values(self.plan.hash, provenances));
-        values.push(hash_of_values(self.plan.hash, data_versions));
+        if self.plan.texts {
+            values.push(hash_of_values(self.plan.hash, provenances));
+            values.push(hash_of_values(self.plan.hash, data_versions));
+        }
         values.push(orphan);
         values.extend(blocks);
         values.extend(brought);
@@ -133,6 +147,53 @@ impl Lowering<'_> {
         self.in_order(select.filter(or(self.answered())))
     }
 
+    /// What is stored of the records that are answered, by the address of the row.
+    fn stored(&self, records: &Records) -> Select {
+        let of_row = eq(Expr::RowAddress(Some(name("t"))), col("r", "row"));
+        let value = |kept_as: &ByField, column: &str, field: &Field| {
+            by_field(kept_as, col("t", column), &field.definition.name)
+        };
+        Select::default()
+            .column(col("r", "row"), "row")
+            .column(col("t", system::FEATURE_VERSION), "version")
+            .columns(self.fields().map(|(k, field)| {
+                (value(&records.provenance, system::PROVENANCE_BY_FIELD, field), format!("c{k}"))
+            }))
+            .columns(self.fields().map(|(k, field)| {
+                (
+                    value(&records.data_version, system::DATA_VERSION_BY_FIELD, field),
+                    format!("d{k}"),
+                )
+            }))
+            .from(from_part("classified", "r").join(JoinKind::Inner, &records.table, "t", of_row))
+            .filter(or(self.answered()))
+    }
+
+    /// The values of an input that stale records of another definition are computed from, by the address
+    /// of the record's row.
+    fn values(&self, i: usize, input: &Input, records: &Records) -> Select {
+        let of_field = |field: &FieldDefinition, m: usize| {
+            if input.grouped {
+                return col("u", format!("v{m}"));
+            }
+            let values = col("u", system::DATA_VERSION_BY_FIELD);
+            by_field(&records.data_version, values, &field.name)
+        };
+        let rows = from_part("classified", "r");
+        let rows = if input.grouped {
+            let on = same(input.on.iter().map(|(_, k)| (col("r", id(*k)), col("u", id(*k)))));
+            rows.join(JoinKind::Inner, part(&format!("in{i}")).as_str(), "u", on)
+        } else {
+            let at = eq(Expr::RowAddress(Some(name("u"))), col("r", format!("row{i}")));
+            rows.join(JoinKind::Inner, &records.table, "u", at)
+        };
+        Select::default()
+            .column(col("r", "row"), "row")
+            .columns(input.reads.iter().enumerate().map(|(m, f)| (of_field(f, m), format!("v{m}"))))
+            .from(rows)
+            .filter(and([eq(col("r", "class"), class(Class::Stale)), col("r", "older")]))
+    }
+
     /// The conditions under which a record is in the increment.
     fn answered(&self) -> Vec<Expr> {
         let is = |wanted| eq(col("r", "class"), class(wanted));
@@ -142,9 +203,8 @@ impl Lowering<'_> {
         let mut any: Vec<Expr> =
             [Class::Orphaned, Class::Blocked, Class::New, Class::Stale].map(is).into();
         match (&self.plan.target.records, self.plan.call.unchanged) {
-            (Some(records), Unchanged::Older) => {
-                let is_older = differs(col("r", "version"), text(&records.version));
-                any.push(and([is(Class::Unchanged), is_older]));
+            (Some(_), Unchanged::Older) => {
+                any.push(and([is(Class::Unchanged), col("r", "older")]));
             }
             (_, Unchanged::All) => any.push(is(Class::Unchanged)),
             _ => {}
@@ -179,53 +239,57 @@ impl Lowering<'_> {
     /// Whether recorded definitions are asked what they would have made of today's values.
     fn looks_at_values(&self) -> bool {
         let is_there = |input: &Input| input.optional || input.records.is_some();
-        self.plan.definitions.is_some() && self.inputs().iter().all(is_there)
+        self.plan.target.records.is_some()
+            && self.plan.definitions.is_some()
+            && self.inputs().iter().all(is_there)
     }
 
     /// Why a field of a stale record is stale, as a sum of bits; 0 if it is not.
-    fn reasons(&self, k: usize, field: &Field) -> Expr {
-        let Some(records) = &self.plan.target.records else { return as_code(code(0)) };
-        let stored = || col("r", format!("c{k}"));
-        let expected = || col("r", format!("p{k}"));
+    fn reasons(&self, k: usize, field: &Field, stored: &Expr) -> Expr {
+        if self.plan.target.records.is_none() {
+            return as_code(code(0));
+        }
+        let stored = || stored.clone();
+        let to_compare = || match self.is_expansion() {
+            true => self.to_compare(stored()),
+            false => col("r", format!("c{k}")),
+        };
         let bit = |condition, bit| case([(condition, code(bit))], Some(code(0)));
 
         let added = is_null(stored());
-        let differs_now = differs(stored(), expected());
+        let differs_now = differs(to_compare(), col("r", format!("p{k}")));
         // Under the code version of the recorded definition today's values would differ already.
         // With other parents its pre-image cannot be formed from today's inputs.
         let upstream = if self.is_root() {
             differs_now.clone()
         } else {
-            let is_todays = eq(col("r", "version"), text(&records.version));
-            let mut whens = vec![(is_todays, differs_now.clone())];
+            let mut whens = vec![(not(col("r", "older")), differs_now.clone())];
             // Nothing is stale where a required upstream has no table, and there is no row to look at.
             if self.looks_at_values() {
                 let values = field.parts.iter().map(|part| {
                     let input = &self.inputs()[part.input];
-                    let alias = format!("u{}", part.input);
                     let value = match &input.records {
                         None => null(),
-                        Some(_) if input.grouped => {
-                            col(&alias, format!("v{}", read_index(input, &part.field)))
+                        Some(_) => {
+                            let values = format!("values{}", part.input);
+                            col(&values, format!("v{}", read_index(input, &part.field)))
                         }
-                        Some(records) => by_field(
-                            &records.data_version,
-                            col(&alias, system::DATA_VERSION_BY_FIELD),
-                            &part.field,
-                        ),
                     };
                     optional_value(input, value)
                 });
                 let before = self.provenance(field, col("own", format!("code{k}")), values);
                 whens.push((
                     eq(col("own", format!("parents{k}")), text(&field.definition.parents)),
-                    differs(before, stored()),
+                    differs(before, to_compare()),
                 ));
             }
             case(whens, Some(bool(false)))
         };
         let sum = [
-            bit(and([is_set(stored()), self.code_differs("r", k, field)]), reason::CODE),
+            bit(
+                and([is_set(stored()), self.code_differs(col("r", "older"), k, field)]),
+                reason::CODE,
+            ),
             bit(added, reason::ADDED),
             bit(and([is_set(stored()), upstream]), reason::UPSTREAM),
         ]
@@ -234,7 +298,7 @@ impl Lowering<'_> {
         .reduce(|l, r| binary(l, BinaryOp::Add, r))
         .expect("three bits");
         let is_stale = if self.is_root() {
-            or([differs_now, self.code_differs("r", k, field)])
+            or([differs_now, self.code_differs(col("r", "older"), k, field)])
         } else {
             differs_now
         };

@@ -103,7 +103,9 @@ impl Lowering<'_> {
     pub(super) fn without_failed(&self, failures: &Failures, columns: &[String]) -> Select {
         let provenances = self
             .fields()
-            .map(|(k, field)| (field.definition.name.clone(), col("j", format!("p{k}"))))
+            .map(|(k, field)| {
+                (field.definition.name.clone(), self.text_of(col("j", format!("p{k}"))))
+            })
             .collect();
         let on = and([
             eq(col("f", "ids"), ids_text(self.ids().map(|k| col("j", id(k))))),

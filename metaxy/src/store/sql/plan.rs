@@ -472,6 +472,7 @@ impl Planner<'_> {
             definitions: self.definitions(),
             hash: self.feature.hash(),
             rows: options.rows,
+            texts: true,
             removed: self.system_table(system::REMOVED),
             call: self.call(options, call, &places)?,
         };
@@ -571,6 +572,7 @@ impl Planner<'_> {
             definitions: self.definitions(),
             hash: self.feature.hash(),
             rows: true,
+            texts: true,
             removed: None,
             call: Call::default(),
         })

@@ -11,6 +11,7 @@ use crate::increment::{
 use crate::key::FeatureKey;
 use crate::plan::{Class as GroupClass, Group};
 use crate::store::backend::FeatureContext;
+use crate::store::hashing::Hashing;
 use crate::store::sql::plan::ResolvePlan;
 use crate::store::stage::text_map_array;
 use arrow::array::{
@@ -188,10 +189,11 @@ impl Answer<'_> {
             kept.or_else(|| provenance(k, row))
         };
         let all = |_: usize| true;
+        let hashing = Hashing::from(plan.plan.hash);
         push(system::PROVENANCE_BY_FIELD, text_map_array(&names, n_rows, all, provenance));
-        push(system::PROVENANCE, Arc::new(self.text("provenance")?));
+        push(system::PROVENANCE, Arc::new(hashing.of_rows(&names, n_rows, provenance)));
         push(system::DATA_VERSION_BY_FIELD, text_map_array(&names, n_rows, all, data_version));
-        push(system::DATA_VERSION, Arc::new(self.text("data_version")?));
+        push(system::DATA_VERSION, Arc::new(hashing.of_rows(&names, n_rows, data_version)));
 
         let reason_texts: Vec<String> = (0..16).map(reason_text).collect();
         let reason_of = |k: usize, row: usize| {
