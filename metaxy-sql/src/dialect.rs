@@ -244,6 +244,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         LatestRows::ByAddress
     }
 
+    /// Whether addresses are numbers that tell which rows a transaction has found: all later ones have
+    /// larger addresses, for as long as no row is removed, and what is removed is seen in the number of rows.
+    fn addresses_grow(&self) -> bool {
+        false
+    }
+
     /// The longest identifier that is kept whole, in bytes.
     fn max_ident_bytes(&self) -> Option<usize> {
         None

@@ -17,6 +17,7 @@ mod resolve;
 mod seals;
 mod stored;
 mod view;
+mod watermarks;
 mod write;
 
 pub use change::{
@@ -42,6 +43,10 @@ pub use stored::{
     settings_of_store,
 };
 pub use view::{to_do, view};
+pub use watermarks::{
+    Mark, changes, forget_watermark_of, forget_watermarks, marks, pending_table, watermark_of,
+    watermarks,
+};
 pub use write::{
     append, children_table, clear_failures, column_type, definitions, duplicates, failures,
     has_token, latest_time, merge, no_ids, seal, seal_stage, seals_table, stage, table, tombstone,

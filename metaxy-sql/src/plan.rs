@@ -227,6 +227,32 @@ pub struct Resolve {
     pub removed: Option<String>,
     /// Which records are answered, and how they are judged.
     pub call: Call,
+    /// What is known of an earlier resolve: only what has changed since then is looked at.
+    pub since: Option<Since>,
+    /// Whether the rows include records that wait: a later resolve has to look at them again.
+    pub waiting: bool,
+}
+
+/// What an earlier resolve of all records has found, of which nothing has changed but that rows were
+/// appended to the tables. The answer is that of a whole resolve, but only records that a later row is
+/// about and those that were not unchanged then are looked at.
+///
+/// Plain features alone are resolved like this: each upstream is there and has all ids of the target, no
+/// groups, no expansions, and a call that asks for everything. The dialect has to find the latest rows by
+/// address ([`LatestRows::ByAddress`](crate::dialect::LatestRows)), and addresses have to grow with what is
+/// appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// The table with the ids (`id0`, ..) of all records that were not unchanged then.
+    pub pending: String,
+    /// The smallest address that a later row of the target's table has.
+    pub target: i64,
+    /// The same for the table of each input.
+    pub inputs: Vec<i64>,
+    /// How many records were unchanged then.
+    pub unchanged: i64,
+    /// How many of them another definition had written.
+    pub unchanged_older: i64,
 }
 
 /// What a call asks for beyond everything.
@@ -578,6 +604,14 @@ impl fmt::Display for Resolve {
         match &self.target.records {
             Some(records) => writeln!(f, "  current: {records}")?,
             None => writeln!(f, "  current: nothing")?,
+        }
+        if let Some(since) = &self.since {
+            writeln!(
+                f,
+                "  since: target row {}, input rows {:?}, not unchanged then: {}; unchanged then: {}, of \
+                 them by another definition {}",
+                since.target, since.inputs, since.pending, since.unchanged, since.unchanged_older,
+            )?;
         }
         match &self.expected {
             Expected::Samples { stage, complete } => {

@@ -63,6 +63,8 @@ pub const FAILURES: &str = "metaxy_system__failures";
 pub const REMOVED: &str = "metaxy_system__removed";
 /// How long records took to compute, as writers have said.
 pub const DURATIONS: &str = "metaxy_system__durations";
+/// What the latest resolve of all records of a feature has found, and how far it has read the tables.
+pub const WATERMARKS: &str = "metaxy_system__watermarks";
 /// Rows that were declared to be what would be computed today: who, when, why.
 pub const REBASES: &str = "metaxy_system__rebases";
 
@@ -158,6 +160,36 @@ pub mod durations {
     /// All of them, in order.
     pub const COLUMNS: [&str; 6] =
         [FEATURE_KEY, FEATURE_VERSION, RECORDS, MICROS, MEASURED_AT, MATERIALIZATION_ID];
+}
+
+/// The table of the ids of records that were not unchanged at the watermark of the feature whose records
+/// are in `table`: `id0`, and so on.
+#[must_use]
+pub fn pending(table: &str) -> String {
+    format!("metaxy_system__pending__{table}")
+}
+
+/// The columns of [`WATERMARKS`]: a row for each table that the resolve has read.
+pub mod watermarks {
+    /// The feature that was resolved.
+    pub const FEATURE_KEY: &str = "feature_key";
+    /// What the answer follows from besides the rows: the statement and the recorded definitions, hashed.
+    pub const FINGERPRINT: &str = "fingerprint";
+    /// How many records were unchanged.
+    pub const UNCHANGED: &str = "n_unchanged";
+    /// How many of them another definition had written.
+    pub const UNCHANGED_OLDER: &str = "n_unchanged_older";
+    /// The table.
+    pub const TABLE: &str = "table_name";
+    /// The smallest address that a later row of it has.
+    pub const NEXT_ROW: &str = "next_row";
+    /// How many rows it had.
+    pub const ROWS: &str = "n_rows";
+    /// The latest time in it, in microseconds since 1970-01-01 UTC.
+    pub const LATEST: &str = "latest";
+    /// All of them, in order.
+    pub const COLUMNS: [&str; 8] =
+        [FEATURE_KEY, FINGERPRINT, UNCHANGED, UNCHANGED_OLDER, TABLE, NEXT_ROW, ROWS, LATEST];
 }
 
 /// The columns of [`DEFINITIONS`].

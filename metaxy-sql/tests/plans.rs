@@ -76,7 +76,12 @@ fn plans_and_their_statements() {
     let cases = cases::cases().expect("names that can be written");
     let dialects: [(&str, &dyn Dialect); 3] =
         [("", &DuckDb), ("postgres_", &Postgres), ("clickhouse_", &ClickHouse::ON_ONE_MACHINE)];
-    for (case, (prefix, dialect)) in cases.iter().flat_map(|c| dialects.map(|d| (c, d))) {
+    let growing = cases::of_growing_addresses().expect("names that can be written");
+    let growing = growing.iter().flat_map(|case| {
+        dialects.into_iter().filter(|(_, d)| d.addresses_grow()).map(move |d| (case, d))
+    });
+    let all = cases.iter().flat_map(|case| dialects.map(|d| (case, d)));
+    for (case, (prefix, dialect)) in all.chain(growing) {
         let statements = case.statements.iter().map(|statement| text(statement, dialect) + ";\n");
         let statements: Vec<String> = statements.collect();
         let mut text = String::new();

@@ -51,11 +51,25 @@ mod embedded {
     #[derive(Debug, Default)]
     pub struct DuckDb {
         places: Mutex<Vec<Place>>,
+        is_incremental: bool,
+    }
+
+    impl DuckDb {
+        /// Stores that resolve what has changed and nothing else wherever they can, be it all there is.
+        #[must_use]
+        pub fn incremental() -> Self {
+            Self { is_incremental: true, ..Self::default() }
+        }
+
+        fn asked(&self, url: String, graph: FeatureGraph, settings: Settings) -> OpenStore {
+            let store = asked(url, graph, settings);
+            if self.is_incremental { store.incremental(f64::INFINITY) } else { store }
+        }
     }
 
     impl Engine for DuckDb {
         fn open(&self, graph: FeatureGraph, settings: Settings) -> BoxFuture<'_, Result<Store>> {
-            asked("duckdb::memory:".to_owned(), graph, settings).into_future()
+            self.asked("duckdb::memory:".to_owned(), graph, settings).into_future()
         }
 
         fn foreign<'a>(
@@ -82,7 +96,7 @@ mod embedded {
             };
             Some(Box::pin(async move {
                 let place = Place::new();
-                let open = || asked(place.url(), graph.clone(), settings);
+                let open = || self.asked(place.url(), graph.clone(), settings);
                 let in_file = open().await.expect("a store");
                 store.copy_to(&in_file).await.expect("a copy");
                 drop(in_file);

@@ -9,6 +9,11 @@ mod on_duckdb {
     metaxy::conformance::tests!(metaxy_tests::engines::DuckDb::default());
 }
 
+#[cfg(feature = "duckdb")]
+mod on_duckdb_incrementally {
+    metaxy::conformance::tests!(metaxy_tests::engines::DuckDb::incremental());
+}
+
 #[cfg(feature = "servers")]
 mod on_postgres {
     metaxy::conformance::tests!(metaxy_tests::engines::Postgres::default());

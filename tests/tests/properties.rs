@@ -39,7 +39,19 @@ mod on_duckdb {
 
     #[test]
     fn new_stores_do_what_memory_does() {
-        hold(47, |histories| histories);
+        hold(35, |histories| histories);
+    }
+
+    /// What only changed records were looked at for is what all would have given.
+    #[test]
+    fn incremental_stores_do_what_memory_does() {
+        histories(CASES, 12).shrinks(600).hold(DuckDb::incremental);
+    }
+
+    #[test]
+    fn incremental_full_stores_of_all_lineages_do_what_memory_does() {
+        let histories = histories(CASES, 2).full(true).all_lineages(true);
+        histories.shrinks(600).hold(DuckDb::incremental);
     }
 
     /// These take the longest: everything was computed once before they begin.

@@ -45,6 +45,12 @@ impl Dialect for DuckDb {
         &["rowid"]
     }
 
+    // They are given out when a transaction commits, one transaction after the other, and are given out anew
+    // only where rows have been removed: <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
+    fn addresses_grow(&self) -> bool {
+        true
+    }
+
     // <https://duckdb.org/docs/stable/sql/functions/utility#errormessage>
     fn refuse(&self, message: &str) -> String {
         format!("SELECT error({message})")

@@ -14,6 +14,8 @@
 //!   what became of an orphan, what a blocked record waits for. They are looked up for the rows of the
 //!   classes that need them and no others: a class without records costs nothing.
 //!
+//! Where an earlier resolve is known, `touched` says which records are looked at (see `since.rs`).
+//!
 //! The answer begins with one row per class that holds the number of its records (`n`), and how
 //! many of them another definition wrote (`n_older`) or no seal vouches for (`n_unsealed`). Then come
 //! the rows of the increment, if they are wanted. `UNION ALL` keeps that order.
@@ -22,10 +24,10 @@ mod causes;
 mod inputs;
 mod rows;
 mod selection;
+mod since;
 
 use super::{
-    by_field, from_part, has_ids, hash_text, id, ids_of, is_live, latest, part, present, same,
-    seals,
+    by_field, from_part, has_ids, hash_text, id, ids_of, is_live, part, present, same, seals,
 };
 use crate::ast::build::{
     and, bool, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or, text,
@@ -49,6 +51,7 @@ use crate::types::{ColumnType, ScalarType};
 pub fn resolve(plan: &Resolve) -> Option<Statement> {
     let lowering = Lowering { plan };
     let mut with = Vec::new();
+    lowering.touched(&mut with);
     let has_expected = lowering.expected(&mut with);
     let current = plan.target.records.as_ref();
     if !has_expected && current.is_none() {
@@ -62,6 +65,7 @@ pub fn resolve(plan: &Resolve) -> Option<Statement> {
     }
     lowering.classified(&mut with, has_expected);
     let mut union_all = vec![lowering.counts()];
+    union_all.extend(lowering.unchanged_since());
     if plan.rows {
         let rows = lowering.rows(&mut with, has_expected);
         union_all.push(rows);
@@ -172,7 +176,8 @@ impl Lowering<'_> {
             true => (version, "version"),
             false => (differs(version, text(&records.version)), "older"),
         };
-        let select = Select::default()
+        let select = self
+            .latest_of_target(records)
             .columns(self.ids().zip(ids_of(records, "u")).map(|(k, own)| (own, id(k))))
             .column(Expr::RowAddress(Some(name("u"))), "row")
             .column(version, what)
@@ -181,7 +186,6 @@ impl Lowering<'_> {
                 (self.to_compare(value), format!("c{k}"))
             }))
             .columns(data_versions)
-            .from(latest(records, "u", None))
             .filter(is_live("u"))
             .filter(has_ids(records, "u"));
         with.push((part("current"), select));

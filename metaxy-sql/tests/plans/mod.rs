@@ -6,8 +6,8 @@ mod lineage;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Field, FieldDefinition, Hash, HashAlgorithm,
-    Input, Merge, Part, Read, Records, Resolve, Scope, Seal, Seals, Source, Stage, Stamp, Target,
-    Time, Tombstone, Unchanged, orphan,
+    Input, Merge, Part, Read, Records, Resolve, Scope, Seal, Seals, Since, Source, Stage, Stamp,
+    Target, Time, Tombstone, Unchanged, orphan,
 };
 use metaxy_sql::{ColumnType, Error, ScalarType, lower, system};
 
@@ -19,6 +19,52 @@ pub(crate) struct Case {
     pub(crate) plan: String,
     /// The statements, in the order in which a store runs them.
     pub(crate) statements: Vec<Statement>,
+}
+
+/// Plans for dialects whose addresses grow: what has changed since a resolve. The first makes tables.
+///
+/// # Errors
+/// Never: the names can all be written.
+#[allow(dead_code, reason = "not every engine is asked them")]
+pub(crate) fn of_growing_addresses() -> Result<Vec<Case>, Error> {
+    let text = ColumnType::Scalar(ScalarType::Text);
+    let statements = |name, statements| Case { name, plan: String::new(), statements };
+    let since = Since {
+        pending: system::pending("example__crop"),
+        target: 140,
+        inputs: vec![160],
+        unchanged: 80,
+        unchanged_older: 3,
+    };
+    let since = Resolve { since: Some(since), texts: false, ..one_upstream() };
+    let mark = lower::Mark {
+        table: "example__crop".to_owned(),
+        next_row: 140,
+        rows: 139,
+        latest: 1_700_000_000_000_001,
+    };
+    Ok(vec![
+        statements(
+            "watermark_tables",
+            vec![lower::watermarks(), lower::pending_table("example__crop", &[text])?],
+        ),
+        statements(
+            "watermarks",
+            vec![
+                lower::watermark_of("example/crop"),
+                lower::marks(["example__video", "example__crop"]),
+                lower::changes([&mark]),
+                lower::forget_watermark_of("example/crop"),
+                lower::forget_watermarks(Some("example__video")),
+                lower::forget_watermarks(None),
+            ],
+        ),
+        Case {
+            name: "resolve_since",
+            plan: since.to_string(),
+            statements: lower::resolve(&since).into_iter().collect(),
+        },
+    ])
 }
 
 /// What removes the temporary table that a statement makes, since a plan before it may have made it
@@ -122,6 +168,8 @@ fn one_upstream() -> Resolve {
         texts: true,
         removed: None,
         call: Call::default(),
+        since: None,
+        waiting: false,
     }
 }
 
@@ -174,6 +222,8 @@ fn two_upstreams() -> Resolve {
         texts: true,
         removed: None,
         call: Call::default(),
+        since: None,
+        waiting: false,
     }
 }
 
@@ -238,6 +288,8 @@ fn samples(complete: bool) -> Resolve {
         texts: true,
         removed: None,
         call: Call::default(),
+        since: None,
+        waiting: false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::schema::Schema;
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::OpenStore;
-use crate::store::sql::{Access, Connection, Engine, end, end_dry, settings};
+use crate::store::sql::{Access, Connection, Engine, end, end_dry, forget_watermarks, settings};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use metaxy_sql::{lower, system};
@@ -206,6 +206,7 @@ impl Migrations {
             connection.begin(Access::Write(&lock())).await?;
             let done = async {
                 connection.script(down.clone()).await?;
+                forget_watermarks(connection, None).await?;
                 connection.execute(lower::unnote_applied(&file.version.to_string())).await
             };
             let done = done.await;
@@ -291,6 +292,8 @@ impl Migrations {
             return Ok(false);
         }
         connection.script(file.up.clone()).await?;
+        // Whatever it did to rows, resolves look at all of them once.
+        forget_watermarks(connection, None).await?;
         let table = system::MIGRATIONS.to_owned();
         if !connection.tables(&[table]).await?.contains_key(system::MIGRATIONS) {
             connection.execute(lower::migrations()).await?;

@@ -21,6 +21,7 @@ pub(crate) mod script;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod tables;
+mod watermark;
 
 pub(crate) use connection::{Access, Connection, Engine, end, end_dry};
 
@@ -50,6 +51,8 @@ use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use tables::check_column;
 use tables::tables_of;
+use watermark::Known;
+pub(crate) use watermark::forget as forget_watermarks;
 
 /// A store in a database.
 pub(crate) struct SqlStore {
@@ -62,6 +65,8 @@ struct Shared {
     settings: Settings,
     create_tables: bool,
     read_only: bool,
+    /// Up to which share of changed records a resolve looks at those alone.
+    incremental: Option<f64>,
 }
 
 impl Shared {
@@ -93,9 +98,10 @@ impl SqlStore {
         access: StoreAccess,
         requested: RequestedSettings,
     ) -> Result<Self> {
-        let StoreAccess { read_only, create_tables } = access;
+        let StoreAccess { read_only, create_tables, incremental } = access;
         let settings = settings::open(&*engine, create_tables && !read_only, requested).await?;
-        Ok(Self { shared: Arc::new(Shared { engine, settings, create_tables, read_only }) })
+        let shared = Shared { engine, settings, create_tables, read_only, incremental };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// What a call that writes works with.
@@ -419,18 +425,29 @@ impl Backend for SqlStore {
 
 /// Resolves: the answer gives counts first, and then batches for as long as somebody takes them.
 async fn resolve(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     feature: &FeatureContext,
     options: &ResolveOptions,
     foreign: Vec<(FeatureKey, Export)>,
 ) -> Result<Resolved> {
     let mut connection = shared.connect().await?;
+    let is_here = foreign.is_empty();
     let foreign = Foreign::stage(&mut *connection, feature, foreign).await?;
     connection.begin(Access::Read).await?;
     let mut tables = tables_of(&mut *connection, feature).await?;
     foreign.stand_in(&*shared.engine.dialect(), &mut *connection, &mut tables).await?;
     let mut plan = Planner { feature, tables: &tables }.resolve(options)?;
     plan.plan.texts = false;
+    let mut taking = None;
+    if is_here {
+        match watermark::known(shared, &mut *connection, feature, options, &tables, &plan).await? {
+            Known::Since(since) => plan.plan.since = Some(since),
+            Known::Nothing(watermark) => {
+                plan.plan.waiting = watermark.is_some();
+                taking = watermark;
+            }
+        }
+    }
     let mut counts = Counts::default();
     let Some(statement) = lower::resolve(&plan.plan) else {
         return Ok(Resolved { counts, batches: no_batches() });
@@ -439,13 +456,20 @@ async fn resolve(
     while let Some(answer) = answers.next().await.transpose()? {
         // A row of the increment comes after all counts.
         let Some(first) = Answer(&answer).take_counts(&mut counts)? else { continue };
-        let rows = futures::stream::iter([Ok(first)]).chain(answers);
+        let rows = futures::stream::iter([Ok(first)]).chain(answers).boxed();
+        let rows = match taking {
+            Some(taking) => taking.watch(Arc::clone(shared), counts, rows),
+            None => rows,
+        };
         let (feature, dialect) = (feature.clone(), shared.engine.dialect());
         let batches = rows.map(move |rows| {
             as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, &*dialect)
         });
         let batches = batches.boxed();
         return Ok(Resolved { counts, batches });
+    }
+    if let Some(taking) = taking {
+        taking.keep(shared, &counts).await;
     }
     Ok(Resolved { counts, batches: no_batches() })
 }

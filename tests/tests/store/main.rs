@@ -12,6 +12,7 @@ mod failing;
 mod features;
 mod foreign;
 mod importing;
+mod incremental;
 mod opening;
 mod options;
 mod python;

@@ -8,8 +8,8 @@ use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
-    by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_live, latest, part,
-    raw_hash, same, seals, versions_that_agree,
+    by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_live, part, raw_hash,
+    same, seals, versions_that_agree,
 };
 use crate::plan::{Class, Expected, Field, Input, Records, block};
 use crate::system;
@@ -72,7 +72,7 @@ impl Lowering<'_> {
                     .enumerate()
                     .map(|(m, field)| (value(&field.name), format!("v{m}"))),
             )
-            .from(latest(records, "u", None))
+            .from(self.latest_of_input(input, records))
             .filter(is_live("u"))
             .filter(has_ids(records, "u"));
         if let Some(declared) = &input.filter {

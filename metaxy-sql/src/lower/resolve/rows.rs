@@ -209,6 +209,9 @@ impl Lowering<'_> {
             (_, Unchanged::All) => any.push(is(Class::Unchanged)),
             _ => {}
         }
+        if self.plan.waiting {
+            any.push(is(Class::Waiting));
+        }
         any
     }
 

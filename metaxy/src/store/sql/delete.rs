@@ -11,6 +11,7 @@ use super::plan::{Planner, Tables};
 use super::rows::number;
 use super::session::{INCREMENT, STAGE, drop_temporary, make_increment, next_time, token};
 use super::tables::{ensure_system_table, tables_of};
+use super::watermark::forget as forget_watermarks;
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::store::backend::{
@@ -266,6 +267,7 @@ impl Deletion<'_> {
             }
             connection.execute(lower::note_removed(records, MEANT, stamp)).await?;
             removed = connection.execute(lower::remove_rows(records, MEANT)?).await?;
+            forget_watermarks(connection, Some(&records.table)).await?;
         }
         if let MeantBy::Parents(parents) = &meant.by {
             // Of an expansion it is parents that fail.
@@ -392,6 +394,7 @@ async fn remove_superseded(
     let tables = tables_of(connection, feature).await?;
     let planner = Planner { feature, tables: &tables };
     let Some(records) = planner.records(feature.key())? else { return Ok(0) };
+    forget_watermarks(connection, Some(&records.table)).await?;
     let plan = Vacuum { records, keep: options.keep.max(1), before: options.before };
     if plan.records.seals.is_none() {
         return connection.execute(lower::vacuum(&plan)?).await;

@@ -475,6 +475,8 @@ impl Planner<'_> {
             texts: true,
             removed: self.system_table(system::REMOVED),
             call: self.call(options, call, &places)?,
+            since: None,
+            waiting: false,
         };
         let inputs = spec.deps.iter().map(|dep| dep.feature.clone()).collect();
         Ok(ResolvePlan { plan, brought, inputs, declared })
@@ -575,6 +577,8 @@ impl Planner<'_> {
             texts: true,
             removed: None,
             call: Call::default(),
+            since: None,
+            waiting: false,
         })
     }
 

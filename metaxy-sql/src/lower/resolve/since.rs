@@ -1,0 +1,145 @@
+//! What has changed since an earlier resolve: the records that have to be looked at again, and the rows of
+//! theirs alone.
+//!
+//! The named parts that are added:
+//! - `touches`: the ids of rows that are later than the earlier resolve, of every table that it has read,
+//!   and of records that were not unchanged then; `touched` has each of them once;
+//! - `last`: per touched record the address of its latest row in the target's table, and of the one that
+//!   was the latest then (`before`).
+//!
+//! A record that is not touched is what it was, unchanged: all rows of its that decide were there. Of one
+//! that is touched all rows are looked at, the older ones too, since the latest is not the last that was
+//! appended.
+
+use super::{Lowering, as_code, class};
+use crate::ast::build::{
+    and, binary, call, case, col, differs, from, int, is_set, name, not, null, text,
+};
+use crate::ast::{BinaryOp, Expr, From, JoinKind, Select};
+use crate::functions::Function;
+use crate::ident::Ident;
+use crate::lower::{from_part, id, ids_of, is_live, latest, latest_of, order_of, part};
+use crate::plan::{Class, Input, Records, Since};
+use crate::system;
+
+impl Lowering<'_> {
+    /// Adds the parts that say which records are looked at, where these are not all.
+    pub(super) fn touched(&self, with: &mut Vec<(Ident, Select)>) {
+        let Some((since, records)) = self.since() else { return };
+        let mut touches =
+            self.ids_from(from(&since.pending, "h"), self.ids().map(|k| col("h", id(k))));
+        let inputs = self.inputs().iter().zip(&since.inputs);
+        touches.union_all = inputs
+            .filter_map(|(input, next)| {
+                let table = &input.records.as_ref()?.table;
+                Some(self.later(table, *next, self.ids_in(input)))
+            })
+            .chain([self.later(&records.table, since.target, ids_of(records, "h"))])
+            .collect();
+        let touched = self.ids_from(from_part("touches", "h"), self.ids().map(|k| col("h", id(k))));
+        let last = self
+            .ids_from(from(&records.table, "h"), ids_of(records, "h"))
+            .column(call(Function::MaxBy, [address("h"), order_of(records, "h")]), "row")
+            .column(
+                call(
+                    Function::MaxBy,
+                    [
+                        address("h"),
+                        case(
+                            [(
+                                binary(address("h"), BinaryOp::Lt, int(since.target)),
+                                order_of(records, "h"),
+                            )],
+                            None,
+                        ),
+                    ],
+                ),
+                "before",
+            )
+            .filter(self.is_touched(ids_of(records, "h")))
+            .group_by(ids_of(records, "h"));
+        with.push((part("touches"), touches));
+        with.push((part("touched"), Select { distinct: true, ..touched }));
+        with.push((part("last"), last));
+    }
+
+    /// The latest row of each record of an input, as far as records are looked at.
+    pub(super) fn latest_of_input(&self, input: &Input, records: &Records) -> From {
+        match self.since() {
+            None => latest(records, "u", None),
+            Some(_) => {
+                let touched = self.is_touched(self.ids_in(input));
+                latest_of(records, "u", from(&records.table, "h"), Some(touched))
+            }
+        }
+    }
+
+    /// The same of the target, with a condition on the rows of `u` that are meant.
+    pub(super) fn latest_of_target(&self, records: &Records) -> Select {
+        match self.since() {
+            None => Select::default().from(latest(records, "u", None)),
+            Some(_) => {
+                let last = Select::default().column(col("l", "row"), "row");
+                let last = last.from(from_part("last", "l"));
+                Select::default()
+                    .from(from(&records.table, "u"))
+                    .filter(Expr::In(vec![address("u")], Box::new(last)))
+            }
+        }
+    }
+
+    /// How many records are unchanged besides those that are looked at: those that were, without those
+    /// of them that are touched.
+    pub(super) fn unchanged_since(&self) -> Option<Select> {
+        let (since, records) = self.since()?;
+        let pending = self.ids_from(from(&since.pending, "x"), self.ids().map(|k| col("x", id(k))));
+        let was_pending =
+            Expr::In(self.ids().map(|k| col("l", id(k))).collect(), Box::new(pending));
+        let without = |n: i64, touched: Expr| binary(int(n), BinaryOp::Sub, touched);
+        let older = differs(col("b", system::FEATURE_VERSION), text(&records.version));
+        let at = crate::ast::build::eq(address("b"), col("l", "before"));
+        let mut select = Select::default()
+            .column(as_code(class(Class::Unchanged)), "class")
+            .column(without(since.unchanged, call(Function::CountAll, [])), "n")
+            .column(without(since.unchanged_older, call(Function::CountIf, [older])), "n_older")
+            .column(int(0), "n_unsealed");
+        if self.plan.rows {
+            select = select.columns(self.row_columns().into_iter().map(|column| (null(), column)));
+        }
+        let rows = from_part("last", "l").join(JoinKind::Inner, &records.table, "b", at);
+        Some(select.from(rows).filter(and([is_live("b"), not(was_pending)])))
+    }
+
+    /// The earlier resolve, and the target's table, which it has read.
+    pub(super) fn since(&self) -> Option<(&Since, &Records)> {
+        self.plan.since.as_ref().zip(self.plan.target.records.as_ref())
+    }
+
+    /// Whether a record is looked at.
+    fn is_touched(&self, ids: Vec<Expr>) -> Expr {
+        let touched = self.ids_from(from_part("touched", "t"), self.ids().map(|k| col("t", id(k))));
+        Expr::In(ids, Box::new(touched))
+    }
+
+    /// The ids of rows `h` of a table that are later than the earlier resolve.
+    fn later(&self, table: &str, next: i64, ids: Vec<Expr>) -> Select {
+        let is_whole = and(ids.iter().cloned().map(is_set));
+        self.ids_from(from(table, "h"), ids)
+            .filter(binary(address("h"), BinaryOp::GtEq, int(next)))
+            .filter(is_whole)
+    }
+
+    /// The target's ids, by the names that rows `h` of an input's table have for them.
+    fn ids_in(&self, input: &Input) -> Vec<Expr> {
+        let column = |k| input.on.iter().find(|(_, place)| *place == k);
+        self.ids().filter_map(column).map(|(own, _)| col("h", own)).collect()
+    }
+
+    fn ids_from(&self, source: From, ids: impl IntoIterator<Item = Expr>) -> Select {
+        Select::default().columns(ids.into_iter().zip(self.ids().map(id))).from(source)
+    }
+}
+
+fn address(alias: &str) -> Expr {
+    Expr::RowAddress(Some(name(alias)))
+}
