@@ -165,6 +165,8 @@ pub struct Latest {
     pub among: Vec<Expr>,
     /// The order: a [`Function::RowOrder`].
     pub order: Expr,
+    /// Whether most rows are likely to be the only ones with their values.
+    pub mostly_once: bool,
 }
 
 /// A relation under a name.

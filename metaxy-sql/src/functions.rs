@@ -48,6 +48,8 @@ pub enum Function {
     HashText(HashAlgorithm),
     /// A text as such a hash, to be compared; NULL if it is none.
     HashOfText(HashAlgorithm),
+    /// A number that equal values share, and others with hardly any exception do not.
+    Fingerprint,
     /// The number of characters of a text.
     Length,
     /// The MD5 of a text, as 32 lower-case hexadecimal digits.
@@ -96,6 +98,7 @@ pub(crate) const fn postgres(function: Function) -> &'static str {
             "left(encode(sha256(convert_to({1||}, 'UTF8')), 'hex'), {0})"
         }
         F::HashText(_) | F::HashOfText(_) => "{0}",
+        F::Fingerprint => "",
         F::Length => "length({0})",
         F::Md5 => "md5({0})",
         F::Shard => "(('x' || left(md5({0}), 15))::bit(60)::bigint % {1!})",
@@ -158,6 +161,7 @@ pub(crate) const fn clickhouse(function: Function) -> &'static str {
         F::Hash(HashAlgorithm::Md5) => "leftUTF8(lower(hex(MD5(concat({1..})))), {0})",
         F::Hash(HashAlgorithm::Sha256) => "leftUTF8(lower(hex(SHA256(concat({1..})))), {0})",
         F::HashText(_) | F::HashOfText(_) => "{0}",
+        F::Fingerprint => "",
         F::Length => "lengthUTF8({0})",
         F::Md5 => "lower(hex(MD5({0})))",
         F::Shard => {
@@ -205,6 +209,7 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::HashText(algorithm) if algorithm.is_number() => "{0!}::VARCHAR",
         F::HashOfText(algorithm) if algorithm.is_number() => "metaxy_number({0})",
         F::HashText(_) | F::HashOfText(_) => "{0}",
+        F::Fingerprint => "hash({..})",
         F::Length => "length({0})",
         F::Md5 => "md5({0})",
         F::Shard => "(('0x' || left(md5({0}), 15))::BIGINT % {1!})",

@@ -114,7 +114,8 @@ fn latest(records: &Records, alias: &str, as_of: Option<i64>) -> From {
 /// The same, of the rows `h` of the table that fulfil a condition.
 fn latest_of(records: &Records, alias: &str, rows: From, filter: Option<Expr>) -> From {
     let among = ids_of(records, "h");
-    let latest = Latest { rows, filter, among, order: order_of(records, "h") };
+    let order = order_of(records, "h");
+    let latest = Latest { rows, filter, among, order, mostly_once: records.mostly_once };
     From { latest: Some(Box::new(latest)), ..from(&records.table, alias) }
 }
 

@@ -119,6 +119,9 @@ pub struct Records {
     pub data_version: ByField,
     /// Whether rows carry a write token.
     pub has_token: bool,
+    /// Whether most records are likely to have one row: how the latest rows are found may depend on it, which
+    /// they are does not.
+    pub mostly_once: bool,
     /// For records that are children of a parent: which of them exist.
     pub seals: Option<Seals>,
 }

@@ -149,7 +149,7 @@ fn real(
     fields: &[&str],
     as_of: Option<i64>,
 ) -> Select {
-    let of_seal = Records { has_token: true, ..records.clone() };
+    let of_seal = Records { has_token: true, mostly_once: false, ..records.clone() };
     let mut select = Select::default()
         .columns(parents(records, seals).enumerate().map(|(i, own)| (col("s", own), parent(i))))
         .column(order_of(&of_seal, "s"), "ord")

@@ -91,6 +91,7 @@ fn records(key: &str, ids: &[&str], version: &str) -> Records {
         provenance: ByField::Map,
         data_version: ByField::Map,
         has_token: true,
+        mostly_once: false,
         seals: None,
     }
 }

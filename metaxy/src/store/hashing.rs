@@ -4,6 +4,7 @@ use arrow::array::{StringArray, StringBuilder};
 use md5::{Digest, Md5};
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
+use std::fmt::Write;
 
 /// How a store hashes.
 #[derive(Clone, Copy, Debug)]
@@ -25,17 +26,25 @@ impl From<Hash> for Hashing {
 impl Hashing {
     /// The hash of a text, cut.
     pub(crate) fn of(self, text: &str) -> String {
+        let mut hash = String::new();
+        self.write(text, &mut hash);
+        hash
+    }
+
+    /// Puts the hash of a text, cut, in the place of another one.
+    fn write(self, text: &str, hash: &mut String) {
         let bytes = text.as_bytes();
-        let mut hash = match self.algorithm {
-            HashAlgorithm::XxHash64 => xxhash_rust::xxh64::xxh64(bytes, 0).to_string(),
-            HashAlgorithm::XxHash32 => xxhash_rust::xxh32::xxh32(bytes, 0).to_string(),
-            HashAlgorithm::Xxh3_64 => xxhash_rust::xxh3::xxh3_64(bytes).to_string(),
-            HashAlgorithm::Md5 => hex::encode(Md5::digest(bytes)),
-            HashAlgorithm::Sha256 => hex::encode(sha2::Sha256::digest(bytes)),
+        hash.clear();
+        let written = match self.algorithm {
+            HashAlgorithm::XxHash64 => write!(hash, "{}", xxhash_rust::xxh64::xxh64(bytes, 0)),
+            HashAlgorithm::XxHash32 => write!(hash, "{}", xxhash_rust::xxh32::xxh32(bytes, 0)),
+            HashAlgorithm::Xxh3_64 => write!(hash, "{}", xxhash_rust::xxh3::xxh3_64(bytes)),
+            HashAlgorithm::Md5 => write!(hash, "{}", hex::encode(Md5::digest(bytes))),
+            HashAlgorithm::Sha256 => write!(hash, "{}", hex::encode(sha2::Sha256::digest(bytes))),
             other => unreachable!("`{other}` has no function here"),
         };
+        written.expect("a text takes what is written to it");
         hash.truncate(self.length);
-        hash
     }
 
     /// The hash over the values of a by-field column: values alone, joined by `|`, in the order of
@@ -60,7 +69,7 @@ impl Hashing {
         let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_by_key(|k| &names[*k]);
         let mut hashes = StringBuilder::with_capacity(n_rows, n_rows * self.length.min(20));
-        let mut joined = String::new();
+        let (mut joined, mut hash) = (String::new(), String::new());
         for row in 0..n_rows {
             joined.clear();
             let mut is_whole = true;
@@ -73,7 +82,12 @@ impl Hashing {
                     None => is_whole = false,
                 }
             }
-            hashes.append_option(is_whole.then(|| self.of(&joined)));
+            if is_whole {
+                self.write(&joined, &mut hash);
+                hashes.append_value(&hash);
+            } else {
+                hashes.append_null();
+            }
         }
         hashes.finish()
     }

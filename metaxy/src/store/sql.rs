@@ -436,6 +436,16 @@ async fn resolve(
     connection.begin(Access::Read).await?;
     let mut tables = tables_of(&mut *connection, feature).await?;
     foreign.stand_in(&*shared.engine.dialect(), &mut *connection, &mut tables).await?;
+    let upstreams = feature.graph().upstreams(feature.key());
+    for definition in [feature.definition()].into_iter().chain(upstreams) {
+        let (table, ids) = (definition.spec.key.table_name(), &definition.spec.id_columns);
+        if let Some(info) = tables.get_mut(&table)
+            && info.stand_in.is_none()
+            && ids.iter().all(|id| info.columns.contains_key(id))
+        {
+            info.mostly_once = connection.mostly_once(&table, ids).await?;
+        }
+    }
     let mut plan = Planner { feature, tables: &tables }.resolve(options)?;
     plan.plan.texts = false;
     let mut taking = None;

@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{Dialect, print};
+use metaxy_sql::{Dialect, Ident, print};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 
@@ -105,6 +105,15 @@ impl sql::Connection for DuckDbConnection {
         self.with(move |work| tables(&work.link, &names)).boxed()
     }
 
+    fn mostly_once<'a>(
+        &'a mut self,
+        table: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<bool>> {
+        let (table, ids) = (table.to_owned(), ids.to_vec());
+        self.with(move |work| mostly_once(&work.link, &table, &ids)).boxed()
+    }
+
     fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
         async move {
             let mut work = self.take()?;
@@ -169,6 +178,26 @@ impl sql::Connection for DuckDbConnection {
         })
         .boxed()
     }
+}
+
+/// Whether one of the ids has about as many values as there are rows, by the statistics that DuckDB keeps of
+/// columns. Where there are few rows it does not matter.
+fn mostly_once(connection: &Connection, table: &str, ids: &[String]) -> Result<bool> {
+    const FEW: u64 = 50_000;
+    let table = DuckDbDialect.quote_ident(&Ident::new(table)?)?;
+    let mut columns = vec![format!("(SELECT count(*) FROM {table})::VARCHAR")];
+    for id in ids {
+        let id = DuckDbDialect.quote_ident(&Ident::new(id)?)?;
+        columns.push(format!("coalesce((SELECT stats({id}) FROM {table} LIMIT 1), '')"));
+    }
+    let found = texts(connection, &format!("SELECT {}", columns.join(", ")))?;
+    let Some([rows, statistics @ ..]) = found.first().map(Vec::as_slice) else { return Ok(false) };
+    let values = statistics.iter().filter_map(|of| {
+        let (_, number) = of.split_once("[Approx Unique: ")?;
+        number.split(']').next()?.parse::<u64>().ok()
+    });
+    let (rows, values) = (rows.parse().unwrap_or(0), values.max().unwrap_or_default());
+    Ok(rows > FEW && rows - values.min(rows) <= rows / 5)
 }
 
 /// Those of some tables that are there, with their columns.

@@ -84,6 +84,17 @@ pub(crate) trait Connection: Send {
     /// Those of some tables that are there, with their columns in order.
     fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>>;
 
+    /// Whether most records of a table are likely to have one row, as far as the database can tell without
+    /// reading it.
+    fn mostly_once<'a>(
+        &'a mut self,
+        table: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, Result<bool>> {
+        let _ = (table, ids);
+        futures::future::ready(Ok(false)).boxed()
+    }
+
     /// Begins a transaction.
     fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>>;
 

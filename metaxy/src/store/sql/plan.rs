@@ -49,6 +49,8 @@ pub(crate) struct TableInfo {
     pub(crate) columns: IndexMap<String, TableColumn>,
     /// The temporary table that is read in its place: its records are in another store.
     pub(crate) stand_in: Option<String>,
+    /// Whether most of its records are likely to have one row.
+    pub(crate) mostly_once: bool,
 }
 
 impl TableInfo {
@@ -220,6 +222,7 @@ impl Planner<'_> {
             provenance: table.by_field(system::PROVENANCE_BY_FIELD),
             data_version: table.by_field(system::DATA_VERSION_BY_FIELD),
             has_token: table.columns.contains_key(system::WRITE_TOKEN),
+            mostly_once: table.mostly_once,
             seals: self.seals(key, table)?,
         }))
     }

@@ -190,10 +190,21 @@ impl Answer<'_> {
         };
         let all = |_: usize| true;
         let hashing = Hashing::from(plan.plan.hash);
-        push(system::PROVENANCE_BY_FIELD, text_map_array(&names, n_rows, all, provenance));
-        push(system::PROVENANCE, Arc::new(hashing.of_rows(&names, n_rows, provenance)));
-        push(system::DATA_VERSION_BY_FIELD, text_map_array(&names, n_rows, all, data_version));
-        push(system::DATA_VERSION, Arc::new(hashing.of_rows(&names, n_rows, data_version)));
+        let provenances = text_map_array(&names, n_rows, all, provenance);
+        let over_all: ArrayRef = Arc::new(hashing.of_rows(&names, n_rows, provenance));
+        // Where nothing is stored, data versions are provenances.
+        let is_same = !is_expansion && stored_data.iter().all(|data| data.null_count() == n_rows);
+        let (data_versions, over_all_data): (ArrayRef, ArrayRef) = match is_same {
+            true => (Arc::clone(&provenances), Arc::clone(&over_all)),
+            false => (
+                text_map_array(&names, n_rows, all, data_version),
+                Arc::new(hashing.of_rows(&names, n_rows, data_version)),
+            ),
+        };
+        push(system::PROVENANCE_BY_FIELD, provenances);
+        push(system::PROVENANCE, over_all);
+        push(system::DATA_VERSION_BY_FIELD, data_versions);
+        push(system::DATA_VERSION, over_all_data);
 
         let reason_texts: Vec<String> = (0..16).map(reason_text).collect();
         let reason_of = |k: usize, row: usize| {
