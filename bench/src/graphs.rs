@@ -1,12 +1,19 @@
-//! The two graphs of the paper's Table 1, and the two moments at which their leaf is resolved.
+//! The two graphs of the paper's Table 1, one of a thousand features, and the moments at which they are
+//! resolved.
 //!
 //! `simple` is a root of two fields and a leaf of one; `wide` is two roots of four fields and a leaf of
-//! two. `new` is the first resolve of the leaf; `stale` is the one after a tenth of the records got other
-//! audio in the first root.
+//! two. `many` is the root of `simple` and 999 features, each of which reads two earlier ones; all of them
+//! are planned at once. `new` is the first resolve of the leaf; `stale` is the one after a tenth of the
+//! records got other audio in the first root, `few` after a thousandth did. `versions` is as `stale`, with
+//! twenty older rows of each record in each root.
 
 use clap::ValueEnum;
+use metaxy::builder::{DepBuilder, FeatureBuilder, FieldBuilder};
+use metaxy::graph::GraphErrors;
 use metaxy::prelude::*;
+use metaxy::{FeatureKey, ScalarType};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// A graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -16,6 +23,8 @@ pub(crate) enum Graph {
     Simple,
     /// Two roots of four fields, a leaf of two
     Wide,
+    /// A thousand features in one plan
+    Many,
 }
 
 /// When its leaf is resolved.
@@ -26,6 +35,10 @@ pub(crate) enum Phase {
     New,
     /// After a tenth of the records changed in one field of one root
     Stale,
+    /// After a thousandth did
+    Few,
+    /// As `stale`, with twenty older rows of each record
+    Versions,
 }
 
 impl Graph {
@@ -33,6 +46,7 @@ impl Graph {
         match self {
             Self::Simple => "simple",
             Self::Wide => "wide",
+            Self::Many => "many",
         }
     }
 }
@@ -42,17 +56,34 @@ impl Phase {
         match self {
             Self::New => "new",
             Self::Stale => "stale",
+            Self::Few => "few",
+            Self::Versions => "versions",
         }
     }
 
-    /// How many records the increment has.
-    pub(crate) const fn increment(self, records: usize) -> usize {
+    /// How many records of a leaf are to be computed.
+    const fn changed(self, records: usize) -> usize {
         match self {
             Self::New => records,
-            Self::Stale => records / 10,
+            Self::Stale | Self::Versions => records / 10,
+            Self::Few => records / 1_000,
         }
     }
 }
+
+/// How many records are to be computed, in all features that are looked at.
+pub(crate) const fn increment(graph: Graph, phase: Phase, records: usize) -> usize {
+    match graph {
+        Graph::Simple | Graph::Wide => phase.changed(records),
+        Graph::Many => phase.changed(records) * (MANY - 1),
+    }
+}
+
+/// How many features the graph of many has, its root included.
+const MANY: usize = 1_000;
+
+/// How many older rows each record has in a root with versions.
+const VERSIONS: usize = 20;
 
 /// Records that are written in one call.
 const AT_ONCE: usize = 250_000;
@@ -80,7 +111,7 @@ macro_rules! root {
             }
 
             /// Adds the records of these numbers, or changes them.
-            async fn add(store: &Store, all: std::ops::Range<usize>, audio: &str) -> metaxy::Result<()> {
+            async fn add(store: &Store, all: Range<usize>, audio: &str) -> metaxy::Result<()> {
                 for from in all.clone().step_by(AT_ONCE) {
                     let some = from..all.end.min(from + AT_ONCE);
                     let records: Vec<_> = some.map(|n| Self::record(n, audio)).collect();
@@ -120,10 +151,35 @@ struct WideLeaf {
     summary: DataVersion,
 }
 
-/// Opens a store with both graphs.
-pub(crate) async fn open(url: &str, create_tables: bool) -> metaxy::Result<Store> {
-    let graph = FeatureGraph::of::<(SimpleLeaf, WideLeaf)>()?;
-    Store::open(url).graph(graph).create_tables(create_tables).await
+/// A graph.
+fn features(graph: Graph) -> Result<FeatureGraph, GraphErrors> {
+    match graph {
+        Graph::Simple => FeatureGraph::of::<(SimpleLeaf,)>(),
+        Graph::Wide => FeatureGraph::of::<(WideLeaf,)>(),
+        Graph::Many => {
+            let key = |n: usize| match n {
+                0 => SimpleRoot::key().to_string(),
+                n => format!("many/f{n}"),
+            };
+            let root = FeatureGraph::builder().definition(SimpleRoot::definition());
+            let all = (1..MANY).fold(root, |all, n| {
+                let mut feature = FeatureBuilder::new(key(n))
+                    .id("id", ScalarType::Text)
+                    .field(FieldBuilder::new("value").code_version("1"))
+                    .dep(DepBuilder::new(key(n / 2)));
+                if n / 3 != n / 2 {
+                    feature = feature.dep(DepBuilder::new(key(n / 3)));
+                }
+                all.feature(feature)
+            });
+            all.build()
+        }
+    }
+}
+
+/// Opens a store with a graph.
+pub(crate) async fn open(url: &str, graph: Graph, create_tables: bool) -> metaxy::Result<Store> {
+    Store::open(url).graph(features(graph)?).create_tables(create_tables).await
 }
 
 /// Fills an empty store, so that the next resolve is the one that is measured.
@@ -133,32 +189,68 @@ pub(crate) async fn fill(
     phase: Phase,
     records: usize,
 ) -> metaxy::Result<()> {
-    match graph {
-        Graph::Simple => SimpleRoot::add(store, 0..records, "a").await?,
-        Graph::Wide => {
-            WideA::add(store, 0..records, "a").await?;
-            WideB::add(store, 0..records, "a").await?;
+    if phase == Phase::Versions {
+        for version in 0..VERSIONS {
+            add(store, graph, 0..records, &format!("v{version}-")).await?;
         }
     }
+    add(store, graph, 0..records, "a").await?;
     if phase == Phase::New {
         return Ok(());
     }
-    let leaf = leaf(graph)?;
-    let mut batches = store.resolve_update_of(&leaf).await?.to_compute();
-    let mut out = store.batch_writer(&leaf);
-    while let Some(batch) = batches.try_next().await? {
-        out.push(&batch).await?;
+    let keys: Vec<FeatureKey> = store.graph().keys().cloned().collect();
+    let roots = roots(graph);
+    for key in keys.iter().filter(|key| !roots.contains(key)) {
+        compute(store, key).await?;
     }
-    out.commit().await?;
+    let changed = 0..phase.changed(records);
     match graph {
-        Graph::Simple => SimpleRoot::add(store, 0..records / 10, "b").await,
-        Graph::Wide => WideA::add(store, 0..records / 10, "b").await,
+        Graph::Simple | Graph::Many => SimpleRoot::add(store, changed, "b").await,
+        Graph::Wide => WideA::add(store, changed, "b").await,
     }
 }
 
-/// Resolves the leaf and reads the increment to its end, as Arrow batches; the number of its rows.
+fn roots(graph: Graph) -> Vec<FeatureKey> {
+    match graph {
+        Graph::Simple | Graph::Many => vec![SimpleRoot::key()],
+        Graph::Wide => vec![WideA::key(), WideB::key()],
+    }
+}
+
+/// Adds records to all roots, or changes their audio.
+async fn add(
+    store: &Store,
+    graph: Graph,
+    records: Range<usize>,
+    audio: &str,
+) -> metaxy::Result<()> {
+    match graph {
+        Graph::Simple | Graph::Many => SimpleRoot::add(store, records, audio).await,
+        Graph::Wide => {
+            WideA::add(store, records.clone(), audio).await?;
+            WideB::add(store, records, audio).await
+        }
+    }
+}
+
+/// Writes what is to be computed.
+pub(crate) async fn compute(store: &Store, key: &FeatureKey) -> metaxy::Result<()> {
+    let mut batches = store.resolve_update_of(key).await?.to_compute();
+    let mut out = store.batch_writer(key);
+    while let Some(batch) = batches.try_next().await? {
+        out.push(&batch).await?;
+    }
+    out.commit().await.map(drop)
+}
+
+/// Resolves the leaf and reads the increment to its end, as Arrow batches; the number of its rows. Of
+/// many features: plans them all, and says how many records are to be computed.
 pub(crate) async fn resolve(store: &Store, graph: Graph) -> metaxy::Result<usize> {
-    let mut batches = store.resolve_update_of(&leaf(graph)?).await?.batches();
+    let Some(leaf) = leaf(graph) else {
+        let to_compute = store.plan().await?.to_compute();
+        return Ok(usize::try_from(to_compute).unwrap_or(usize::MAX));
+    };
+    let mut batches = store.resolve_update_of(&leaf).await?.batches();
     let mut rows = 0;
     while let Some(batch) = batches.try_next().await? {
         rows += batch.num_rows();
@@ -166,14 +258,40 @@ pub(crate) async fn resolve(store: &Store, graph: Graph) -> metaxy::Result<usize
     Ok(rows)
 }
 
-fn leaf(graph: Graph) -> metaxy::Result<metaxy::FeatureKey> {
-    Ok(metaxy::FeatureKey::new(match graph {
-        Graph::Simple => "simple/leaf",
-        Graph::Wide => "wide/leaf",
-    })?)
+/// The feature that is resolved, unless all are planned.
+pub(crate) fn leaf(graph: Graph) -> Option<FeatureKey> {
+    match graph {
+        Graph::Simple => Some(SimpleLeaf::key()),
+        Graph::Wide => Some(WideLeaf::key()),
+        Graph::Many => None,
+    }
 }
 
 /// The statement that resolves the leaf.
 pub(crate) async fn statement(store: &Store, graph: Graph) -> metaxy::Result<String> {
-    Ok(store.update_of(&leaf(graph)?).sql().await?.unwrap_or_default())
+    match leaf(graph) {
+        Some(leaf) => Ok(store.update_of(&leaf).sql().await?.unwrap_or_default()),
+        None => Ok(String::new()),
+    }
+}
+
+/// Changes records in all ways that a resolve tells apart: some twice, some deleted in a root, some of
+/// these added again, some deleted in the leaf.
+#[cfg(test)]
+pub(crate) async fn stir(store: &Store, graph: Graph, phase: Phase) -> metaxy::Result<()> {
+    let between =
+        |low: usize, high: usize| format!("id >= 'record-{low:08}' AND id < 'record-{high:08}'");
+    match graph {
+        Graph::Simple | Graph::Many => SimpleRoot::add(store, 500..700, "c").await?,
+        Graph::Wide => WideB::add(store, 500..700, "c").await?,
+    }
+    for root in roots(graph) {
+        store.delete_where_of(&root, between(900, 1_100)).await?;
+    }
+    add(store, graph, 1_000..1_050, "d").await?;
+    add(store, graph, 600..650, "e").await?;
+    if let Some(leaf) = leaf(graph).filter(|_| phase != Phase::New) {
+        store.delete_where_of(&leaf, between(1_300, 1_400)).await?;
+    }
+    Ok(())
 }

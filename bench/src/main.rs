@@ -2,32 +2,35 @@
 //!
 //! ```text
 //! cargo xtask bench                                      # DuckDB, 10,000 and 100,000 records
-//! cargo xtask bench --records 1000000 --rounds 3
+//! cargo xtask bench --records 10000,100000,1000000,10000000 --out results
+//! cargo xtask bench --peer                               # beside the Python implementation
 //! cargo xtask bench --engine duckdb,postgres,clickhouse  # servers are started for the run
+//! cargo xtask bench growth --records 10000000 --rounds 3 # many versions, few changes, little memory
 //! ```
 //!
-//! Each round is a process of its own, so that its peak memory is its own and nothing is warm that a
-//! user's program would not have warm: it opens the store, resolves the leaf and reads the increment to
-//! its end as Arrow batches. The table goes to standard output; `--out` is a folder for it, for the
-//! numbers of all rounds as JSON, and for a plot.
+//! A round opens the store, resolves the leaf and reads the increment to its end as Arrow batches. On
+//! DuckDB it alternates with the floor, the statement that we would write by hand. The table goes to
+//! standard output; `--out` is a folder for it, for the numbers of all rounds as JSON, and for a plot.
 
+mod floor;
 mod graphs;
+mod peer;
 mod place;
 mod report;
+mod run;
 
 use clap::{Args, Parser, Subcommand};
 use graphs::{Graph, Phase};
-use indicatif::ProgressBar;
-use place::{Engine, Place};
-use report::{Cell, Round};
+use place::Engine;
+use report::{Case, Round};
+use run::How;
+use serde::{Deserialize, Serialize};
 use std::error::Error;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 /// How long a resolve takes, and how much memory.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Step>,
@@ -37,12 +40,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Step {
+    /// Measures what grows: rows of a record, a thousand features, a small change of much, little memory
+    Growth(Growth),
     /// Fills an empty store
     #[command(hide = true)]
     Fill(Work),
     /// Resolves once and prints what it took
     #[command(hide = true)]
     Round(Work),
+    /// Runs the statement by hand and prints what it took
+    #[command(hide = true)]
+    Floor(Work),
     /// Prints the statement that resolves
     #[command(hide = true)]
     Statement(Work),
@@ -60,12 +68,30 @@ struct Run {
     /// The graphs
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Graph::Simple, Graph::Wide])]
     graph: Vec<Graph>,
-    /// How often each cell is measured
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// A folder for the table, the plot and the numbers
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
+    /// The moments
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Phase::New, Phase::Stale])]
+    phase: Vec<Phase>,
+    /// What DuckDB may take in memory, in its words: `1GB`; beyond that it writes to files
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What is to be measured of growth, on DuckDB.
+#[derive(Args)]
+struct Growth {
+    /// How many records a large store has; a tenth of them where each has many rows, too
+    #[arg(long, default_value_t = 10_000_000)]
+    records: usize,
+    /// How many records the root of a thousand features has
+    #[arg(long, default_value_t = 100)]
+    records_of_many: usize,
+    /// What DuckDB may take in memory where that is little
+    #[arg(long, value_name = "SIZE", default_value = "1GB")]
+    memory_limit: String,
+    #[command(flatten)]
+    how: How,
 }
 
 /// What a process does, in a store.
@@ -85,119 +111,97 @@ struct Work {
     records: usize,
 }
 
+/// What the process of a round prints.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    /// How many rows the increment had.
+    rows: usize,
+    round: Round,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
     match cli.command {
+        Some(Step::Growth(growth)) => growth.how.run(growth.cases()).await,
         Some(Step::Fill(work)) => {
-            let store = graphs::open(&work.store, true).await?;
+            let store = graphs::open(&work.store, work.graph, true).await?;
             Ok(graphs::fill(&store, work.graph, work.phase, work.records).await?)
         }
-        Some(Step::Round(work)) => {
-            println!("{}", serde_json::to_string(&work.round().await?)?);
-            Ok(())
+        Some(Step::Round(work)) => work.round().await?.print(),
+        Some(Step::Floor(work)) => {
+            let (rows, round) = floor::round(&work.store, work.graph, work.phase)?;
+            Answer { rows, round }.print()
         }
         Some(Step::Statement(work)) => {
-            let store = graphs::open(&work.store, false).await?;
+            let store = graphs::open(&work.store, work.graph, false).await?;
             println!("{}", graphs::statement(&store, work.graph).await?);
             Ok(())
         }
-        None => cli.run.all().await,
+        None => cli.run.how.run(cli.run.cases()).await,
+    }
+}
+
+impl Run {
+    fn cases(&self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for &engine in &self.engine {
+            for &graph in &self.graph {
+                for &phase in &self.phase {
+                    for &records in &self.records {
+                        let limit = self.memory_limit.clone();
+                        let memory_limit = limit.filter(|_| engine == Engine::DuckDb);
+                        cases.push(Case { engine, graph, phase, records, memory_limit });
+                    }
+                }
+            }
+        }
+        cases
+    }
+}
+
+impl Growth {
+    fn cases(&self) -> Vec<Case> {
+        let case = |graph, phase, records, memory_limit| Case {
+            engine: Engine::DuckDb,
+            graph,
+            phase,
+            records,
+            memory_limit,
+        };
+        let mut cases = Vec::new();
+        for phase in [Phase::New, Phase::Stale] {
+            cases.push(case(Graph::Many, phase, self.records_of_many, None));
+        }
+        for graph in [Graph::Simple, Graph::Wide] {
+            // The same number of records without their older rows is what that is to be held against.
+            cases.push(case(graph, Phase::Stale, self.records / 10, None));
+            cases.push(case(graph, Phase::Versions, self.records / 10, None));
+            cases.push(case(graph, Phase::Few, self.records, None));
+            for phase in [Phase::New, Phase::Stale] {
+                cases.push(case(graph, phase, self.records, Some(self.memory_limit.clone())));
+            }
+        }
+        cases
     }
 }
 
 impl Work {
     /// Opens the store and resolves.
-    async fn round(&self) -> Result<Round, Box<dyn Error>> {
+    async fn round(&self) -> Result<Answer, Box<dyn Error>> {
         let started = Instant::now();
-        let store = graphs::open(&self.store, false).await?;
+        let store = graphs::open(&self.store, self.graph, false).await?;
         let opened = Instant::now();
         let rows = graphs::resolve(&store, self.graph).await?;
         let resolved = Instant::now();
-        let expected = self.phase.increment(self.records);
-        if rows != expected {
-            return Err(format!("the increment has {rows} rows, and not {expected}").into());
-        }
-        // The second resolve on an open store is what a long-lived program sees.
         graphs::resolve(&store, self.graph).await?;
-        Ok(Round {
-            open: (opened - started).as_secs_f64() * 1e3,
-            resolve: (resolved - opened).as_secs_f64() * 1e3,
-            again: resolved.elapsed().as_secs_f64() * 1e3,
-            peak: peak_memory(),
-        })
+        Ok(Answer { rows, round: Round::new(started, opened, resolved) })
     }
 }
 
-/// The most memory that this process has had, in MB; `None` where the system does not tell.
-fn peak_memory() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes / 1024.0)
-}
-
-impl Run {
-    async fn all(&self) -> Result<(), Box<dyn Error>> {
-        let folder = tempfile::tempdir()?;
-        let phases = [Phase::New, Phase::Stale];
-        let n_cells = self.engine.len() * self.graph.len() * phases.len() * self.records.len();
-        let bar = ProgressBar::new((n_cells * (self.rounds + 1)) as u64);
-        let mut cells = Vec::new();
-        for &engine in &self.engine {
-            for &graph in &self.graph {
-                for phase in phases {
-                    for &records in &self.records {
-                        let rounds = self.cell(engine, graph, phase, records, folder.path(), &bar);
-                        cells.push(Cell { engine, graph, phase, records, rounds: rounds.await? });
-                    }
-                }
-            }
-        }
-        bar.finish_and_clear();
-        let table = report::table(&cells);
-        println!("{table}");
-        if let Some(out) = &self.out {
-            fs::create_dir_all(out)?;
-            fs::write(out.join("bench.md"), format!("{table}\n"))?;
-            fs::write(out.join("bench.json"), serde_json::to_string_pretty(&cells)?)?;
-            report::plot(&cells, &out.join("bench.svg"))?;
-        }
+impl Answer {
+    fn print(&self) -> Result<(), Box<dyn Error>> {
+        println!("{}", serde_json::to_string(self)?);
         Ok(())
-    }
-
-    async fn cell(
-        &self,
-        engine: Engine,
-        graph: Graph,
-        phase: Phase,
-        records: usize,
-        folder: &Path,
-        bar: &ProgressBar,
-    ) -> Result<Vec<Round>, Box<dyn Error>> {
-        let name = format!("{}_{}_{records}", graph.name(), phase.name());
-        let place = Place::new(engine, folder, &name).await?;
-        let step = |step: &str, url: &str| {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args([step, "--store", url, "--graph", graph.name(), "--phase", phase.name()]);
-            let output = command.args(["--records", &records.to_string()]).output()?;
-            bar.inc(1);
-            match output.status.success() {
-                true => Ok(output.stdout),
-                false => {
-                    let why = String::from_utf8_lossy(&output.stderr).into_owned();
-                    Err(Box::<dyn Error>::from(format!("{} {name}: {why}", engine.name())))
-                }
-            }
-        };
-        step("fill", place.url())?;
-        let mut rounds = Vec::with_capacity(self.rounds);
-        for round in 0..self.rounds {
-            let copy = place.again(round)?;
-            rounds.push(serde_json::from_slice(&step("round", copy.url())?)?);
-            copy.forget()?;
-        }
-        place.remove().await?;
-        Ok(rounds)
     }
 }

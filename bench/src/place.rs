@@ -101,7 +101,8 @@ impl Place {
         run(self.engine, &server, &format!("DROP DATABASE {name}{how}")).await
     }
 
-    fn file(&self) -> Option<&str> {
+    /// The file, if it is in one.
+    pub(crate) fn file(&self) -> Option<&str> {
         self.url.strip_prefix("duckdb:")
     }
 }

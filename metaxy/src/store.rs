@@ -35,6 +35,10 @@ pub use backend::{
 };
 pub use buffered::{Buffered, BufferedWriter};
 pub use copy::{Copied, Copy};
+// No part of the interface: our benchmark runs statements of its own, which need the same functions.
+#[cfg(feature = "duckdb")]
+#[doc(hidden)]
+pub use self::duckdb::register_duckdb_functions;
 pub use delete::{DeleteOrphans, DeleteReport, Deletion, Undeletion, Vacuum, VacuumReport};
 #[cfg(feature = "cli")]
 pub(crate) use open::without_secrets;
@@ -72,7 +76,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:`,
+    /// Begins to open a store: `duckdb:path/to/file.duckdb`, `duckdb::memory:` (both with settings of
+    /// DuckDB, if any are wanted: `?memory_limit=4GB&threads=2&temp_directory=/scratch`),
     /// `postgres://user@host/database`, `clickhouse://user:password@host:8123/database` (`?secure=true`
     /// encrypts, other parameters are settings that come with each query), or, without any database,
     /// `memory:` ([`memory`]).

@@ -303,7 +303,7 @@ impl Context {
     /// An address of the configuration: the path of a DuckDB file is relative to its own.
     fn relative_to_file(&self, url: &str) -> String {
         match url.strip_prefix("duckdb:") {
-            Some(path) if path != ":memory:" => {
+            Some(path) if !path.starts_with(":memory:") => {
                 let path = path.strip_prefix("//").unwrap_or(path);
                 format!("duckdb:{}", self.loaded.path(Path::new(path)).display())
             }

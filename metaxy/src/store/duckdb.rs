@@ -13,7 +13,7 @@ use crate::store::sql::{self, Engine, text_rows};
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use connection::DuckDbConnection;
-use database::Database;
+use database::{Database, DatabaseSettings};
 use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
@@ -35,17 +35,32 @@ impl fmt::Debug for DuckDb {
 }
 
 impl DuckDb {
-    pub(crate) async fn open(path: &str, read_only: bool) -> Result<Self> {
+    /// The database of an address without its `duckdb:`: a path, or `:memory:`. What follows a `?` are
+    /// settings of DuckDB, as in `meta.duckdb?memory_limit=4GB&threads=2`.
+    pub(crate) async fn open(address: &str, read_only: bool) -> Result<Self> {
+        let (path, settings) = address.split_once('?').unwrap_or((address, ""));
         let path = path.to_owned();
+        let problem = |problem: &str| Error::Url {
+            url: format!("duckdb:{address}"),
+            problem: problem.to_owned(),
+        };
         if path.is_empty() {
-            return Err(Error::Url {
-                url: "duckdb:".to_owned(),
-                problem: "a path is missing: `duckdb:path/to/file.duckdb` or `duckdb::memory:`"
-                    .to_owned(),
-            });
+            return Err(problem(
+                "a path is missing: `duckdb:path/to/file.duckdb` or `duckdb::memory:`",
+            ));
+        }
+        let mut named = DatabaseSettings::new();
+        for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
+            let (name, value) = setting.split_once('=').ok_or_else(|| {
+                problem("what follows a `?` are settings, as `?memory_limit=4GB&threads=2`")
+            })?;
+            if name == "access_mode" {
+                return Err(problem("`.read_only(true)` decides about `access_mode`"));
+            }
+            named.insert(name.to_owned(), value.to_owned());
         }
         on_thread(move || {
-            let database = Database::open(&path, read_only)?;
+            let database = Database::open(&path, read_only, named)?;
             Ok(Self { path, database })
         })
         .await
@@ -89,6 +104,14 @@ impl Engine for DuckDb {
         }
         .boxed()
     }
+}
+
+/// Makes the functions that our statements call known to the database of a connection.
+///
+/// # Errors
+/// When DuckDB does not take them.
+pub fn register_duckdb_functions(connection: &Connection) -> duckdb::Result<()> {
+    hash::register(connection)
 }
 
 /// Runs something that blocks.

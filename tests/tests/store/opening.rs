@@ -97,9 +97,40 @@ async fn addresses_that_name_no_store() {
             "`duckdb:` names no store: a path is missing: `duckdb:path/to/file.duckdb` or \
              `duckdb::memory:`",
         ),
+        (
+            "duckdb::memory:?threads",
+            "`duckdb::memory:?threads` names no store: what follows a `?` are settings, as \
+             `?memory_limit=4GB&threads=2`",
+        ),
+        (
+            "duckdb::memory:?access_mode=READ_ONLY",
+            "`duckdb::memory:?access_mode=READ_ONLY` names no store: `.read_only(true)` decides about \
+             `access_mode`",
+        ),
     ] {
         assert_eq!(open(url).await.expect_err(url).to_string(), expected);
     }
+}
+
+#[tokio::test]
+async fn settings_of_duckdb_come_with_the_address() {
+    let place = Place::new();
+    let open =
+        |settings: &str| Store::open(place.url() + settings).graph(graph()).create_tables(true);
+    let error = open("?memory_limit=plenty").await.expect_err("no size");
+    assert!(matches!(error, Error::Database { engine: "DuckDB", .. }), "{error}");
+
+    let store = open("?memory_limit=512MB&threads=1").await.expect("a store");
+    store.sync(vec![video("a", "1", "1")]).partial(true).await.expect("a sync");
+    drop(open("?threads=1").await.expect("what is left out is as it is"));
+    let error = open("?threads=2").await.expect_err("another setting");
+    assert_eq!(
+        error.to_string().replace(&place.url(), "duckdb:meta.duckdb"),
+        "`duckdb:meta.duckdb?threads=2` names no store: this process has the file open without this \
+         setting; name it in the address that is opened first"
+    );
+    drop(store);
+    open("?threads=2").await.expect("it was closed");
 }
 
 #[tokio::test]

@@ -6,12 +6,13 @@
 //!
 //! One that is opened for reading only leaves the file to all other processes that do the same. Within
 //! a process a store that only reads takes part in a database that may write, but not the other way
-//! round: that would take a second opening.
+//! round: that would take a second opening. Likewise the first one's settings hold for all, and a store
+//! that names others is refused.
 
 use super::{database_error, hash};
 use crate::error::{Error, Result};
 use duckdb::{AccessMode, Config, Connection};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,6 +21,9 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
 /// Told whenever one of them was closed.
 static CLOSED: Condvar = Condvar::new();
+
+/// Settings of DuckDB, by their names.
+pub(super) type DatabaseSettings = BTreeMap<String, String>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -33,22 +37,25 @@ pub(super) struct Database {
     writing: Arc<tokio::sync::Mutex<()>>,
     /// Whether nothing can be written through it.
     read_only: bool,
+    /// What was set when it was opened.
+    settings: DatabaseSettings,
     /// Where it is listed in [`OPEN`]; nowhere if it is in memory.
     file: Option<PathBuf>,
 }
 
 impl Database {
     /// Opens a file, or takes part in it if this process has it open.
-    pub(super) fn open(path: &str, read_only: bool) -> Result<Arc<Self>> {
+    pub(super) fn open(
+        path: &str,
+        read_only: bool,
+        settings: DatabaseSettings,
+    ) -> Result<Arc<Self>> {
         if path == ":memory:" {
             if read_only {
                 return Err(Error::NoStore { place: "memory".to_owned() });
             }
-            return Ok(Arc::new(Self::connected(
-                None,
-                Connection::open_in_memory_with_flags(config(false)?),
-                false,
-            )?));
+            let connection = Connection::open_in_memory_with_flags(config(false, &settings)?);
+            return Ok(Arc::new(Self::connected(None, connection, false, settings)?));
         }
         let file = canonical(Path::new(path));
         let mut open = lock(&OPEN);
@@ -57,6 +64,7 @@ impl Database {
                 if database.read_only && !read_only {
                     return Err(Error::OpenForReading { path: path.to_owned() });
                 }
+                database.check(path, &settings)?;
                 return Ok(database);
             }
             // It is being closed, which writes to the file.
@@ -65,8 +73,9 @@ impl Database {
         if read_only && !file.exists() {
             return Err(Error::NoStore { place: path.to_owned() });
         }
-        let connection = Connection::open_with_flags(path, config(read_only)?);
-        let database = Arc::new(Self::connected(Some(file.clone()), connection, read_only)?);
+        let connection = Connection::open_with_flags(path, config(read_only, &settings)?);
+        let database = Self::connected(Some(file.clone()), connection, read_only, settings)?;
+        let database = Arc::new(database);
         open.insert(file, Arc::downgrade(&database));
         Ok(database)
     }
@@ -75,6 +84,7 @@ impl Database {
         file: Option<PathBuf>,
         connection: duckdb::Result<Connection>,
         read_only: bool,
+        settings: DatabaseSettings,
     ) -> Result<Self> {
         let connection = connection.map_err(database_error)?;
         hash::register(&connection).map_err(database_error)?;
@@ -82,8 +92,22 @@ impl Database {
             connection: Mutex::new(Some(connection)),
             writing: Arc::default(),
             read_only,
+            settings,
             file,
         })
+    }
+
+    /// Refuses settings that it was not opened with; whoever names none takes what is there.
+    fn check(&self, path: &str, settings: &DatabaseSettings) -> Result<()> {
+        match settings.iter().find(|(name, value)| self.settings.get(*name) != Some(value)) {
+            Some((name, value)) => Err(Error::Url {
+                url: format!("duckdb:{path}?{name}={value}"),
+                problem: "this process has the file open without this setting; name it in the \
+                          address that is opened first"
+                    .to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// A connection of one's own.
@@ -128,13 +152,17 @@ impl Deref for Link {
     }
 }
 
-/// Nothing is ever fetched behind the user's back.
-fn config(read_only: bool) -> Result<Config> {
+/// Nothing is ever fetched behind the user's back, unless a setting asks for it.
+fn config(read_only: bool, settings: &DatabaseSettings) -> Result<Config> {
     let mode = if read_only { AccessMode::ReadOnly } else { AccessMode::Automatic };
-    Config::default()
-        .access_mode(mode)
-        .and_then(|config| config.with("autoload_known_extensions", "false"))
-        .and_then(|config| config.with("autoinstall_known_extensions", "false"))
+    let ours = [("autoload_known_extensions", "false"), ("autoinstall_known_extensions", "false")];
+    let named = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    ours.into_iter()
+        .chain(named)
+        .try_fold(
+            Config::default().access_mode(mode).map_err(database_error)?,
+            |config, (name, value)| config.with(name, value),
+        )
         .map_err(database_error)
 }
 

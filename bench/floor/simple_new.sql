@@ -1,0 +1,22 @@
+-- Rows of ids that appear once, which are nearly all, go straight through: what finds the others groups
+-- hashes of ids, not the ids themselves, and so may take a few too many for one of them. Each write has a
+-- time of its own. Versions of a map are read by their place, in half the time that a key takes.
+WITH repeated AS MATERIALIZED (
+    SELECT hash(id) AS x FROM simple__root GROUP BY x HAVING count(*) > 1
+),
+latest AS MATERIALIZED (
+    SELECT id, arg_max(rowid, coalesce(metaxy_deleted_at, metaxy_updated_at)) AS latest
+    FROM simple__root
+    WHERE hash(id) IN (FROM repeated)
+    GROUP BY id
+)
+SELECT
+    r.id,
+    'new' AS class,
+    metaxy_first_digits(
+        metaxy_xxhash64('summary|1|simple/root.audio|', map_values(r.metaxy_data_version_by_field)[1]), 16
+    ) AS new_summary,
+    NULL::UBIGINT AS old_summary
+FROM simple__root AS r
+LEFT JOIN latest USING (id)
+WHERE (latest.latest IS NULL OR latest.latest = r.rowid) AND r.metaxy_deleted_at IS NULL
