@@ -48,9 +48,10 @@
 //! seal do not exist; the others are whole, and the rest is still to be computed). Tokens of writes are
 //! refused there. A statement does not see one snapshot of all shards.
 //!
-//! It was never run on a real cluster. All statements have snapshots. By hand, the tests of what has to be
-//! computed again (`tests/tests/lineage`) passed on two shards of two servers, without replicas and with
-//! `ON CLUSTER` done by a proxy. Of `Replicated` nothing was seen but that the engine takes the tables. A
+//! It was never run on a real cluster. What makes tables, and for each kind of statement that a cluster
+//! spells in another way one that stands for it (resolves, an append, a removal), has a snapshot. By hand,
+//! the tests of what has to be computed again (`metaxy/src/conformance/lineage`) passed on two shards of two
+//! servers, without replicas and with `ON CLUSTER` done by a proxy. Of `Replicated` nothing was seen but that the engine takes the tables. A
 //! database of the engine `Replicated` is not supported.
 //!
 //! # How
