@@ -127,6 +127,8 @@ async fn a_statement_that_takes_too_long() {
         Ok(hasty) => compute(&hasty).await.expect_err("too little time"),
     };
     assert!(error.to_string().contains("TIMEOUT_EXCEEDED"), "{error}");
+    let advice = "repeat the call with a larger `max_execution_time`, or with fewer records";
+    assert!(error.to_string().ends_with(advice), "{error}");
     assert_eq!(n_crops(&store).await, 0);
     assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
 }
