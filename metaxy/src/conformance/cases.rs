@@ -56,6 +56,7 @@ macro_rules! __conformance_cases {
                 random_names_and_values_go_through,
                 names_of_sixty_bytes_go_through,
                 names_that_are_too_long_are_refused,
+                long_ids_go_through_or_are_refused,
                 features_may_be_called_as_parts_of_statements,
                 nul_is_refused,
                 numbers_at_the_edges_go_through,

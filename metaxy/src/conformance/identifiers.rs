@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// How many sets of random names and values each engine is given.
@@ -214,6 +215,38 @@ pub(crate) async fn names_that_are_too_long_are_refused(engine: &dyn Engine) -> 
         }
     }
     Outcome::Held
+}
+
+/// An id of two thousand bytes goes through everywhere; one of ten thousand does as well, or is refused
+/// before anything of its write is there, by an error that says what is too long.
+pub(crate) async fn long_ids_go_through_or_are_refused(engine: &dyn Engine) {
+    // Of hashes, so that nothing makes it shorter.
+    let id = |n: usize| {
+        let parts = (0..).map(|i: u32| hex::encode(Sha256::digest(i.to_le_bytes())));
+        parts.flat_map(|part| part.chars().collect::<Vec<_>>()).take(n).collect::<String>()
+    };
+    let features = [
+        json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] }),
+        json!({ "key": "b", "id_columns": ["id"], "fields": ["y"], "deps": [{"feature": "a"}] }),
+    ];
+    let row = |id: &str| json!({ "id": id, "metaxy_provenance_by_field": {"x": "1"} });
+    let store = open(engine, &graph(&features)).await;
+    let mut rows = vec![row(&id(2_000))];
+    store.sync_of(&key("a"), batch(&rows)).await.expect("a sync");
+    let long = [row("short"), row(&id(10_000))];
+    match write(&store, "a", &long).await {
+        Ok(_) => rows.extend(long),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains("ids") && error.contains("bytes"), "{error}");
+        }
+    }
+    assert_eq!(compute(&store, "b").await.new, rows.len() as u64);
+    assert!(counts(&store, "b").await.is_up_to_date());
+    assert_eq!(only(&read(&store, "b").await, &["id"]), only(&rows, &["id"]));
+    let all = only(&rows, &["id"]);
+    assert_eq!(delete(&store, "a", &all).await, rows.len() as u64);
+    assert_eq!(counts(&store, "b").await.orphaned, rows.len() as u64);
 }
 
 /// Numbers at the edges of their types are those that were written, bit for bit where it matters.

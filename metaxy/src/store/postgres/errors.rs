@@ -46,6 +46,12 @@ fn of_code(code: &str, message: String) -> Error {
         "53100" => database(format!(
             "{message}; nothing was changed: make room on the server, and repeat the call"
         )),
+        // A limit of the program: of all that we ask for, an index has the only one that data can reach.
+        "54000" if message.contains("index row") => database(format!(
+            "{message}; nothing was changed: the ids of a record are kept in an index, which takes about \
+             2,700 bytes; give the feature shorter ids, a hash of them for instance, and keep the long \
+             text as a column"
+        )),
         // No schema.
         "3F000" => database(format!(
             "{message}; make the schema with `CREATE SCHEMA`, or name another one with `?schema=`"
