@@ -118,6 +118,8 @@ impl Options {
             // many, a nested loop takes hours.
             ("enable_nestloop", "off".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
+            // Days are ids, and the texts of ids are hashed.
+            ("datestyle", "'ISO'".to_owned()),
         ];
         if let Some(schema) = &self.schema {
             settings.push(("search_path", Sql.quote_ident(&Ident::new(schema)?)?));

@@ -313,6 +313,39 @@ async fn a_pool_of_the_user_is_given_back_as_it_was() {
     assert_eq!(database.texts(schemas).await, ["my \"own\""]);
 }
 
+/// A root whose records are days.
+#[derive(Clone, Debug, Feature, PartialEq)]
+#[metaxy(key = "pg/day")]
+struct Day {
+    #[metaxy(id)]
+    day: chrono::NaiveDate,
+    #[metaxy(field)]
+    x: DataVersion,
+}
+
+/// The text of a day is hashed, whatever the connections of the user make of days.
+#[tokio::test]
+async fn days_are_the_same_text_for_every_style_of_dates() {
+    let database = Database::postgres().await;
+    let pool = sqlx::postgres::PgPoolOptions::new().after_connect(|connection, _| {
+        Box::pin(async move {
+            let set = sqlx::raw_sql("SET datestyle = 'SQL, DMY'");
+            set.execute(&mut *connection).await.map(drop)
+        })
+    });
+    let pool = pool.connect(&database.url()).await.expect("a pool");
+    let graph = FeatureGraph::of::<Day>().expect("a graph");
+    let store = Store::from_pool(pool).graph(graph).create_tables(true).await.expect("a store");
+    let day = chrono::NaiveDate::from_ymd_opt(2024, 3, 1).expect("a day");
+    let day = Day { day, x: DataVersion::new("1") };
+    store.sync(vec![day.clone()]).await.expect("a sync");
+    store.delete(&[day]).hard(true).await.expect("a deletion");
+    let text = metaxy_sql::plan::ids_text(["2024-03-01"]);
+    let hash = hex::encode(<md5::Md5 as md5::Digest>::digest(text));
+    let noted = "SELECT ids_md5 FROM metaxy_system__removed";
+    assert_eq!(database.texts(noted).await, [hash]);
+}
+
 #[tokio::test]
 async fn stores_in_two_schemas_of_one_database_know_nothing_of_each_other() {
     let database = Database::postgres().await;
