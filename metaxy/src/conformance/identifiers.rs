@@ -3,7 +3,7 @@
 use crate::ScalarType;
 use crate::builder::FeatureBuilder;
 use crate::conformance::batch::{batch, batch_of, only};
-use crate::conformance::flow::{compute, counts, delete, graph, key, read, write};
+use crate::conformance::flow::{compute, counts, delete, graph, increment, key, read, write};
 use crate::conformance::texts::{self, HURTFUL};
 use crate::conformance::{Engine, Outcome, open};
 use crate::error::Error;
@@ -170,13 +170,22 @@ pub(crate) async fn texts_that_hurt_go_through(engine: &dyn Engine) {
     assert_eq!(counts(&store, "b").await.orphaned, n as u64);
 }
 
-/// Names of sixty bytes are no problem anywhere: of features, fields and columns.
+/// Names of sixty bytes are no problem anywhere: of features, fields and columns, and of what a store keeps
+/// about a feature of such a name.
 pub(crate) async fn names_of_sixty_bytes_go_through(engine: &dyn Engine) {
     let name = |first: &str| format!("{first}{}", "n".repeat(60 - first.len()));
     let (a, b, id, column, field) = (name("a"), name("b"), name("i"), name("c"), name("f"));
+    // What comes first in both is the same.
+    let (frames, faces, n) = (name("d"), format!("{}o", &name("d")[..59]), name("m"));
+    let expansion = |key: &str| {
+        json!({ "key": key, "id_columns": [id, n], "fields": [field],
+                "deps": [{"feature": a, "lineage": {"type": "expansion", "on": [id]}}] })
+    };
     let features = [
         json!({ "key": a, "id_columns": [id], "fields": [field] }),
         json!({ "key": b, "id_columns": [id], "fields": [field], "deps": [{"feature": a}] }),
+        expansion(&frames),
+        expansion(&faces),
     ];
     let store = open(engine, &graph(&features)).await;
     let rows = [json!({ (id.clone()): "1", (column.clone()): "c", (field): "1" })];
@@ -185,6 +194,24 @@ pub(crate) async fn names_of_sixty_bytes_go_through(engine: &dyn Engine) {
     assert!(counts(&store, &b).await.is_up_to_date());
     let columns = [id.as_str(), column.as_str()];
     assert_eq!(only(&read(&store, &b).await, &columns), only(&rows, &columns));
+    for (expansion, n_children) in [(&frames, 1), (&faces, 2)] {
+        let parents = increment(&store, expansion).await;
+        assert_eq!(parents.len(), 1, "{expansion}");
+        let parent = only(&parents, &[&id, "metaxy_provenance_by_field", "metaxy_try"]).remove(0);
+        let with = |name: &str, value: i64| {
+            let mut row = parent.clone();
+            row[name] = json!(value);
+            row
+        };
+        let children: Vec<Value> = (0..n_children).map(|i| with(&n, i)).collect();
+        let mut out = store.batch_writer(&key(expansion));
+        out.push(&batch(&children)).await.expect("good rows");
+        out.seal(&batch(&[with("metaxy_children", n_children)])).await.expect("a good seal");
+        out.commit().await.expect("a commit");
+    }
+    assert_eq!(read(&store, &frames).await.len(), 1);
+    assert_eq!(read(&store, &faces).await.len(), 2);
+    assert!(counts(&store, &frames).await.is_up_to_date());
     assert_eq!(delete(&store, &a, &[json!({ (id.clone()): "1" })]).await, 1);
     assert_eq!(counts(&store, &b).await.orphaned, 1);
 }
