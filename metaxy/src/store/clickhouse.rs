@@ -73,7 +73,7 @@ use clickhouse::Client;
 use connection::ClickHouseConnection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::ClickHouse as Sql;
-use metaxy_sql::{Dialect, HashAlgorithm, Ident};
+use metaxy_sql::{Dialect, Ident};
 pub(crate) use options::Options;
 use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
@@ -170,10 +170,6 @@ impl ClickHouse {
 impl Engine for ClickHouse {
     fn dialect(&self) -> Arc<dyn Dialect> {
         Arc::clone(&self.dialect) as Arc<dyn Dialect>
-    }
-
-    fn default_algorithm(&self) -> HashAlgorithm {
-        HashAlgorithm::XxHash64
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn sql::Connection>>> {

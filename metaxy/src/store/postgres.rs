@@ -284,14 +284,10 @@ impl Engine for Postgres {
         Arc::new(Sql)
     }
 
-    fn default_algorithm(&self) -> HashAlgorithm {
-        HashAlgorithm::Md5
-    }
-
     fn check_algorithm(&self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
         async move {
             let function = match algorithm {
-                HashAlgorithm::Md5 | HashAlgorithm::Sha256 => return Ok(()),
+                algorithm if Sql.has_algorithm(algorithm) => return Ok(()),
                 HashAlgorithm::XxHash32 => "metaxy_xxhash32(text)",
                 HashAlgorithm::XxHash64 => "metaxy_xxhash64(text)",
                 _ => {
