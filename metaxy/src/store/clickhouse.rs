@@ -111,7 +111,7 @@ impl ClickHouse {
     /// `?secure=true`, or as `clickhouse+https://`, the connection is encrypted; any other parameter
     /// is one of [`Options`], or a setting that comes with each query.
     pub(crate) async fn open(url: &str, mut options: Options) -> Result<Self> {
-        let client = client_of(url, &mut options)?;
+        let client = client_of(url, &mut options, cfg!(feature = "tls"))?;
         Self::from_client(client, &options).await
     }
 
@@ -208,7 +208,7 @@ async fn samples(engine: &ClickHouse, name: &str) -> Result<BatchStream> {
 }
 
 /// The client that an address asks for.
-fn client_of(address: &str, options: &mut Options) -> Result<Client> {
+fn client_of(address: &str, options: &mut Options, can_encrypt: bool) -> Result<Client> {
     let error = |problem: &str| Error::Url {
         url: crate::store::open::without_secrets(address),
         problem: format!(
@@ -230,7 +230,7 @@ fn client_of(address: &str, options: &mut Options) -> Result<Client> {
             name => settings.push((name.to_owned(), value.into_owned())),
         }
     }
-    if secure && !cfg!(feature = "tls") {
+    if secure && !can_encrypt {
         return Err(error("this program was built without the cargo feature `tls`"));
     }
     let (scheme, port) = if secure { ("https", 8443) } else { ("http", 8123) };
@@ -258,13 +258,13 @@ mod tests {
 
     #[test]
     fn addresses_are_understood() {
-        let of = |url: &str| client_of(url, &mut Options::default()).expect("a client");
+        let of = |url: &str| client_of(url, &mut Options::default(), true).expect("a client");
         let client = of("clickhouse://ann:p%40ss@db.example:9123/my%20data?max_threads=2");
         assert_eq!(client.database(), Some("my data"));
         assert_eq!(client.get_setting("max_threads"), Some("2"));
         assert_eq!(of("clickhouse://db.example").database(), None);
         assert!(
-            client_of("clickhouse://db.example/a%2fb%ff", &mut Options::default()).is_err(),
+            client_of("clickhouse://db.example/a%2fb%ff", &mut Options::default(), true).is_err(),
             "it is not UTF-8"
         );
         assert_eq!(of("clickhouse://db.example/100%").database(), Some("100%"));
@@ -273,14 +273,23 @@ mod tests {
     #[test]
     fn mistakes_in_addresses_are_told_without_secrets() {
         for address in ["clickhouse:", "clickhouse://ann:secret@:x/"] {
-            let error = client_of(address, &mut Options::default())
+            let error = client_of(address, &mut Options::default(), true)
                 .map(drop)
                 .expect_err("no client")
                 .to_string();
             assert!(error.contains("clickhouse://user:password@host"), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
-        #[cfg(not(feature = "tls"))]
-        assert!(client_of("clickhouse+https://db.example/x", &mut Options::default()).is_err());
+    }
+
+    #[test]
+    fn without_encryption_an_address_that_asks_for_it_is_refused() {
+        for address in ["clickhouse+https://db.example/x", "clickhouse://db.example/x?secure=true"]
+        {
+            let of = |can_encrypt| client_of(address, &mut Options::default(), can_encrypt);
+            let error = of(false).map(drop).expect_err("it cannot be").to_string();
+            assert!(error.contains("without the cargo feature `tls`"), "{error}");
+            of(true).map(drop).expect(address);
+        }
     }
 }
