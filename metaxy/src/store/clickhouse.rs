@@ -28,6 +28,8 @@
 //!
 //! - **Lists and maps are never NULL**: one that is NULL is refused. A column of them that is added to a
 //!   table is empty in its older rows.
+//! - **What may be NULL stays so**: a column that was allowed to hold NULL cannot be forbidden to again. The
+//!   way back of a migration that allows it ends with an error of ClickHouse.
 //!
 //! # Clusters
 //!
