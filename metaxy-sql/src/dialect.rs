@@ -5,16 +5,19 @@
 
 mod clickhouse;
 mod duckdb;
+mod effects;
 mod postgres;
 
 pub use clickhouse::{ClickHouse, Cluster, Replication, SETTINGS as CLICKHOUSE_SETTINGS};
 pub use duckdb::DuckDb;
+pub use effects::{Change, Effect};
 pub use postgres::Postgres;
 
 use crate::error::{Error, Reason, Result};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::literal::check_text;
+use crate::plan::HashAlgorithm;
 use crate::types::ColumnType;
 use std::fmt;
 
@@ -25,6 +28,19 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The template of a function's spelling (see [`crate::functions`]); empty if there is none.
     fn function(&self, function: Function) -> &'static str;
+
+    /// How a new store hashes.
+    fn default_algorithm(&self) -> HashAlgorithm;
+
+    /// Whether the database hashes so by itself. If not, the store has to bring a function for it.
+    fn has_algorithm(&self, algorithm: HashAlgorithm) -> bool {
+        matches!(algorithm, HashAlgorithm::Md5 | HashAlgorithm::Sha256)
+    }
+
+    /// Whether the functions that a store brings stay in the database, and are made there on request.
+    fn keeps_functions(&self) -> bool {
+        false
+    }
 
     /// The name of a column type.
     fn column_type(&self, ty: ColumnType) -> String;
@@ -224,6 +240,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         let _ = ty;
         let change = if nullable { "DROP" } else { "SET" };
         format!("ALTER TABLE {table} ALTER COLUMN {column} {change} NOT NULL")
+    }
+
+    /// What a change of a table does to those who use it.
+    fn effects(&self, change: Change) -> &'static [Effect] {
+        effects::without_locks(change)
     }
 
     /// A statement that fails with a message, which is between quotes.

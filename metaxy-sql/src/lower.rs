@@ -68,9 +68,9 @@ fn id(index: usize) -> String {
 }
 
 /// The name of a part of a statement. No table of a feature has an `@` in its name, so that a feature
-/// may be called `current`.
+/// may be called `current`. It may hold the name of a table, which makes it longer.
 fn part(text: &str) -> Ident {
-    name(format!("@{text}"))
+    name(system::kept_whole(format!("@{text}")))
 }
 
 /// A part of a statement as the first relation of another one.

@@ -1,5 +1,7 @@
 //! Names of system columns and tables: wire format, section 3, and what is our own.
 
+use md5::{Digest, Md5};
+
 /// Field -> provenance.
 pub const PROVENANCE_BY_FIELD: &str = "metaxy_provenance_by_field";
 /// The hash of the provenances.
@@ -68,11 +70,28 @@ pub const WATERMARKS: &str = "metaxy_system__watermarks";
 /// Rows that were declared to be what would be computed today: who, when, why.
 pub const REBASES: &str = "metaxy_system__rebases";
 
+/// The longest name that every database keeps whole, in bytes: that of Postgres.
+const LONGEST_NAME: usize = 63;
+
+/// A name that is made of the name of a table, as every database keeps it: one that is too long for some ends
+/// in a hash instead, for all of them. What something is called does not depend on where it is.
+pub(crate) fn kept_whole(name: String) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let hash = &hex::encode(Md5::digest(&name))[..16];
+    let mut kept = LONGEST_NAME - "__".len() - hash.len();
+    while !name.is_char_boundary(kept) {
+        kept -= 1;
+    }
+    format!("{}__{hash}", &name[..kept])
+}
+
 /// The table of the seals of an expansion whose records are in `table`: per parent its ids, the
 /// columns of a record that say what it was computed from and when, [`TRY`] and [`CHILDREN`].
 #[must_use]
 pub fn seals(table: &str) -> String {
-    format!("metaxy_system__seals__{table}")
+    kept_whole(format!("metaxy_system__seals__{table}"))
 }
 
 /// The columns of a table of seals after the ids of the parent, in the order in which ours have them.
@@ -273,4 +292,25 @@ pub mod settings {
     pub const NAME: &str = "name";
     /// To what.
     pub const VALUE: &str = "value";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_NAME, seals};
+
+    #[test]
+    fn tables_of_seals_have_names_that_every_database_keeps() {
+        let table = |n: usize| "n".repeat(n);
+        assert_eq!(seals("a__b"), "metaxy_system__seals__a__b");
+        let longest = seals(&table(41));
+        assert_eq!(longest, format!("metaxy_system__seals__{}", table(41)));
+        assert_eq!(longest.len(), LONGEST_NAME);
+        // Written down, since a table that is called like that is looked for by this name.
+        assert_eq!(
+            seals(&table(42)),
+            "metaxy_system__seals__nnnnnnnnnnnnnnnnnnnnnnn__5ec17c3ac16f41b0"
+        );
+        assert_ne!(seals(&(table(60) + "a")), seals(&(table(60) + "b")));
+        assert!(seals(&"\u{1F980}".repeat(15)).len() <= LONGEST_NAME);
+    }
 }

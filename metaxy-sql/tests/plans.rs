@@ -123,3 +123,37 @@ fn values_are_escaped_where_they_stand() {
     let two = of("resolve_two_upstreams");
     assert!(two.contains("'it''s \"2\"'") && two.contains("\"begins at\""), "{two}");
 }
+
+/// The names of the functions in a text of Rust that give a statement or a query to all.
+fn that_give_statements(source: &str) -> Vec<&str> {
+    let all = source.split("\npub fn ").skip(1).filter_map(|rest| {
+        let (signature, _) = rest.split_once(" {\n")?;
+        let (_, gives) = signature.rsplit_once("->")?;
+        let gives_one = gives.contains("Statement") || gives.contains("Query");
+        gives_one.then(|| &rest[..rest.find(['(', '<']).unwrap_or_default()])
+    });
+    all.collect()
+}
+
+/// What the engines are asked in their tests is all that they are ever asked.
+#[test]
+fn every_function_that_gives_a_statement_has_a_case() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts_below = |folder: &str| {
+        let files = std::fs::read_dir(here.join(folder)).expect(folder);
+        let paths = files.map(|file| file.expect("a file").path());
+        let texts = paths.filter(|path| path.is_file());
+        texts.map(|path| std::fs::read_to_string(path).expect("a text")).collect::<String>()
+    };
+    let of_cases = texts_below("tests/plans");
+    let sources = texts_below("src/lower")
+        + &std::fs::read_to_string(here.join("src/lower.rs")).expect("a text");
+    let functions = that_give_statements(&sources);
+    assert!(functions.len() >= 50, "{functions:?}");
+    // The first only gathers others; the other two are what ClickHouse makes of a removal, in its tests.
+    let elsewhere = ["system_tables", "found", "remove_found"];
+    let is_asked =
+        |name: &&str| elsewhere.contains(name) || of_cases.contains(&format!("lower::{name}("));
+    let missing: Vec<_> = functions.into_iter().filter(|name| !is_asked(name)).collect();
+    assert_eq!(missing, [""; 0], "without a case in `tests/plans`");
+}

@@ -66,6 +66,7 @@ mod lineage;
 mod pairs;
 mod records;
 pub mod texts;
+mod values;
 
 #[doc(inline)]
 pub use crate::__conformance_tests as tests;

@@ -12,6 +12,7 @@ mod parents;
 mod tests;
 mod topo;
 
+pub(crate) use check::is_id_type;
 pub use error::{FeatureSite, GraphError, GraphErrors};
 pub use lint::{GraphLint, Usage};
 pub use parents::ParentField;

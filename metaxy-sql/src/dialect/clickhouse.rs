@@ -6,11 +6,12 @@ mod cluster;
 
 pub use cluster::{Cluster, Replication};
 
-use super::{Dialect, LatestRows};
+use super::{Change, Dialect, Effect, LatestRows, effects};
 use crate::error::Result;
 use crate::functions::{self, Function};
 use crate::ident::Ident;
 use crate::literal::check_text;
+use crate::plan::HashAlgorithm;
 use crate::types::{ColumnType, ScalarType};
 
 /// ClickHouse from 26.7 on: long before, a part of a statement could not be computed once
@@ -88,6 +89,23 @@ impl Dialect for ClickHouse {
 
     fn function(&self, function: Function) -> &'static str {
         functions::clickhouse(function)
+    }
+
+    fn default_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::XxHash64
+    }
+
+    // <https://clickhouse.com/docs/sql-reference/functions/hash-functions>
+    fn has_algorithm(&self, _algorithm: HashAlgorithm) -> bool {
+        true
+    }
+
+    // <https://clickhouse.com/docs/sql-reference/statements/alter/column>
+    fn effects(&self, change: Change) -> &'static [Effect] {
+        match change {
+            Change::DropColumn => &[Effect::Rewrites("files of a column go away")],
+            other => effects::without_locks(other),
+        }
     }
 
     fn column_type(&self, ty: ColumnType) -> String {

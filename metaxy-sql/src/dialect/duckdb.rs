@@ -2,6 +2,7 @@
 
 use super::Dialect;
 use crate::functions::{self, Function};
+use crate::plan::HashAlgorithm;
 use crate::types::{ColumnType, ScalarType};
 
 /// DuckDB with the hash functions that its store registers.
@@ -15,6 +16,10 @@ impl Dialect for DuckDb {
 
     fn function(&self, function: Function) -> &'static str {
         functions::duckdb(function)
+    }
+
+    fn default_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::XxHash64
     }
 
     fn column_type(&self, ty: ColumnType) -> String {

@@ -1,7 +1,8 @@
 //! Postgres, 14 and later.
 
-use super::{Dialect, LatestRows, civil};
+use super::{Change, Dialect, Effect, LatestRows, civil};
 use crate::functions::{self, Function};
+use crate::plan::HashAlgorithm;
 use crate::types::{ColumnType, ScalarType};
 
 /// Postgres with the optional functions that its store installs.
@@ -15,6 +16,31 @@ impl Dialect for Postgres {
 
     fn function(&self, function: Function) -> &'static str {
         functions::postgres(function)
+    }
+
+    // It has no xxHash.
+    fn default_algorithm(&self) -> HashAlgorithm {
+        HashAlgorithm::Md5
+    }
+
+    fn keeps_functions(&self) -> bool {
+        true
+    }
+
+    // <https://www.postgresql.org/docs/current/explicit-locking.html>
+    fn effects(&self, change: Change) -> &'static [Effect] {
+        const EXCLUSIVE: Effect =
+            Effect::Locks("nobody reads or writes the table meanwhile (ACCESS EXCLUSIVE)");
+        const BRIEF: Effect = Effect::Locks(
+            "waits for whoever uses the table, and all others for it; then it takes a moment",
+        );
+        match change {
+            Change::MakeIndex => &[Effect::Locks("nobody writes to the table meanwhile")],
+            Change::DropColumn | Change::AddColumn | Change::AllowNull => &[BRIEF],
+            Change::ForbidNull => &[EXCLUSIVE, Effect::Rewrites("all rows are read")],
+            Change::ChangeType => &[EXCLUSIVE, Effect::Rewrites("all rows are written again")],
+            Change::Other => &[EXCLUSIVE],
+        }
     }
 
     fn column_type(&self, ty: ColumnType) -> String {

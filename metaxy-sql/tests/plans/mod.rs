@@ -2,6 +2,10 @@
 
 mod changes;
 mod lineage;
+mod upkeep;
+
+#[allow(unused_imports, reason = "only tests on engines run statements")]
+pub(crate) use upkeep::REFUSAL;
 
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
@@ -77,6 +81,24 @@ pub(crate) fn before(statement: &Statement) -> Option<Statement> {
         }
         _ => None,
     }
+}
+
+/// What is to be run as it is: not all that changes tables can be explained, and what comes after it may
+/// rely on it.
+#[allow(dead_code, reason = "only tests on engines run statements")]
+pub(crate) fn changes_tables(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::CreateTemporaryAs { .. }
+            | Statement::CreateTable { .. }
+            | Statement::CreateView { .. }
+            | Statement::AddColumn { .. }
+            | Statement::ChangeType { .. }
+            | Statement::ChangeNull { .. }
+            | Statement::DropColumn { .. }
+            | Statement::DropTable { .. }
+            | Statement::DropTemporary { .. }
+    )
 }
 
 /// MD5, which every engine has built in.
@@ -500,5 +522,6 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
     ];
     all.extend(changes::cases()?);
     all.extend(lineage::cases());
+    all.extend(upkeep::cases()?);
     Ok(all)
 }

@@ -37,12 +37,13 @@ pub(super) fn algorithm(text: &str) -> Result<HashAlgorithm, String> {
 
 impl Hashing {
     pub(super) fn of(&self, engine: Engine) -> Result<Hash, Failure> {
-        // As in a database to which nothing was added: in that of ClickHouse as in its stores, elsewhere
-        // with what it has.
-        let algorithm = self.hash_algorithm.unwrap_or(match engine {
-            Engine::DuckDb | Engine::Postgres => HashAlgorithm::Md5,
-            Engine::ClickHouse => HashAlgorithm::XxHash64,
-        });
+        // The text is run without a store, which brings functions where the database has none: as a store
+        // hashes if the database can do that by itself, and else as every database can.
+        let dialect = engine.dialect();
+        let of_stores = dialect.default_algorithm();
+        let by_itself =
+            if dialect.has_algorithm(of_stores) { of_stores } else { HashAlgorithm::Md5 };
+        let algorithm = self.hash_algorithm.unwrap_or(by_itself);
         let length = u32::try_from(self.hash_truncation_length);
         let length = length.map_err(|_| Failure::input("no hash has so many characters"))?;
         Ok(Hash { algorithm, length })

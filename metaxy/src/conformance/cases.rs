@@ -3,7 +3,9 @@
 use crate::conformance::lineage::{
     calls, causes, definitions, explaining, groups, optional, plans,
 };
-use crate::conformance::{Case, Outcome, filters, hazards, histories, identifiers, records};
+use crate::conformance::{
+    Case, Outcome, filters, hazards, histories, identifiers, records, values,
+};
 
 /// Hands the list to another macro, after these tokens.
 #[doc(hidden)]
@@ -56,9 +58,16 @@ macro_rules! __conformance_cases {
                 random_names_and_values_go_through,
                 names_of_sixty_bytes_go_through,
                 names_that_are_too_long_are_refused,
+                long_ids_go_through_or_are_refused,
                 features_may_be_called_as_parts_of_statements,
                 nul_is_refused,
                 numbers_at_the_edges_go_through,
+            }
+            values {
+                lists_and_maps_are_kept_or_refused,
+                days_and_times_are_kept_or_refused,
+                parts_of_a_microsecond_are_refused,
+                floats_are_no_ids,
             }
             filters {
                 random_filters_say_what_they_say_in_memory,

@@ -3,7 +3,7 @@
 use crate::ScalarType;
 use crate::builder::FeatureBuilder;
 use crate::conformance::batch::{batch, batch_of, only};
-use crate::conformance::flow::{compute, counts, delete, graph, key, read, write};
+use crate::conformance::flow::{compute, counts, delete, graph, increment, key, read, write};
 use crate::conformance::texts::{self, HURTFUL};
 use crate::conformance::{Engine, Outcome, open};
 use crate::error::Error;
@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// How many sets of random names and values each engine is given.
@@ -169,13 +170,22 @@ pub(crate) async fn texts_that_hurt_go_through(engine: &dyn Engine) {
     assert_eq!(counts(&store, "b").await.orphaned, n as u64);
 }
 
-/// Names of sixty bytes are no problem anywhere: of features, fields and columns.
+/// Names of sixty bytes are no problem anywhere: of features, fields and columns, and of what a store keeps
+/// about a feature of such a name.
 pub(crate) async fn names_of_sixty_bytes_go_through(engine: &dyn Engine) {
     let name = |first: &str| format!("{first}{}", "n".repeat(60 - first.len()));
     let (a, b, id, column, field) = (name("a"), name("b"), name("i"), name("c"), name("f"));
+    // What comes first in both is the same.
+    let (frames, faces, n) = (name("d"), format!("{}o", &name("d")[..59]), name("m"));
+    let expansion = |key: &str| {
+        json!({ "key": key, "id_columns": [id, n], "fields": [field],
+                "deps": [{"feature": a, "lineage": {"type": "expansion", "on": [id]}}] })
+    };
     let features = [
         json!({ "key": a, "id_columns": [id], "fields": [field] }),
         json!({ "key": b, "id_columns": [id], "fields": [field], "deps": [{"feature": a}] }),
+        expansion(&frames),
+        expansion(&faces),
     ];
     let store = open(engine, &graph(&features)).await;
     let rows = [json!({ (id.clone()): "1", (column.clone()): "c", (field): "1" })];
@@ -184,6 +194,24 @@ pub(crate) async fn names_of_sixty_bytes_go_through(engine: &dyn Engine) {
     assert!(counts(&store, &b).await.is_up_to_date());
     let columns = [id.as_str(), column.as_str()];
     assert_eq!(only(&read(&store, &b).await, &columns), only(&rows, &columns));
+    for (expansion, n_children) in [(&frames, 1), (&faces, 2)] {
+        let parents = increment(&store, expansion).await;
+        assert_eq!(parents.len(), 1, "{expansion}");
+        let parent = only(&parents, &[&id, "metaxy_provenance_by_field", "metaxy_try"]).remove(0);
+        let with = |name: &str, value: i64| {
+            let mut row = parent.clone();
+            row[name] = json!(value);
+            row
+        };
+        let children: Vec<Value> = (0..n_children).map(|i| with(&n, i)).collect();
+        let mut out = store.batch_writer(&key(expansion));
+        out.push(&batch(&children)).await.expect("good rows");
+        out.seal(&batch(&[with("metaxy_children", n_children)])).await.expect("a good seal");
+        out.commit().await.expect("a commit");
+    }
+    assert_eq!(read(&store, &frames).await.len(), 1);
+    assert_eq!(read(&store, &faces).await.len(), 2);
+    assert!(counts(&store, &frames).await.is_up_to_date());
     assert_eq!(delete(&store, &a, &[json!({ (id.clone()): "1" })]).await, 1);
     assert_eq!(counts(&store, &b).await.orphaned, 1);
 }
@@ -214,6 +242,38 @@ pub(crate) async fn names_that_are_too_long_are_refused(engine: &dyn Engine) -> 
         }
     }
     Outcome::Held
+}
+
+/// An id of two thousand bytes goes through everywhere; one of ten thousand does as well, or is refused
+/// before anything of its write is there, by an error that says what is too long.
+pub(crate) async fn long_ids_go_through_or_are_refused(engine: &dyn Engine) {
+    // Of hashes, so that nothing makes it shorter.
+    let id = |n: usize| {
+        let parts = (0..).map(|i: u32| hex::encode(Sha256::digest(i.to_le_bytes())));
+        parts.flat_map(|part| part.chars().collect::<Vec<_>>()).take(n).collect::<String>()
+    };
+    let features = [
+        json!({ "key": "a", "id_columns": ["id"], "fields": ["x"] }),
+        json!({ "key": "b", "id_columns": ["id"], "fields": ["y"], "deps": [{"feature": "a"}] }),
+    ];
+    let row = |id: &str| json!({ "id": id, "metaxy_provenance_by_field": {"x": "1"} });
+    let store = open(engine, &graph(&features)).await;
+    let mut rows = vec![row(&id(2_000))];
+    store.sync_of(&key("a"), batch(&rows)).await.expect("a sync");
+    let long = [row("short"), row(&id(10_000))];
+    match write(&store, "a", &long).await {
+        Ok(_) => rows.extend(long),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains("ids") && error.contains("bytes"), "{error}");
+        }
+    }
+    assert_eq!(compute(&store, "b").await.new, rows.len() as u64);
+    assert!(counts(&store, "b").await.is_up_to_date());
+    assert_eq!(only(&read(&store, "b").await, &["id"]), only(&rows, &["id"]));
+    let all = only(&rows, &["id"]);
+    assert_eq!(delete(&store, "a", &all).await, rows.len() as u64);
+    assert_eq!(counts(&store, "b").await.orphaned, rows.len() as u64);
 }
 
 /// Numbers at the edges of their types are those that were written, bit for bit where it matters.

@@ -154,7 +154,7 @@ fn columns(definition: &FeatureDefinition, errors: &mut Errors) {
 
 /// Floats are left out because equal values need not be equal, lists because engines disagree about
 /// joining on them.
-fn is_id_type(ty: ColumnType) -> bool {
+pub(crate) fn is_id_type(ty: ColumnType) -> bool {
     use ScalarType as S;
     matches!(
         ty,

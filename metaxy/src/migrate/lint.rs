@@ -2,9 +2,10 @@
 
 use super::files::Migrations;
 use super::schema::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::sql::script;
-use sqlparser::dialect::{ClickHouseDialect, Dialect, DuckDbDialect, PostgreSqlDialect};
+use metaxy_sql::dialect::{Change, Effect};
+use sqlparser::dialect::dialect_from_str;
 use sqlparser::tokenizer::Token;
 use std::collections::HashSet;
 use std::fmt;
@@ -84,15 +85,12 @@ impl Migrations {
 
 /// What a text does, each with the table that it is about.
 fn of_text(sql: &str, engine: Engine) -> Result<Vec<(Danger, String, &'static str)>> {
-    let dialect: &dyn Dialect = match engine {
-        Engine::DuckDb => &DuckDbDialect {},
-        Engine::Postgres => &PostgreSqlDialect {},
-        Engine::ClickHouse => &ClickHouseDialect {},
-    };
+    let dialect = dialect_from_str(engine.id())
+        .ok_or_else(|| Error::internal(format!("nobody can read the SQL of {engine}")))?;
     let mut found = Vec::new();
     // Nobody waits for a table that is made here, and nothing of it is lost.
     let mut own = HashSet::new();
-    for statement in script::statements(sql, dialect)? {
+    for statement in script::statements(sql, &*dialect)? {
         let words = Words(&statement.tokens);
         if words.begin(&["CREATE", "TABLE"]) || words.begin(&["CREATE", "TEMPORARY", "TABLE"]) {
             own.extend(words.name_after(&["TABLE"]));
@@ -112,9 +110,15 @@ fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'stat
         let table = words.name_after(after).unwrap_or_default();
         all.iter().map(|(danger, what)| (*danger, table.clone(), *what)).collect::<Vec<_>>()
     };
+    // What it does whatever the database is, and then what it does in this one.
+    let change = |after: &[&str], anyhow: &[(Danger, &'static str)], change: Change| {
+        let here = engine.dialect().effects(change).iter().map(|effect| match effect {
+            Effect::Locks(what) => (Locks, *what),
+            Effect::Rewrites(what) => (Rewrites, *what),
+        });
+        of(after, &anyhow.iter().copied().chain(here).collect::<Vec<_>>())
+    };
     let all = "all rows are written again";
-    let exclusive = "nobody reads or writes the table meanwhile (ACCESS EXCLUSIVE)";
-    let brief = "waits for whoever uses the table, and all others for it; then it takes a moment";
     if words.begin(&["DROP", "TABLE"]) {
         return of(&["TABLE"], &[(Destroys, "all rows are gone")]);
     }
@@ -135,57 +139,33 @@ fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'stat
         };
     }
     if words.begin(&["CREATE", "INDEX"]) && !words.has(&["CONCURRENTLY"]) {
-        return match engine {
-            Engine::Postgres => of(&["ON"], &[(Locks, "nobody writes to the table meanwhile")]),
-            _ => of(&["ON"], &[(Rewrites, "all rows are read")]),
-        };
+        return change(&["ON"], &[], Change::MakeIndex);
     }
     if !words.begin(&["ALTER", "TABLE"]) {
         return Vec::new();
     }
     if words.has(&["DROP", "COLUMN"]) {
-        let values = (Destroys, "the values of a column are gone");
-        return match engine {
-            Engine::Postgres => of(&["TABLE"], &[values, (Locks, brief)]),
-            Engine::ClickHouse => {
-                of(&["TABLE"], &[values, (Rewrites, "files of a column go away")])
-            }
-            Engine::DuckDb => of(&["TABLE"], &[values]),
-        };
+        let values = [(Destroys, "the values of a column are gone")];
+        return change(&["TABLE"], &values, Change::DropColumn);
     }
     if words.has(&["DELETE", "WHERE"]) {
         return of(&["TABLE"], &[(Destroys, "rows are removed"), (Rewrites, all)]);
     }
-    if words.has(&["UPDATE"]) && engine == Engine::ClickHouse {
+    // And not what becomes of a reference when the row that it is to is changed.
+    if words.has(&["UPDATE"]) && !words.has(&["ON", "UPDATE"]) {
         return of(&["TABLE"], &[(Destroys, "values are replaced"), (Rewrites, all)]);
     }
     if words.has(&["MODIFY", "COLUMN"]) {
         return of(&["TABLE"], &[(Rewrites, "the column is written again")]);
     }
-    if words.has(&["DROP", "NOT", "NULL"]) || words.has(&["ADD", "COLUMN"]) {
-        return match engine {
-            Engine::Postgres => of(&["TABLE"], &[(Locks, brief)]),
-            _ => Vec::new(),
-        };
-    }
-    if words.has(&["SET", "NOT", "NULL"]) {
-        return match engine {
-            Engine::Postgres => {
-                of(&["TABLE"], &[(Locks, exclusive), (Rewrites, "all rows are read")])
-            }
-            _ => of(&["TABLE"], &[(Rewrites, "all rows are read")]),
-        };
-    }
-    if words.has(&["TYPE"]) {
-        return match engine {
-            Engine::Postgres => of(&["TABLE"], &[(Locks, exclusive), (Rewrites, all)]),
-            _ => of(&["TABLE"], &[(Rewrites, "the column is written again")]),
-        };
-    }
-    match engine {
-        Engine::Postgres => of(&["TABLE"], &[(Locks, exclusive)]),
-        _ => Vec::new(),
-    }
+    let changes = [
+        (&["DROP", "NOT", "NULL"][..], Change::AllowNull),
+        (&["ADD", "COLUMN"], Change::AddColumn),
+        (&["SET", "NOT", "NULL"], Change::ForbidNull),
+        (&["TYPE"], Change::ChangeType),
+    ];
+    let known = changes.into_iter().find(|(said, _)| words.has(said));
+    change(&["TABLE"], &[], known.map_or(Change::Other, |(_, change)| change))
 }
 
 /// The words of a statement.

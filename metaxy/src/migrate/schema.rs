@@ -67,10 +67,7 @@ impl Engine {
     /// How a store in it hashes that is not told otherwise.
     #[must_use]
     pub fn default_settings(self) -> Settings {
-        let hash_algorithm = match self {
-            Self::DuckDb | Self::ClickHouse => HashAlgorithm::XxHash64,
-            Self::Postgres => HashAlgorithm::Md5,
-        };
+        let hash_algorithm = self.dialect().default_algorithm();
         let hash_truncation_length = crate::version::DEFAULT_HASH_TRUNCATION_LENGTH;
         Settings { hash_algorithm, hash_truncation_length }
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::store::sql::settings::stamp;
 use crate::store::sql::tables::added;
 use metaxy_sql::ast::Statement;
-use metaxy_sql::{HashAlgorithm, Ident, lower, system};
+use metaxy_sql::{Ident, lower, system};
 use std::collections::BTreeMap;
 
 /// What a migration is called, and what it may do beyond what is needed.
@@ -371,10 +371,11 @@ impl Difference<'_> {
             return Ok(());
         }
         let settings = schema.settings;
-        let is_own = !matches!(settings.hash_algorithm, HashAlgorithm::Md5 | HashAlgorithm::Sha256);
-        if self.new.engine == Engine::Postgres && is_own {
+        let dialect = self.new.engine.dialect();
+        if dialect.keeps_functions() && !dialect.has_algorithm(settings.hash_algorithm) {
             self.notes.push(format!(
-                "Postgres has no {}: a store that is opened with `.install_xxhash(true)` makes it, once",
+                "{} has no {}: a store that is opened with `.install_xxhash(true)` makes it, once",
+                dialect.name(),
                 settings.hash_algorithm
             ));
         }

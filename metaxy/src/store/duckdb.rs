@@ -17,7 +17,7 @@ use database::{Database, DatabaseSettings};
 use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{ColumnType, Dialect, HashAlgorithm};
+use metaxy_sql::{ColumnType, Dialect};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,10 +75,6 @@ impl DuckDb {
 impl Engine for DuckDb {
     fn dialect(&self) -> Arc<dyn Dialect> {
         Arc::new(DuckDbDialect)
-    }
-
-    fn default_algorithm(&self) -> HashAlgorithm {
-        HashAlgorithm::XxHash64
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn sql::Connection>>> {

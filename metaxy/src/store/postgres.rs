@@ -118,6 +118,8 @@ impl Options {
             // many, a nested loop takes hours.
             ("enable_nestloop", "off".to_owned()),
             ("standard_conforming_strings", "on".to_owned()),
+            // Days are ids, and the texts of ids are hashed.
+            ("datestyle", "'ISO'".to_owned()),
         ];
         if let Some(schema) = &self.schema {
             settings.push(("search_path", Sql.quote_ident(&Ident::new(schema)?)?));
@@ -139,7 +141,7 @@ impl Postgres {
     /// driver knows as parameters (`?host=/directory/of/a/socket`, `sslmode`, ..) and two of ours,
     /// `schema` and `statement_timeout`.
     pub(crate) async fn open(address: &str, mut options: Options) -> Result<Self> {
-        let connect = connect_options(address, &mut options)?;
+        let connect = connect_options(address, &mut options, cfg!(feature = "tls"))?;
         let set = set(&options.settings()?);
         // A pool waits half a minute for a server that is not there, and then says that it is busy itself.
         let first = PgConnection::connect_with(&connect).await.map_err(errors::of)?;
@@ -245,7 +247,11 @@ fn set(settings: &[(&str, String)]) -> String {
 }
 
 /// What the driver makes of an address, once what is ours was taken out of it.
-fn connect_options(address: &str, options: &mut Options) -> Result<PgConnectOptions> {
+fn connect_options(
+    address: &str,
+    options: &mut Options,
+    can_encrypt: bool,
+) -> Result<PgConnectOptions> {
     let error = |problem: String| Error::Url {
         url: crate::store::open::without_secrets(address),
         problem: format!(
@@ -271,7 +277,7 @@ fn connect_options(address: &str, options: &mut Options) -> Result<PgConnectOpti
         connect.get_ssl_mode(),
         PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer
     );
-    if must_encrypt && !cfg!(feature = "tls") {
+    if must_encrypt && !can_encrypt {
         return Err(error("this program was built without the cargo feature `tls`".to_owned()));
     }
     Ok(connect)
@@ -282,14 +288,10 @@ impl Engine for Postgres {
         Arc::new(Sql)
     }
 
-    fn default_algorithm(&self) -> HashAlgorithm {
-        HashAlgorithm::Md5
-    }
-
     fn check_algorithm(&self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
         async move {
             let function = match algorithm {
-                HashAlgorithm::Md5 | HashAlgorithm::Sha256 => return Ok(()),
+                algorithm if Sql.has_algorithm(algorithm) => return Ok(()),
                 HashAlgorithm::XxHash32 => "metaxy_xxhash32(text)",
                 HashAlgorithm::XxHash64 => "metaxy_xxhash64(text)",
                 _ => {

@@ -5,6 +5,7 @@
 //! ids that occur twice, is checked where they are staged.
 
 use crate::error::{Error, Result};
+use crate::graph::is_id_type;
 use crate::spec::ColumnSpec;
 use crate::store::backend::{FeatureContext, Layout};
 use arrow::array::{
@@ -314,7 +315,19 @@ pub(crate) fn layout(feature: &FeatureContext, schema: &Schema) -> Result<Layout
                         },
                     )
                 })?;
-                let nullable = !ids.contains(name);
+                let is_id = ids.contains(name);
+                if is_id && !is_id_type(ty) {
+                    return Err(write_error(
+                        feature,
+                        WriteError::Type {
+                            column: name.clone(),
+                            found: ty.to_string(),
+                            expected: "an integer, a text, a date or a UUID, as every id is"
+                                .to_owned(),
+                        },
+                    ));
+                }
+                let nullable = !is_id;
                 columns.push(ColumnSpec { name: name.clone(), ty, nullable });
             }
             columns

@@ -1,7 +1,7 @@
 //! What breaks: servers that stop, answers that break off. No batch is ever seen in part, the error
 //! says what to do, and the call that is repeated succeeds.
 
-use super::wire::{Crop, Source, Video, compute, graph, videos};
+use super::wire::{Crop, Source, Video, Way, compute, graph, videos};
 use metaxy::prelude::*;
 use metaxy_tests::databases::{Database, Engine, own_server};
 use std::time::Duration;
@@ -91,6 +91,78 @@ async fn a_server_that_stops_in_a_write() {
     assert_eq!(store.count_update::<Crop>().await.expect("counts").to_compute(), 0);
 }
 
+#[tokio::test]
+async fn a_connection_that_is_cut_in_a_resolve() {
+    let database = Database::clickhouse().await;
+    let way = Way::to(&database.url()).await;
+    let store = open(&way.url).await;
+    store.sync(videos(0..MANY, "1")).await.expect("a sync");
+    let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+    drop(jobs.try_next().await.expect("a job").expect("a job").failed("only looked at"));
+    way.cut();
+    let mut n_jobs = 1;
+    loop {
+        match jobs.try_next().await {
+            Ok(Some(job)) => {
+                drop(job.failed("only looked at"));
+                n_jobs += 1;
+            }
+            Ok(None) => panic!("an answer that breaks off looks whole, after {n_jobs} jobs"),
+            Err(error) => break assert_lost(&error),
+        }
+    }
+    assert!(n_jobs < MANY);
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").new, u64::from(MANY));
+}
+
+/// The server may go on with what it was asked, or not: all of it is there or nothing.
+#[tokio::test]
+async fn a_connection_that_is_cut_in_a_write() {
+    let database = Database::clickhouse().await;
+    let way = Way::to(&database.url()).await;
+    let store = open(&way.url).await;
+    store.sync(videos(0..MANY, "1")).await.expect("a sync");
+    assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
+    let rows = async || {
+        let rows = database.texts("SELECT toString(count()) FROM wire__crop").await.remove(0);
+        rows.parse::<u64>().expect("a number")
+    };
+    let mut n_failed = 0;
+    for (n, wait) in [0, 10, 30, 60, 120, 240].into_iter().enumerate() {
+        store.sync(videos(0..MANY, &format!("again {n}"))).await.expect("a sync");
+        let before = rows().await;
+        let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+        let mut out = store.writer::<Crop>();
+        while let Some(job) = jobs.try_next().await.expect("a job") {
+            let crop = Crop { id: job.input().id, frames: DataVersion::default() };
+            out.push(job.done(crop).expect("the same record")).await.expect("a good record");
+        }
+        let cut = async {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            way.cut();
+        };
+        let (written, ()) = tokio::join!(out.commit(), cut);
+        if let Err(error) = &written {
+            n_failed += 1;
+            assert_lost(error);
+        }
+        let busy = "SELECT query_id FROM system.processes WHERE current_database = \
+                    currentDatabase() AND query_id != queryID()";
+        while !database.texts(busy).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (after, whole) = (rows().await, before + u64::from(MANY));
+        assert!(after == before || after == whole, "{before} became {after} of {whole}");
+        if written.is_ok() {
+            assert_eq!(after, whole, "what was committed is there");
+        }
+        compute(&store).await.expect("the crops that are missing");
+        assert_eq!(rows().await, whole, "they are there once");
+        assert_eq!(store.count_update::<Crop>().await.expect("counts").to_compute(), 0);
+    }
+    assert!(n_failed > 0, "no commit was interrupted");
+}
+
 /// The server has sent much of an answer when it finds out that it cannot go on: it says so within
 /// the answer.
 #[tokio::test]
@@ -127,6 +199,8 @@ async fn a_statement_that_takes_too_long() {
         Ok(hasty) => compute(&hasty).await.expect_err("too little time"),
     };
     assert!(error.to_string().contains("TIMEOUT_EXCEEDED"), "{error}");
+    let advice = "repeat the call with a larger `max_execution_time`, or with fewer records";
+    assert!(error.to_string().ends_with(advice), "{error}");
     assert_eq!(n_crops(&store).await, 0);
     assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
 }

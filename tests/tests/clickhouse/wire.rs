@@ -2,10 +2,11 @@
 
 use metaxy::prelude::*;
 use metaxy_tests::databases::Database;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 use url::Url;
 
 #[derive(Clone, Debug, Feature)]
@@ -56,10 +57,12 @@ pub(crate) async fn compute(store: &Store) -> metaxy::Result<u64> {
     Ok(out.commit().await?.rows)
 }
 
-/// A way to a server that counts the bytes that come back.
+/// A way to a server that counts the bytes that come back, and that can be cut.
 pub(crate) struct Way {
     pub(crate) url: String,
     came: Arc<AtomicU64>,
+    /// What carries bytes, both ways of every connection.
+    carriers: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl Way {
@@ -71,14 +74,17 @@ impl Way {
         url.set_port(Some(listener.local_addr().expect("an address").port())).expect("a port");
         let came = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&came);
+        let carriers = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&carriers);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = TcpStream::connect(server.clone()).await else { continue };
                 let ((mut from_near, mut to_near), (mut from_far, mut to_far)) =
                     (near.into_split(), far.into_split());
-                tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
+                let there =
+                    tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
                 let count = Arc::clone(&count);
-                tokio::spawn(async move {
+                let back = tokio::spawn(async move {
                     let mut bytes = vec![0; 65_536];
                     while let Ok(n @ 1..) = from_far.read(&mut bytes).await {
                         count.fetch_add(n as u64, Ordering::Relaxed);
@@ -87,9 +93,17 @@ impl Way {
                         }
                     }
                 });
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                all.extend([there.abort_handle(), back.abort_handle()]);
             }
         });
-        Self { url: url.into(), came }
+        Self { url: url.into(), came, carriers }
+    }
+
+    /// Ends all connections, on both sides; new ones can be made.
+    pub(crate) fn cut(&self) {
+        let mut carriers = self.carriers.lock().unwrap_or_else(PoisonError::into_inner);
+        carriers.drain(..).for_each(|carrier| carrier.abort());
     }
 
     pub(crate) fn came(&self) -> u64 {

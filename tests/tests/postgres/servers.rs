@@ -246,6 +246,87 @@ async fn a_connection_that_is_killed_in_the_middle_of_an_increment_is_an_error_o
     assert_eq!(store.count_update::<Crop>().await.expect("the same store").new, 200_000);
 }
 
+fn assert_lost(error: &Error) {
+    assert!(error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains("repeat the call"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_a_resolve() {
+    const MANY: u32 = 100_000;
+    let mut server = own_server(Engine::Postgres);
+    let database = Database::on(Engine::Postgres, server.url()).await;
+    let store = open(&database).await;
+    store.sync(videos(MANY, "1")).await.expect("a sync");
+
+    let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+    drop(jobs.try_next().await.expect("a job").expect("a job").failed("only looked at"));
+    server.stop();
+    let mut n_jobs = 1;
+    loop {
+        match jobs.try_next().await {
+            Ok(Some(job)) => {
+                drop(job.failed("only looked at"));
+                n_jobs += 1;
+            }
+            Ok(None) => panic!("an answer that breaks off looks whole, after {n_jobs} jobs"),
+            Err(error) => break assert_lost(&error),
+        }
+    }
+    assert!(n_jobs < MANY);
+    assert_lost(&store.resolve_update::<Crop>().await.expect_err("no server"));
+    assert_lost(&Store::open(database.url()).graph(graph()).await.expect_err("no server"));
+
+    server.start().expect("the server again");
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").new, u64::from(MANY));
+}
+
+/// However far a commit has come: all of it is there or nothing, and who repeats it has it once.
+#[tokio::test]
+async fn a_server_that_stops_in_a_write() {
+    const MANY: u32 = 20_000;
+    let mut server = own_server(Engine::Postgres);
+    let database = Database::on(Engine::Postgres, server.url()).await;
+    let store = open(&database).await;
+    let rows = async || {
+        let rows = database.texts("SELECT count(*)::text FROM pg__video").await.remove(0);
+        rows.parse::<u64>().expect("a number")
+    };
+    store.sync(videos(10, "1")).await.expect("a sync");
+    let mut n_failed = 0;
+    for (n, wait) in [0, 20, 60, 120, 240, 480].into_iter().enumerate() {
+        let before = rows().await;
+        let writer = async || {
+            let mut out = store.writer::<Video>().token(format!("write {n}"));
+            for video in videos(MANY, &format!("{n}")) {
+                out.push(video).await.expect("a good record");
+            }
+            out
+        };
+        let mut out = writer().await;
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            server.stop();
+        };
+        let (written, ()) = tokio::join!(out.commit(), stop);
+        if let Err(error) = &written {
+            n_failed += 1;
+            assert_lost(error);
+        }
+        server.start().expect("the server again");
+        let (after, whole) = (rows().await, before + u64::from(MANY));
+        assert!(after == before || after == whole, "{before} became {after} of {whole}");
+        if written.is_ok() {
+            assert_eq!(after, whole, "what was committed is there");
+        }
+        writer().await.commit().await.expect("the same write again");
+        assert_eq!(rows().await, whole, "it is there once");
+    }
+    assert!(n_failed > 0, "no commit was interrupted");
+    assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").to_compute(), 0);
+}
+
 #[tokio::test]
 async fn a_server_that_was_stopped_is_found_again() {
     let mut server = own_server(Engine::Postgres);
@@ -311,6 +392,39 @@ async fn a_pool_of_the_user_is_given_back_as_it_was() {
     let schemas =
         "SELECT DISTINCT schemaname::text FROM pg_tables WHERE tablename LIKE 'pg\\_\\_%'";
     assert_eq!(database.texts(schemas).await, ["my \"own\""]);
+}
+
+/// A root whose records are days.
+#[derive(Clone, Debug, Feature, PartialEq)]
+#[metaxy(key = "pg/day")]
+struct Day {
+    #[metaxy(id)]
+    day: chrono::NaiveDate,
+    #[metaxy(field)]
+    x: DataVersion,
+}
+
+/// The text of a day is hashed, whatever the connections of the user make of days.
+#[tokio::test]
+async fn days_are_the_same_text_for_every_style_of_dates() {
+    let database = Database::postgres().await;
+    let pool = sqlx::postgres::PgPoolOptions::new().after_connect(|connection, _| {
+        Box::pin(async move {
+            let set = sqlx::raw_sql("SET datestyle = 'SQL, DMY'");
+            set.execute(&mut *connection).await.map(drop)
+        })
+    });
+    let pool = pool.connect(&database.url()).await.expect("a pool");
+    let graph = FeatureGraph::of::<Day>().expect("a graph");
+    let store = Store::from_pool(pool).graph(graph).create_tables(true).await.expect("a store");
+    let day = chrono::NaiveDate::from_ymd_opt(2024, 3, 1).expect("a day");
+    let day = Day { day, x: DataVersion::new("1") };
+    store.sync(vec![day.clone()]).await.expect("a sync");
+    store.delete(&[day]).hard(true).await.expect("a deletion");
+    let text = metaxy_sql::plan::ids_text(["2024-03-01"]);
+    let hash = hex::encode(<md5::Md5 as md5::Digest>::digest(text));
+    let noted = "SELECT ids_md5 FROM metaxy_system__removed";
+    assert_eq!(database.texts(noted).await, [hash]);
 }
 
 #[tokio::test]

@@ -63,6 +63,61 @@ async fn two_workers_over_one_increment() {
     assert_eq!((counts.unchanged, counts.to_compute()), (500, 0));
 }
 
+/// Two that wait for each other: the server ends the writer's transaction, which is made again.
+#[tokio::test]
+async fn a_write_that_is_caught_in_a_deadlock_is_repeated() {
+    let database = Database::postgres().await;
+    let name = database.texts("SELECT current_database()::text").await.remove(0);
+    open(&database).await.sync(videos(3, "1")).await.expect("a sync");
+    // Who waits longest looks for a deadlock, and gives way: that is to be the writer, and not before the
+    // other one waits as well.
+    database.execute(&format!("ALTER DATABASE {name} SET deadlock_timeout = '3s'")).await;
+    let store = open(&database).await;
+    let mut other = sqlx::PgConnection::connect(&database.url()).await.expect("a connection");
+    let hold =
+        "SET deadlock_timeout = '10min'; BEGIN; LOCK TABLE pg__video IN ACCESS EXCLUSIVE MODE";
+    run(&mut other, hold).await;
+    let mut out = store.writer::<Video>();
+    out.push(video("another", "1")).await.expect("a record");
+    let wait = async {
+        let waits = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND \
+                     wait_event_type = 'Lock' AND wait_event = 'relation'";
+        while database.texts(waits).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let turns = "SELECT ((classid::bigint << 32) | objid::bigint)::text FROM pg_locks WHERE \
+                     locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database \
+                     WHERE datname = current_database())";
+        let turns = database.texts(turns).await;
+        assert_eq!(turns.len(), 1, "the turn of the writer");
+        // While the table is held nobody but the server ends the turn.
+        run(&mut other, &format!("SELECT pg_advisory_xact_lock({})", turns[0])).await;
+        run(&mut other, "COMMIT").await;
+    };
+    let (committed, ()) = tokio::join!(out.commit(), wait);
+    assert_eq!(committed.expect("a commit").rows, 1);
+    assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["4"]);
+}
+
+/// What a trigger says is what a server says that cannot put transactions into an order.
+#[tokio::test]
+async fn a_write_that_cannot_be_serialized_is_repeated() {
+    let database = Database::postgres().await;
+    let store = open(&database).await;
+    store.sync(videos(3, "1")).await.expect("a sync");
+    // A number that is taken is not given back, so the second try goes through.
+    let trigger = "CREATE SEQUENCE tries; CREATE FUNCTION once() RETURNS trigger LANGUAGE plpgsql AS \
+                   'BEGIN IF nextval(''tries'') = 1 THEN RAISE EXCEPTION USING ERRCODE = ''40001''; END \
+                   IF; RETURN NULL; END'; CREATE TRIGGER once AFTER INSERT ON pg__video FOR EACH \
+                   STATEMENT EXECUTE FUNCTION once()";
+    database.execute(trigger).await;
+    let mut out = store.writer::<Video>();
+    out.push(video("another", "1")).await.expect("a record");
+    assert_eq!(out.commit().await.expect("a commit").rows, 1);
+    assert_eq!(database.texts("SELECT last_value::text FROM tries").await, ["2"]);
+    assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["4"]);
+}
+
 /// A writer to one feature does not wait for one to another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_is_for_one_feature() {

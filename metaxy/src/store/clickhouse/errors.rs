@@ -27,6 +27,11 @@ pub(super) fn of(error: clickhouse::error::Error) -> Error {
              last of them, and not over a restart; none of them was written: begin a new write, and \
              commit more often",
         ),
+        // TIMEOUT_EXCEEDED.
+        Some(159) => database(format!(
+            "{message}; no row of this statement is there: repeat the call with a larger \
+             `max_execution_time`, or with fewer records"
+        )),
         // NOT_ENOUGH_SPACE, and what comes of a disk that is full in the middle of something.
         Some(243) => no_space(&message),
         _ if message.contains("No space left on device") => no_space(&message),

@@ -117,22 +117,38 @@ fn addresses_say_where_and_how() {
     let mut options = Options::default();
     let address =
         "postgres://ann:p%40ss@db.example:5433/my%20data?schema=a%22b&statement_timeout=30s";
-    let connect = connect_options(address, &mut options).expect("an address");
+    let connect = connect_options(address, &mut options, true).expect("an address");
     assert_eq!((connect.get_host(), connect.get_port()), ("db.example", 5433));
     assert_eq!((connect.get_username(), connect.get_database()), ("ann", Some("my data")));
     assert_eq!(options.schema.as_deref(), Some("a\"b"));
     assert_eq!(options.statement_timeout.as_deref(), Some("30s"));
     let socket = "postgresql:///data?host=/run/here&user=ann";
-    let connect = connect_options(socket, &mut Options::default()).expect("an address");
+    let connect = connect_options(socket, &mut Options::default(), true).expect("an address");
     assert_eq!(
         connect.get_socket().map(|path| path.display().to_string()),
         Some("/run/here".into())
     );
     assert_eq!(connect.get_database(), Some("data"));
-    let error = connect_options("postgres://ann:secret@db:x/", &mut Options::default());
+    let error = connect_options("postgres://ann:secret@db:x/", &mut Options::default(), true);
     let error = error.expect_err("no port").to_string();
     assert!(
         error.contains("postgres://user:password@host") && !error.contains("secret"),
         "{error}"
     );
+}
+
+#[test]
+fn without_encryption_an_address_that_asks_for_it_is_refused() {
+    let of = |mode: &str| {
+        let address = format!("postgres://ann:secret@db/x?sslmode={mode}");
+        connect_options(&address, &mut Options::default(), false)
+    };
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let error = of(mode).expect_err("it cannot be").to_string();
+        assert!(error.contains("without the cargo feature `tls`"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    for mode in ["disable", "allow", "prefer"] {
+        of(mode).expect(mode);
+    }
 }

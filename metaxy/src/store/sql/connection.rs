@@ -19,9 +19,6 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// How it writes SQL, and what messages call it.
     fn dialect(&self) -> Arc<dyn Dialect>;
 
-    /// How a new store hashes.
-    fn default_algorithm(&self) -> HashAlgorithm;
-
     /// Refuses a way to hash that the database lacks.
     fn check_algorithm(&self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
         let _ = algorithm;

@@ -24,7 +24,7 @@ pub(crate) async fn open(
         Access::Read
     };
     connection.begin(access).await?;
-    let default = engine.default_algorithm();
+    let default = engine.dialect().default_algorithm();
     let settings = match stamped(connection, create_tables, requested, default).await {
         // A store that could not be used is not made.
         Ok(settings) => engine.check_algorithm(settings.hash_algorithm).await.map(|()| settings),
