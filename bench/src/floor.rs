@@ -164,7 +164,7 @@ mod tests {
     async fn holds(graph: Graph, phase: Phase) {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("duckdb:{}", folder.path().join("meta.duckdb").display());
-        let store = graphs::open(&url, graph, true).await.expect("a store");
+        let store = graphs::open(&url, graph, phase, true).await.expect("a store");
         graphs::fill(&store, graph, phase, 3_000).await.expect("records");
         graphs::stir(&store, graph, phase).await.expect("changes");
         let expected = resolved(&store, graph).await;

@@ -4,8 +4,9 @@
 //! `simple` is a root of two fields and a leaf of one; `wide` is two roots of four fields and a leaf of
 //! two. `many` is the root of `simple` and 999 features, each of which reads two earlier ones; all of them
 //! are planned at once. `new` is the first resolve of the leaf; `stale` is the one after a tenth of the
-//! records got other audio in the first root, `few` after a thousandth did. `versions` is as `stale`, with
-//! twenty older rows of each record in each root.
+//! records got other audio in the first root, `few` after a thousandth did. `incremental` is as `few`, in a
+//! store that has resolved before and looks at what has changed since. `versions` is as `stale`, with twenty
+//! older rows of each record in each root.
 
 use clap::ValueEnum;
 use metaxy::builder::{DepBuilder, FeatureBuilder, FieldBuilder};
@@ -37,6 +38,8 @@ pub(crate) enum Phase {
     Stale,
     /// After a thousandth did
     Few,
+    /// The same in a store that looks at what has changed since it was resolved before
+    Incremental,
     /// As `stale`, with twenty older rows of each record
     Versions,
 }
@@ -58,6 +61,7 @@ impl Phase {
             Self::Stale => "stale",
             Self::Few => "few",
             Self::Versions => "versions",
+            Self::Incremental => "incremental",
         }
     }
 
@@ -66,7 +70,7 @@ impl Phase {
         match self {
             Self::New => records,
             Self::Stale | Self::Versions => records / 10,
-            Self::Few => records / 1_000,
+            Self::Few | Self::Incremental => records / 1_000,
         }
     }
 }
@@ -178,8 +182,17 @@ fn features(graph: Graph) -> Result<FeatureGraph, GraphErrors> {
 }
 
 /// Opens a store with a graph.
-pub(crate) async fn open(url: &str, graph: Graph, create_tables: bool) -> metaxy::Result<Store> {
-    Store::open(url).graph(features(graph)?).create_tables(create_tables).await
+pub(crate) async fn open(
+    url: &str,
+    graph: Graph,
+    phase: Phase,
+    create_tables: bool,
+) -> metaxy::Result<Store> {
+    let store = Store::open(url).graph(features(graph)?).create_tables(create_tables);
+    match phase {
+        Phase::Incremental => store.incremental(0.1).await,
+        _ => store.await,
+    }
 }
 
 /// Fills an empty store, so that the next resolve is the one that is measured.
@@ -202,6 +215,10 @@ pub(crate) async fn fill(
     let roots = roots(graph);
     for key in keys.iter().filter(|key| !roots.contains(key)) {
         compute(store, key).await?;
+    }
+    if phase == Phase::Incremental {
+        // What this one finds is what the next one begins with.
+        resolve(store, graph).await?;
     }
     let changed = 0..phase.changed(records);
     match graph {

@@ -125,7 +125,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match cli.command {
         Some(Step::Growth(growth)) => growth.how.run(growth.cases()).await,
         Some(Step::Fill(work)) => {
-            let store = graphs::open(&work.store, work.graph, true).await?;
+            let store = graphs::open(&work.store, work.graph, work.phase, true).await?;
             Ok(graphs::fill(&store, work.graph, work.phase, work.records).await?)
         }
         Some(Step::Round(work)) => work.round().await?.print(),
@@ -134,7 +134,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Answer { rows, round }.print()
         }
         Some(Step::Statement(work)) => {
-            let store = graphs::open(&work.store, work.graph, false).await?;
+            let store = graphs::open(&work.store, work.graph, work.phase, false).await?;
             println!("{}", graphs::statement(&store, work.graph).await?);
             Ok(())
         }
@@ -178,6 +178,7 @@ impl Growth {
             cases.push(case(graph, Phase::Stale, self.records / 10, None));
             cases.push(case(graph, Phase::Versions, self.records / 10, None));
             cases.push(case(graph, Phase::Few, self.records, None));
+            cases.push(case(graph, Phase::Incremental, self.records, None));
             for phase in [Phase::New, Phase::Stale] {
                 cases.push(case(graph, phase, self.records, Some(self.memory_limit.clone())));
             }
@@ -190,7 +191,7 @@ impl Work {
     /// Opens the store and resolves.
     async fn round(&self) -> Result<Answer, Box<dyn Error>> {
         let started = Instant::now();
-        let store = graphs::open(&self.store, self.graph, false).await?;
+        let store = graphs::open(&self.store, self.graph, self.phase, false).await?;
         let opened = Instant::now();
         let rows = graphs::resolve(&store, self.graph).await?;
         let resolved = Instant::now();

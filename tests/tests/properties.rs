@@ -106,6 +106,13 @@ mod on_servers {
     }
 }
 
+/// The laws, where a history costs little: rare ones are found here.
+#[test]
+fn laws_hold_in_memory() {
+    let histories = histories(200, 100).full(true).all_lineages(true);
+    histories.shrinks(2_000).hold(|| metaxy_tests::engines::InMemory);
+}
+
 /// Where the store and the one in memory are wrong in the same way, the laws tell.
 #[test]
 fn laws_alone_tell_that_a_rule_is_left_out() {

@@ -338,7 +338,7 @@ impl Schema {
         };
         let table = |(name, table): (&String, &TableSchema)| {
             let columns = table.columns.iter().map(column).collect();
-            (name.clone(), TableInfo { columns, stand_in: None })
+            (name.clone(), TableInfo { columns, ..TableInfo::default() })
         };
         self.tables.iter().map(table).collect()
     }

@@ -44,6 +44,7 @@ impl Staged {
         TableInfo {
             columns: self.columns.iter().map(column).collect(),
             stand_in: Some(self.table.clone()),
+            ..TableInfo::default()
         }
     }
 }

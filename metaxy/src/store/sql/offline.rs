@@ -102,13 +102,13 @@ fn tables_of(feature: &FeatureContext, dialect: &dyn Dialect) -> Vec<(String, Ta
     let table = definition.spec.key.table_name();
     let tries = if feature.is_expansion() { ours(&[system::TRY]) } else { Vec::new() };
     let of_table = columns.iter().cloned().chain(ours(&system::COLUMNS)).chain(tries);
-    let info = TableInfo { columns: of_table.map(column).collect(), stand_in: None };
+    let info = TableInfo { columns: of_table.map(column).collect(), ..TableInfo::default() };
     let mut tables = vec![(table.clone(), info)];
     if feature.is_expansion() {
         let parents = feature.record_ids();
         let of_seals = columns.into_iter().filter(|(name, _)| parents.contains(name));
         let of_seals = of_seals.chain(ours(&system::SEAL_COLUMNS));
-        let info = TableInfo { columns: of_seals.map(column).collect(), stand_in: None };
+        let info = TableInfo { columns: of_seals.map(column).collect(), ..TableInfo::default() };
         tables.push((system::seals(&table), info));
     }
     tables

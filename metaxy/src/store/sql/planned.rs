@@ -9,7 +9,7 @@ use super::delete::keep;
 use super::plan::{Planner, TableColumn, TableInfo, Tables};
 use super::rows::Answer;
 use super::session::{INCREMENT, make_increment, now, token};
-use super::tables::{recorded, tables_of};
+use super::tables::{Catalog, recorded};
 use crate::error::Result;
 use crate::increment::Counts;
 use crate::plan::Todo;
@@ -31,7 +31,9 @@ fn stand_in(n: usize) -> String {
 pub(super) async fn plan(shared: &Shared, features: &[FeatureContext]) -> Result<Vec<Planned>> {
     let connection = &mut *shared.connect().await?;
     connection.begin(Access::Read).await?;
+    let catalog = Catalog::of(connection, features).await?;
     let mut planning = Planning {
+        catalog,
         dialect: shared.engine.dialect(),
         connection,
         stand_ins: Tables::new(),
@@ -54,6 +56,7 @@ pub(super) async fn plan(shared: &Shared, features: &[FeatureContext]) -> Result
 }
 
 struct Planning<'a> {
+    catalog: Catalog,
     dialect: Arc<dyn Dialect>,
     connection: &'a mut dyn Connection,
     /// What is read instead of the tables of features in which something would be computed.
@@ -70,7 +73,7 @@ impl Planning<'_> {
         all: &[FeatureContext],
     ) -> Result<Planned> {
         let key = feature.key().clone();
-        let found = tables_of(self.connection, feature).await?;
+        let found = self.catalog.tables_of(feature)?;
         if feature.is_root() {
             let todo = self.root(feature, &found).await?;
             if todo.counts.stale > 0 {
@@ -80,11 +83,11 @@ impl Planning<'_> {
         }
         let now = self.todo(feature, &found).await?;
         let mut after = found.clone();
-        let of_upstreams = self.stand_ins.iter().filter(|(table, _)| **table != key.table_name());
         let mut is_other = false;
-        for (table, stand_in) in of_upstreams {
-            if Planner::table_names(feature).contains(table) {
-                after.insert(table.clone(), stand_in.clone());
+        for table in Planner::table_names(feature) {
+            if let Some(stand_in) = self.stand_ins.get(&table).filter(|_| table != key.table_name())
+            {
+                after.insert(table, stand_in.clone());
                 is_other = true;
             }
         }
@@ -199,7 +202,8 @@ impl Planning<'_> {
         };
         let name = stand_in(n);
         keep(self.connection, &name, lower::as_computed(&plan)).await?;
-        self.stand_ins.insert(table, TableInfo { columns, stand_in: Some(name) });
+        self.stand_ins
+            .insert(table, TableInfo { columns, stand_in: Some(name), ..TableInfo::default() });
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use super::plan::{Planner, Tables, parents_text};
 use super::{Shared, text_batch, texts};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
+use crate::spec::FeatureSpec;
 use crate::store::backend::{FeatureContext, Layout};
 use crate::store::stage::{WriteError, write_error};
 use metaxy_sql::ast::{ColumnDecl, Statement};
@@ -16,43 +17,69 @@ pub(super) async fn tables_of(
     connection: &mut dyn Connection,
     feature: &FeatureContext,
 ) -> Result<Tables> {
-    let tables = connection.tables(&Planner::table_names(feature)).await?;
-    check_ids(connection, feature, &tables).await?;
-    Ok(tables)
+    Catalog::of(connection, [feature]).await?.tables_of(feature)
 }
 
-/// Refuses tables that were written with other id columns: their rows cannot be compared with
-/// records of today.
-async fn check_ids(
-    connection: &mut dyn Connection,
-    feature: &FeatureContext,
-    tables: &Tables,
-) -> Result<()> {
-    if !tables.contains_key(system::DEFINITIONS) {
-        return Ok(());
+/// The tables of some features and of what these are computed from, looked up once for all of them.
+pub(super) struct Catalog {
+    tables: Tables,
+    /// The id columns that definitions have had: key and id columns.
+    ids: Vec<Vec<String>>,
+}
+
+impl Catalog {
+    pub(super) async fn of(
+        connection: &mut dyn Connection,
+        features: impl IntoIterator<Item = &FeatureContext> + Clone,
+    ) -> Result<Self> {
+        let mut names: Vec<String> =
+            features.clone().into_iter().flat_map(Planner::table_names).collect();
+        names.sort();
+        names.dedup();
+        let tables = connection.tables(&names).await?;
+        let mut keys: Vec<&str> = Vec::new();
+        if tables.contains_key(system::DEFINITIONS) {
+            let all = features.into_iter().flat_map(with_upstreams);
+            let is_there = |spec: &&FeatureSpec| tables.contains_key(&spec.key.table_name());
+            keys.extend(all.filter(is_there).map(|spec| spec.key.as_str()));
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        let ids = match keys.is_empty() {
+            true => Vec::new(),
+            false => {
+                let statement = lower::ids_of_definitions(system::DEFINITIONS, keys);
+                texts(connection, statement).await?
+            }
+        };
+        Ok(Self { tables, ids })
     }
-    let graph = feature.graph();
-    let all = [feature.definition()].into_iter().chain(graph.upstreams(feature.key()));
-    let all: Vec<_> =
-        all.map(|d| &d.spec).filter(|spec| tables.contains_key(&spec.key.table_name())).collect();
-    if all.is_empty() {
-        return Ok(());
-    }
-    let keys = all.iter().map(|spec| spec.key.as_str());
-    let recorded = texts(connection, lower::ids_of_definitions(system::DEFINITIONS, keys)).await?;
-    for spec in all {
-        let today = id_columns_text(&spec.id_columns);
-        for row in &recorded {
-            if let [key, recorded] = row.as_slice()
-                && *key == spec.key.as_str()
-                && *recorded != today
-            {
-                let recorded = recorded.clone();
-                return Err(Error::OtherIds { feature: spec.key.clone(), today, recorded });
+
+    /// Those of one of the features. Tables that were written with other id columns are refused: their rows
+    /// cannot be compared with records of today.
+    pub(super) fn tables_of(&self, feature: &FeatureContext) -> Result<Tables> {
+        let names = Planner::table_names(feature).into_iter();
+        let found = names.filter_map(|name| Some((name.clone(), self.tables.get(&name)?.clone())));
+        let found: Tables = found.collect();
+        for spec in with_upstreams(feature).filter(|s| found.contains_key(&s.key.table_name())) {
+            let today = id_columns_text(&spec.id_columns);
+            for row in &self.ids {
+                if let [key, recorded] = row.as_slice()
+                    && *key == spec.key.as_str()
+                    && *recorded != today
+                {
+                    let recorded = recorded.clone();
+                    return Err(Error::OtherIds { feature: spec.key.clone(), today, recorded });
+                }
             }
         }
+        Ok(found)
     }
-    Ok(())
+}
+
+fn with_upstreams(feature: &FeatureContext) -> impl Iterator<Item = &FeatureSpec> {
+    let upstreams = feature.graph().upstreams(feature.key());
+    [feature.definition()].into_iter().chain(upstreams).map(|definition| &definition.spec)
 }
 
 /// The id columns of a feature as they are recorded: a JSON list.
