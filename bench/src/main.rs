@@ -4,6 +4,7 @@
 //! cargo xtask bench                                      # DuckDB, 10,000 and 100,000 records
 //! cargo xtask bench --records 1000000 --rounds 3
 //! cargo xtask bench --engine duckdb,postgres,clickhouse  # servers are started for the run
+//! cargo xtask bench writes --records 1000000             # how fast records are written
 //! ```
 //!
 //! Each round is a process of its own, so that its peak memory is its own and nothing is warm that a
@@ -14,6 +15,7 @@
 mod graphs;
 mod place;
 mod report;
+mod writes;
 
 use clap::{Args, Parser, Subcommand};
 use graphs::{Graph, Phase};
@@ -37,6 +39,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Step {
+    /// How fast records are written, next to the engine's own way to load them
+    Writes(writes::Writes),
     /// Fills an empty store
     #[command(hide = true)]
     Fill(Work),
@@ -89,6 +93,7 @@ struct Work {
 async fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
     match cli.command {
+        Some(Step::Writes(writes)) => writes.all().await,
         Some(Step::Fill(work)) => {
             let store = graphs::open(&work.store, true).await?;
             Ok(graphs::fill(&store, work.graph, work.phase, work.records).await?)

@@ -46,14 +46,14 @@ impl Cell {
 
 /// The middle of some values, and the middles of the halves.
 #[derive(Clone, Copy, Debug)]
-struct Quartiles {
+pub(crate) struct Quartiles {
     low: f64,
-    median: f64,
+    pub(crate) median: f64,
     high: f64,
 }
 
 impl Quartiles {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         if values.is_empty() {
             return None;
         }

@@ -6,6 +6,7 @@ use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables, stage};
 use super::retry::Tries;
 use super::rows::Answer;
+use super::seen::Seen;
 use super::tables::{ensure_tables, record_definition, tables_of};
 use crate::error::{Error, Result};
 use crate::increment::Counts;
@@ -41,6 +42,8 @@ pub(super) struct Session {
     options: WriteOptions,
     /// Whether there are rows or seals in the stages.
     is_staged: bool,
+    /// The ids in the stage.
+    seen: Seen,
     /// How often it was committed: with the token it says which write a commit is.
     commits: u64,
 }
@@ -62,9 +65,10 @@ impl Session {
                           and a token would say that all of it is; repeat the resolve instead",
             });
         }
-        let connection = shared.connect_to_write().await?;
+        let (connection, seen) = (shared.connect_to_write().await?, Seen::new(&layout)?);
+        let (is_staged, commits) = (false, 0);
         let mut session =
-            Self { shared, connection, feature, layout, options, is_staged: false, commits: 0 };
+            Self { shared, connection, feature, layout, options, is_staged, seen, commits };
         session.make_stages().await?;
         Ok(session)
     }
@@ -92,6 +96,7 @@ impl Session {
     /// Forgets what is staged.
     async fn clear(&mut self) -> Result<()> {
         self.is_staged = false;
+        self.seen = Seen::new(&self.layout)?;
         drop_temporary(&mut *self.connection, STAGE).await?;
         if self.layout.parents.is_some() {
             drop_temporary(&mut *self.connection, SEALS).await?;
@@ -224,6 +229,9 @@ impl Session {
         let stages = [(STAGE, Some(&all)), (SEALS, self.layout.parents.as_ref())];
         for (stage, places) in stages {
             let Some(places) = places else { continue };
+            if stage == STAGE && !self.seen.may_repeat() {
+                continue;
+            }
             let found = self.connection.rows(lower::duplicates(stage, places.len())).await?;
             let Some(example) = found.into_iter().find(|b| b.num_rows() > 0) else { continue };
             let names = places.iter().map(|place| self.layout.ids[*place].name.as_str());
@@ -245,6 +253,7 @@ impl WriteSession for Session {
     fn stage(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
         async move {
             self.is_staged |= rows.num_rows() > 0;
+            self.seen.add(&rows)?;
             let appended = self.connection.append(STAGE, rows).await;
             appended.map_err(|error| self.in_words_of_the_caller(error))
         }
