@@ -19,6 +19,7 @@
 //! and a column [`TRY`] (Int64), which the children and their seal take along.
 
 use crate::column::IdValue;
+use crate::data_version::DataVersion;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::key::FeatureKey;
