@@ -17,7 +17,7 @@ use futures::TryStreamExt;
 use indicatif::ProgressBar;
 use metaxy::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use metaxy::prelude::*;
-use metaxy::sqlx::{self, Connection, PgConnection, Row as _};
+use metaxy::sqlx::{self, Connection, PgConnection};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -248,12 +248,13 @@ fn batches(n: usize, way: Way) -> Result<Vec<RecordBatch>, Box<dyn Error>> {
     Ok((0..n).step_by(ROWS_AT_ONCE).map(batch).collect::<Result<_, _>>()?)
 }
 
-/// Rows of an increment as they are written.
+/// Rows of an increment as they are written: without what they were computed from.
 fn with_faces(batch: &RecordBatch) -> Result<RecordBatch, Box<dyn Error>> {
     let faces: ArrayRef = Arc::new(UInt32Array::from(vec![7; batch.num_rows()]));
     let schema = batch.schema();
     let names = schema.fields().iter().map(|field| field.name().as_str());
-    let columns = names.zip(batch.columns().iter().cloned()).chain([("num_faces", faces)]);
+    let columns = names.zip(batch.columns().iter().cloned()).filter(|(name, _)| *name != "path");
+    let columns = columns.chain([("num_faces", faces)]);
     Ok(RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true)))?)
 }
 
