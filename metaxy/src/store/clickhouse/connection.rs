@@ -19,7 +19,7 @@ use sqlparser::dialect::ClickHouseDialect;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 
 /// How long the server keeps the temporary tables of a connection that says nothing, in seconds: the
@@ -33,6 +33,9 @@ const ROWS_AT_ONCE: usize = 65_536;
 /// and many parts have to be merged.
 const ROWS_OF_INSERT: usize = 262_144;
 const BYTES_OF_INSERT: usize = 64 << 20;
+/// Rows that come slowly are sent after so long, so that the server does not take the session for one that
+/// nobody uses.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A connection of a call, which is a number of requests.
 pub(super) struct ClickHouseConnection {
@@ -53,6 +56,8 @@ pub(super) struct ClickHouseConnection {
 struct Waiting {
     table: String,
     rows: Vec<RecordBatch>,
+    since: Option<Instant>,
+    is_lost: bool,
 }
 
 impl Waiting {
@@ -66,7 +71,8 @@ impl Waiting {
             let of = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_default();
             rows.columns().iter().map(of).sum()
         };
-        self.rows.iter().map(RecordBatch::num_rows).sum::<usize>() >= ROWS_OF_INSERT
+        self.since.is_some_and(|since| since.elapsed() >= LONGEST_WAIT)
+            || self.rows.iter().map(RecordBatch::num_rows).sum::<usize>() >= ROWS_OF_INSERT
             || self.rows.iter().map(bytes).sum::<usize>() >= BYTES_OF_INSERT
     }
 }
@@ -201,10 +207,16 @@ impl ClickHouseConnection {
         insert.end().await.map_err(errors::of)
     }
 
-    /// Sends the rows that wait. They go on to wait if that fails: what is asked next fails too, and
-    /// nothing goes on without them.
+    /// Sends the rows that wait. If that fails or is cancelled, nobody knows which of them have arrived:
+    /// nothing goes on without them, or with some of them twice.
     async fn send_waiting(&mut self) -> Result<()> {
+        if self.waiting.is_lost {
+            return Err(errors::database(
+                "rows of this write were lost on their way; begin a new one",
+            ));
+        }
         if !self.waiting.rows.is_empty() {
+            self.waiting.is_lost = true;
             self.insert(&Ident::new(&self.waiting.table)?, &self.waiting.rows).await?;
             self.waiting = Waiting::default();
         }
@@ -443,13 +455,18 @@ impl sql::Connection for ClickHouseConnection {
         .boxed()
     }
 
+    fn arrive(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.send_waiting().boxed()
+    }
+
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>> {
         async move {
             let rows = storable_rows(&rows)?;
-            if !self.waiting.takes(table, &rows) {
+            if self.waiting.is_lost || !self.waiting.takes(table, &rows) {
                 self.send_waiting().await?;
             }
             if is_temporary(table) {
+                self.waiting.since.get_or_insert_with(Instant::now);
                 self.waiting.table = table.to_owned();
                 self.waiting.rows.push(rows);
                 return if self.waiting.is_enough() { self.send_waiting().await } else { Ok(()) };
