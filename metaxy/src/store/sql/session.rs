@@ -13,10 +13,10 @@ use crate::increment::Counts;
 use crate::store::backend::{
     FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
 };
-use crate::store::hashing::write_token;
+use crate::store::hashing::{Hashing, write_token};
 use crate::store::stage::{WriteError, describe_ids, write_error};
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{AppendFrom, Time, orphan};
@@ -81,6 +81,26 @@ impl Session {
         let named = ids.chain(columns).find(|(staged, _)| *staged == column);
         let column = named.map_or(column, |(_, of)| of.name.clone());
         Error::CannotKeep { engine, column, problem }
+    }
+
+    /// Rows with the hash over their provenances, the last column of a stage.
+    fn hashed(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let fields = &self.layout.fields;
+        let first = self.layout.ids.len() + self.layout.columns.len();
+        let provenances: Vec<&StringArray> = (rows.columns()[first..first + fields.len()].iter())
+            .map(|array| array.as_string::<i32>())
+            .collect();
+        let value = |k: usize, row| {
+            let texts: &StringArray = provenances[k];
+            texts.is_valid(row).then(|| texts.value(row))
+        };
+        let hashing = Hashing::from(self.feature.hash());
+        let hashes: ArrayRef = Arc::new(hashing.of_rows(fields, rows.num_rows(), value));
+        let schema = rows.schema();
+        let last = Arc::new(Field::new("hash", DataType::Utf8, true));
+        let columns: Vec<_> = schema.fields().iter().cloned().chain([last]).collect();
+        let arrays = rows.columns().iter().cloned().chain([hashes]).collect();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(columns)), arrays)?)
     }
 
     async fn make_stages(&mut self) -> Result<()> {
@@ -225,6 +245,7 @@ impl Session {
 
     /// Refuses ids that are staged more than once, and parents that are sealed more than once.
     async fn check_duplicates(&mut self) -> Result<()> {
+        self.connection.arrive().await?;
         let all: Vec<usize> = (0..self.layout.ids.len()).collect();
         let stages = [(STAGE, Some(&all)), (SEALS, self.layout.parents.as_ref())];
         for (stage, places) in stages {
@@ -254,6 +275,7 @@ impl WriteSession for Session {
         async move {
             self.is_staged |= rows.num_rows() > 0;
             self.seen.add(&rows)?;
+            let rows = self.hashed(&rows)?;
             let appended = self.connection.append(STAGE, rows).await;
             appended.map_err(|error| self.in_words_of_the_caller(error))
         }
