@@ -14,7 +14,6 @@ use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use futures::TryStreamExt;
-use indicatif::ProgressBar;
 use metaxy::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use metaxy::prelude::*;
 use metaxy::sqlx::{self, Connection, PgConnection};
@@ -340,8 +339,6 @@ struct Measured {
 impl Writes {
     pub(crate) async fn all(&self) -> Result<(), Box<dyn Error>> {
         let folder = tempfile::tempdir()?;
-        let n_steps = self.engine.len() * self.records.len() * self.way.len() * self.rounds;
-        let bar = ProgressBar::new(n_steps as u64);
         let mut all = Vec::new();
         for &engine in &self.engine {
             for &records in &self.records {
@@ -356,13 +353,11 @@ impl Writes {
                 for round in 0..self.rounds {
                     for measured in &mut ways {
                         measured.measure(folder.path(), round).await?;
-                        bar.inc(1);
                     }
                 }
                 all.extend(ways);
             }
         }
-        bar.finish_and_clear();
         let table = table(&all);
         println!("{table}");
         if let Some(out) = &self.out {
@@ -377,8 +372,12 @@ impl Measured {
     async fn measure(&mut self, folder: &Path, round: usize) -> Result<(), Box<dyn Error>> {
         let name = format!("{}_{}_{round}", self.way.table(), self.records);
         let place = Place::new(self.engine, folder, &name).await?;
-        self.ours.push(self.way.write(place.url(), self.records).await?);
-        self.engines.push(load(self.engine, place.url(), self.way.table()).await?);
+        let ours = self.way.write(place.url(), self.records).await?;
+        let engine = load(self.engine, place.url(), self.way.table()).await?;
+        let (name, way) = (self.engine.name(), self.way.name());
+        eprintln!("{name}, {way}, round {round}: {ours:.2} s, the engine {engine:.2} s");
+        self.ours.push(ours);
+        self.engines.push(engine);
         place.remove().await
     }
 }
