@@ -6,6 +6,7 @@
 //! cargo xtask bench --peer                               # beside the Python implementation
 //! cargo xtask bench --engine duckdb,postgres,clickhouse  # servers are started for the run
 //! cargo xtask bench growth --records 10000000 --rounds 3 # many versions, few changes, little memory
+//! cargo xtask bench writes --records 1000000             # how fast records are written
 //! ```
 //!
 //! A round opens the store, resolves the leaf and reads the increment to its end as Arrow batches. On
@@ -18,6 +19,7 @@ mod peer;
 mod place;
 mod report;
 mod run;
+mod writes;
 
 use clap::{Args, Parser, Subcommand};
 use graphs::{Graph, Phase};
@@ -42,6 +44,8 @@ struct Cli {
 enum Step {
     /// Measures what grows: rows of a record, a thousand features, a small change of much, little memory
     Growth(Growth),
+    /// How fast records are written, next to the engine's own way to load them
+    Writes(writes::Writes),
     /// Fills an empty store
     #[command(hide = true)]
     Fill(Work),
@@ -124,6 +128,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
     match cli.command {
         Some(Step::Growth(growth)) => growth.how.run(growth.cases()).await,
+        Some(Step::Writes(writes)) => writes.all().await,
         Some(Step::Fill(work)) => {
             let store = graphs::open(&work.store, work.graph, work.phase, true).await?;
             Ok(graphs::fill(&store, work.graph, work.phase, work.records).await?)

@@ -113,6 +113,11 @@ async fn run(engine: Engine, server: &Url, statement: &str) -> Result<(), Box<dy
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
         return Ok(());
     }
+    Ok(client(server).query(statement).execute().await?)
+}
+
+/// A client of a ClickHouse server.
+pub(crate) fn client(server: &Url) -> Client {
     let host = server.host_str().unwrap_or("localhost");
     let mut client =
         Client::default().with_url(format!("http://{host}:{}", server.port().unwrap_or(8123)));
@@ -122,5 +127,5 @@ async fn run(engine: Engine, server: &Url, statement: &str) -> Result<(), Box<dy
     if let Some(password) = server.password() {
         client = client.with_password(password);
     }
-    Ok(client.query(statement).execute().await?)
+    client
 }

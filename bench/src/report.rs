@@ -83,15 +83,15 @@ pub(crate) struct Report {
 
 /// The middle of some values, and the middles of the halves.
 #[derive(Clone, Copy, Debug)]
-struct Quartiles {
+pub(crate) struct Quartiles {
     low: f64,
-    median: f64,
+    pub(crate) median: f64,
     high: f64,
 }
 
 impl Quartiles {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.collect();
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let at = |quarter: usize| values.get(values.len().checked_sub(1)? * quarter / 4).copied();
         Some(Self { low: at(1)?, median: at(2)?, high: at(3)? })

@@ -345,7 +345,7 @@ pub enum Expected {
 /// The layout of a staged table: ids `id0..`, columns `c0..`, and per field the provenance `p0..`
 /// and the data version `d0..`, in the order of the definition. Where no data version is given it is
 /// NULL, and the append decides: the stored one if the field is unchanged, else the provenance. Rows
-/// of children have a last column `try`.
+/// of children have a column `try`. The last column is `hash`, that over the provenances.
 ///
 /// Its names are generated, so that no column of a user can collide with them.
 #[derive(Clone, Debug, PartialEq, Eq)]

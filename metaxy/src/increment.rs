@@ -19,6 +19,7 @@
 //! and a column [`TRY`] (Int64), which the children and their seal take along.
 
 use crate::column::IdValue;
+use crate::data_version::DataVersion;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::key::FeatureKey;
@@ -381,13 +382,25 @@ pub struct Job<F, I> {
 /// What a record was computed from, on its way to the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
-    /// Per field.
+    /// Per field; none in a root.
     pub(crate) provenances: Vec<String>,
     /// The places of fields that were to be computed again whatever is stored: what is stored is not
     /// kept.
     pub(crate) forced: Vec<usize>,
     /// Of children, the number of the attempt at expanding their parent.
     pub(crate) attempt: Option<i64>,
+}
+
+impl Origin {
+    /// That of a record of a root, which is its own source.
+    pub(crate) fn of_root() -> Self {
+        Self { provenances: Vec::new(), forced: Vec::new(), attempt: None }
+    }
+
+    /// What a field was computed from; in a root its version, if it has one.
+    pub(crate) fn provenance<'a>(&'a self, k: usize, version: &'a DataVersion) -> Option<&'a str> {
+        self.provenances.get(k).map(String::as_str).or_else(|| version.as_str())
+    }
 }
 
 impl<F, I: fmt::Debug> fmt::Debug for Job<F, I> {
@@ -514,35 +527,6 @@ pub(crate) enum Outcome<F> {
     Record { record: F, origin: Origin },
     Children { records: Vec<F>, parent: Vec<IdValue>, origin: Origin },
     Failed { record: String, failure: Failure },
-}
-
-impl<F: Feature> Outcome<F> {
-    /// The outcome for a record of a root, the n-th of its write, which is its own source.
-    pub(crate) fn of_root(feature: &FeatureContext, record: F, row: usize) -> Result<Self> {
-        let names = feature.field_names();
-        let provenances = record
-            .data_versions()
-            .into_iter()
-            .zip(&names)
-            .map(|(version, name)| match version.as_str() {
-                Some(text) => Ok(text.to_owned()),
-                None => {
-                    let ids = &feature.definition().spec.id_columns;
-                    Err(write_error(
-                        feature,
-                        WriteError::MissingVersion {
-                            row,
-                            id: show_ids(ids, &record.ids()),
-                            what: "data version",
-                            field: name.clone(),
-                        },
-                    ))
-                }
-            })
-            .collect::<Result<_>>()?;
-        let origin = Origin { provenances, forced: Vec::new(), attempt: None };
-        Ok(Self::Record { record, origin })
-    }
 }
 
 /// The ids of each row.

@@ -18,6 +18,7 @@ pub(crate) mod rebase;
 pub(crate) mod retry;
 mod rows;
 pub(crate) mod script;
+mod seen;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod tables;

@@ -5,7 +5,7 @@
 use crate::data_version::DataVersion;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
-use crate::increment::{AnyFeature, Counts, Outcome};
+use crate::increment::{AnyFeature, Counts, Origin};
 use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::backend::{
@@ -340,17 +340,12 @@ impl<F: Feature> Sync<F> {
         };
         let feature = self.root()?;
         let layout = typed_layout::<F>(&feature)?;
-        let mut rows = Vec::with_capacity(records.len());
-        let mut origins = Vec::with_capacity(records.len());
-        for (row, record) in records.into_iter().enumerate() {
-            let outcome = Outcome::of_root(&feature, record, row)?;
-            if let Outcome::Record { record, origin } = outcome {
-                check_versions(&feature, &layout, &record, &origin, row)?;
-                rows.push(record);
-                origins.push(Arc::new(origin));
-            }
+        let origin = Arc::new(Origin::of_root());
+        for (row, record) in records.iter().enumerate() {
+            check_versions(&feature, &layout, record, &origin, row)?;
         }
-        let batch = staged(&feature, &layout, &rows, &origins)?;
+        let origins = vec![origin; records.len()];
+        let batch = staged(&feature, &layout, &records, &origins)?;
         self.run(feature, layout, futures::stream::iter([Ok(batch)]).boxed()).await
     }
 }

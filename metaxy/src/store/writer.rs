@@ -107,6 +107,8 @@ pub struct Writer<F> {
     records: Vec<F>,
     /// Of each record; children of one parent share one.
     origins: Vec<Arc<Origin>>,
+    /// That of all records of a root.
+    of_root: Arc<Origin>,
     seals: Vec<SealRow>,
     failures: Vec<Failure>,
     uncommitted: usize,
@@ -148,6 +150,7 @@ impl<F: Feature> Writer<F> {
             open: None,
             records: Vec::new(),
             origins: Vec::new(),
+            of_root: Arc::new(Origin::of_root()),
             seals: Vec::new(),
             failures: Vec::new(),
             uncommitted: 0,
@@ -205,7 +208,12 @@ impl<F: Feature> Writer<F> {
         let row = usize::try_from(self.committed.rows).unwrap_or_default() + self.uncommitted;
         let outcome = match item.into().0 {
             Source::Done(outcome) => outcome,
-            Source::Record(record) if feature.is_root() => Outcome::of_root(feature, record, row)?,
+            Source::Record(record) if feature.is_root() => {
+                check_versions(feature, &open.layout, &record, &self.of_root, row)?;
+                self.records.push(record);
+                self.origins.push(Arc::clone(&self.of_root));
+                return self.added(1).await;
+            }
             Source::Record(_) => return Err(write_error(feature, WriteError::WithoutJob)),
         };
         // A record that is refused takes no other one with it.
@@ -221,22 +229,27 @@ impl<F: Feature> Writer<F> {
                 check_versions(feature, &open.layout, &record, &origin, row)?;
                 self.records.push(record);
                 self.origins.push(Arc::new(origin));
-                self.uncommitted += 1;
-                self.timed.records += 1;
+                self.added(1).await
             }
             Outcome::Children { records, parent, origin } => {
                 for (i, record) in records.iter().enumerate() {
                     check_versions(feature, &open.layout, record, &origin, row + i)?;
                 }
                 let origin = Arc::new(origin);
-                let children = i64::try_from(records.len()).unwrap_or(i64::MAX);
-                self.uncommitted += records.len().max(1);
+                let n = records.len();
+                let children = i64::try_from(n).unwrap_or(i64::MAX);
                 self.origins.extend(records.iter().map(|_| Arc::clone(&origin)));
                 self.records.extend(records);
                 self.seals.push(SealRow { parent, children, origin });
-                self.timed.records += 1;
+                self.added(n.max(1)).await
             }
         }
+    }
+
+    /// Goes on after an outcome with so many records: stages and commits what has become enough.
+    async fn added(&mut self, records: usize) -> Result<()> {
+        self.uncommitted += records;
+        self.timed.records += 1;
         if self.records.len().max(self.seals.len()) >= ROWS_PER_BATCH {
             self.flush().await?;
         }
@@ -356,7 +369,8 @@ pub(crate) fn typed_layout<F: Feature>(feature: &FeatureContext) -> Result<Layou
     Ok(Layout { ids, columns, ..of_graph })
 }
 
-/// Refuses a version that would make two histories look alike.
+/// Refuses a record of a root that lacks a version, and a version that would make two histories look
+/// alike.
 pub(crate) fn check_versions<F: Feature>(
     feature: &FeatureContext,
     layout: &Layout,
@@ -364,20 +378,18 @@ pub(crate) fn check_versions<F: Feature>(
     origin: &Origin,
     row: usize,
 ) -> Result<()> {
-    let versions = record.data_versions().into_iter().zip(&origin.provenances).enumerate();
-    for (k, (given, provenance)) in versions {
-        let version = given.as_given().unwrap_or(provenance);
-        if !is_version(version) {
-            return Err(write_error(
-                feature,
-                WriteError::BadVersion {
-                    row,
-                    id: show_ids(&feature.definition().spec.id_columns, &record.ids()),
-                    field: layout.fields[k].clone(),
-                    version: version.to_owned(),
-                },
-            ));
+    for (k, given) in record.data_versions().into_iter().enumerate() {
+        let version = given.as_given().or_else(|| origin.provenance(k, given));
+        if version.is_some_and(is_version) {
+            continue;
         }
+        let id = show_ids(&feature.definition().spec.id_columns, &record.ids());
+        let field = layout.fields[k].clone();
+        let reason = match version {
+            Some(version) => WriteError::BadVersion { row, id, field, version: version.to_owned() },
+            None => WriteError::MissingVersion { row, id, what: "data version", field },
+        };
+        return Err(write_error(feature, reason));
     }
     Ok(())
 }
@@ -390,16 +402,16 @@ pub(crate) fn staged<F: Feature>(
     origins: &[Arc<Origin>],
 ) -> Result<RecordBatch> {
     let n_fields = layout.fields.len();
-    let mut computed: Vec<Vec<&str>> = vec![Vec::with_capacity(records.len()); n_fields];
+    let mut computed: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(records.len()); n_fields];
     let mut given: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(records.len()); n_fields];
     let is_root = feature.is_root();
     for (record, origin) in records.iter().zip(origins) {
-        let versions = record.data_versions().into_iter().zip(&origin.provenances);
-        for (k, (version, provenance)) in versions.enumerate() {
+        for (k, version) in record.data_versions().into_iter().enumerate() {
+            let provenance = origin.provenance(k, version);
             computed[k].push(provenance);
             // In a root the value is the provenance; elsewhere a value of the user's is an override.
             // What was computed again without need is no longer what is stored.
-            let forced = origin.forced.contains(&k).then_some(provenance.as_str());
+            let forced = provenance.filter(|_| origin.forced.contains(&k));
             given[k].push(version.as_given().filter(|_| !is_root).or(forced));
         }
     }

@@ -1,12 +1,12 @@
 //! [`ClickHouseConnection`]: statements of one call, in a session if it has temporary tables.
 
-use super::rows::{Decoder, encode};
+use super::rows::{Decoder, encode, storable_rows};
 use super::{ClickHouse, errors};
 use crate::error::{Error, Result};
 use crate::store::backend::BatchStream;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
 use crate::store::sql::{self, Access, check_column};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::query::BytesCursor;
@@ -19,7 +19,7 @@ use sqlparser::dialect::ClickHouseDialect;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
 
 /// How long the server keeps the temporary tables of a connection that says nothing, in seconds: the
@@ -28,6 +28,14 @@ const SESSION_SECONDS: &str = "3600";
 
 /// How many rows are sent at once.
 const ROWS_AT_ONCE: usize = 65_536;
+
+/// So many rows, or bytes of them, are worth an INSERT: each makes a part, a part costs milliseconds,
+/// and many parts have to be merged.
+const ROWS_OF_INSERT: usize = 262_144;
+const BYTES_OF_INSERT: usize = 64 << 20;
+/// Rows that come slowly are sent after so long, so that the server does not take the session for one that
+/// nobody uses.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A connection of a call, which is a number of requests.
 pub(super) struct ClickHouseConnection {
@@ -38,6 +46,35 @@ pub(super) struct ClickHouseConnection {
     turns: Vec<OwnedMutexGuard<()>>,
     /// In a dry run, the tables of which there are copies that hide them.
     copies: Option<BTreeSet<String>>,
+    /// Rows on their way to a temporary table, which nobody else sees: they are sent when they are enough,
+    /// or before anything else is asked.
+    waiting: Waiting,
+}
+
+/// Rows for one table, of one schema.
+#[derive(Default)]
+struct Waiting {
+    table: String,
+    rows: Vec<RecordBatch>,
+    since: Option<Instant>,
+    is_lost: bool,
+}
+
+impl Waiting {
+    fn takes(&self, table: &str, rows: &RecordBatch) -> bool {
+        let is_like = |first: &RecordBatch| self.table == table && first.schema() == rows.schema();
+        self.rows.first().is_none_or(is_like)
+    }
+
+    fn is_enough(&self) -> bool {
+        let bytes = |rows: &RecordBatch| -> usize {
+            let of = |array: &ArrayRef| array.to_data().get_slice_memory_size().unwrap_or_default();
+            rows.columns().iter().map(of).sum()
+        };
+        self.since.is_some_and(|since| since.elapsed() >= LONGEST_WAIT)
+            || self.rows.iter().map(RecordBatch::num_rows).sum::<usize>() >= ROWS_OF_INSERT
+            || self.rows.iter().map(bytes).sum::<usize>() >= BYTES_OF_INSERT
+    }
 }
 
 /// A session of the server; dropped, it ends, with its temporary tables.
@@ -77,7 +114,8 @@ impl Drop for Session {
 
 impl ClickHouseConnection {
     pub(super) fn new(engine: ClickHouse) -> Self {
-        Self { engine, session: None, turns: Vec::new(), copies: None }
+        let (session, copies, waiting) = (None, None, Waiting::default());
+        Self { engine, session, turns: Vec::new(), copies, waiting }
     }
 
     /// The client, in the session if there is one.
@@ -150,6 +188,41 @@ impl ClickHouseConnection {
         Ok(futures::stream::iter(first.map(Ok)).chain(rest).boxed())
     }
 
+    /// Appends rows of one schema to a table.
+    async fn insert(&self, table: &Ident, rows: &[RecordBatch]) -> Result<()> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let schema = first.schema();
+        let dialect = self.dialect();
+        let columns =
+            schema.fields().iter().map(|field| dialect.quote_ident(&Ident::new(field.name())?));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
+        let sql =
+            format!("INSERT INTO {} ({columns}) FORMAT ArrowStream", dialect.quote_ident(table)?);
+        let n_rows: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        tracing::debug!(sql, n_rows, "statement");
+        let mut insert = self.client().insert_formatted_with(sql);
+        for piece in encode(rows, ROWS_AT_ONCE)? {
+            insert.send(Bytes::from(piece?)).await.map_err(errors::of)?;
+        }
+        insert.end().await.map_err(errors::of)
+    }
+
+    /// Sends the rows that wait. If that fails or is cancelled, nobody knows which of them have arrived:
+    /// nothing goes on without them, or with some of them twice.
+    async fn send_waiting(&mut self) -> Result<()> {
+        if self.waiting.is_lost {
+            return Err(errors::database(
+                "rows of this write were lost on their way; begin a new one",
+            ));
+        }
+        if !self.waiting.rows.is_empty() {
+            self.waiting.is_lost = true;
+            self.insert(&Ident::new(&self.waiting.table)?, &self.waiting.rows).await?;
+            self.waiting = Waiting::default();
+        }
+        Ok(())
+    }
+
     /// In a dry run, a copy of a table that may be changed: from now on the session sees it
     /// and not the table.
     async fn hide(&mut self, table: &Ident) -> Result<()> {
@@ -197,6 +270,7 @@ impl ClickHouseConnection {
 
     /// Runs a statement that changes something.
     async fn change(&mut self, mut statement: Statement) -> Result<u64> {
+        self.send_waiting().await?;
         match &mut statement {
             Statement::CreateTable { table, temporary, .. } => {
                 // What a dry run makes is its own.
@@ -342,6 +416,7 @@ impl sql::Connection for ClickHouseConnection {
         if self.copies.take().is_some() {
             // The copies go with it.
             self.session = None;
+            self.waiting = Waiting::default();
         }
         async { Ok(()) }.boxed()
     }
@@ -352,6 +427,7 @@ impl sql::Connection for ClickHouseConnection {
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
         async move {
+            self.send_waiting().await?;
             self.in_session();
             // A request has one statement.
             for statement in sql::script::statements(&sql, &ClickHouseDialect {})? {
@@ -363,38 +439,41 @@ impl sql::Connection for ClickHouseConnection {
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
-        async move { self.batches(&self.text(&query)?).await }.boxed()
+        async move {
+            self.send_waiting().await?;
+            self.batches(&self.text(&query)?).await
+        }
+        .boxed()
     }
 
-    fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>> {
+    fn stream(mut self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>> {
         async move {
+            self.send_waiting().await?;
             let sql = self.text(&query)?;
             self.stream_text(sql).await
         }
         .boxed()
     }
 
+    fn arrive(&mut self) -> BoxFuture<'_, Result<()>> {
+        self.send_waiting().boxed()
+    }
+
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>> {
         async move {
+            let rows = storable_rows(&rows)?;
+            if self.waiting.is_lost || !self.waiting.takes(table, &rows) {
+                self.send_waiting().await?;
+            }
+            if is_temporary(table) {
+                self.waiting.since.get_or_insert_with(Instant::now);
+                self.waiting.table = table.to_owned();
+                self.waiting.rows.push(rows);
+                return if self.waiting.is_enough() { self.send_waiting().await } else { Ok(()) };
+            }
             let table = Ident::new(table)?;
             self.hide(&table).await?;
-            let columns = rows.schema();
-            let dialect = self.dialect();
-            let columns = columns
-                .fields()
-                .iter()
-                .map(|field| dialect.quote_ident(&Ident::new(field.name())?));
-            let columns = columns.collect::<Result<Vec<_>, _>>()?.join(", ");
-            let sql = format!(
-                "INSERT INTO {} ({columns}) FORMAT ArrowStream",
-                dialect.quote_ident(&table)?
-            );
-            tracing::debug!(sql, n_rows = rows.num_rows(), "statement");
-            let mut insert = self.client().insert_formatted_with(sql);
-            for piece in encode(&rows, ROWS_AT_ONCE)? {
-                insert.send(Bytes::from(piece)).await.map_err(errors::of)?;
-            }
-            insert.end().await.map_err(errors::of)
+            self.insert(&table, &[rows]).await
         }
         .boxed()
     }

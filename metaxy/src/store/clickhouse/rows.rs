@@ -21,7 +21,7 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, filter};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
@@ -165,8 +165,8 @@ fn text_map_of(
     Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, structs, nulls, *sorted)?))
 }
 
-/// The bytes of rows for an INSERT, in pieces of so many rows.
-pub(super) fn encode(rows: &RecordBatch, at_once: usize) -> Result<Vec<Vec<u8>>> {
+/// Rows as ClickHouse reads them; an error says what it would not keep.
+pub(super) fn storable_rows(rows: &RecordBatch) -> Result<RecordBatch> {
     let schema = rows.schema();
     let columns = schema.fields().iter().zip(rows.columns());
     let columns = columns.map(|(field, array)| storable(field.name(), array));
@@ -175,20 +175,27 @@ pub(super) fn encode(rows: &RecordBatch, at_once: usize) -> Result<Vec<Vec<u8>>>
     let fields: Vec<_> = fields
         .map(|(field, array)| Field::new(field.name(), array.data_type().clone(), true))
         .collect();
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let rows = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// The bytes of rows of one schema for an INSERT, in pieces of at most so many rows.
+pub(super) fn encode(
+    rows: &[RecordBatch],
+    at_once: usize,
+) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+    let schema = rows.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-    let mut pieces = Vec::new();
-    let mut from = 0;
-    while from < rows.num_rows() {
-        let n = at_once.min(rows.num_rows() - from);
-        writer.write(&rows.slice(from, n))?;
-        pieces.push(std::mem::take(writer.get_mut()));
-        from += n;
-    }
-    writer.finish()?;
-    pieces.push(std::mem::take(writer.get_mut()));
-    Ok(pieces)
+    let pieces = rows.iter().flat_map(move |rows| {
+        let from = (0..rows.num_rows()).step_by(at_once);
+        from.map(move |from| rows.slice(from, at_once.min(rows.num_rows() - from)))
+    });
+    Ok(pieces.map(Some).chain([None]).map(move |piece| {
+        match piece {
+            Some(rows) => writer.write(&rows)?,
+            None => writer.finish()?,
+        }
+        Ok(std::mem::take(writer.get_mut()))
+    }))
 }
 
 /// An array as ClickHouse reads it.

@@ -115,8 +115,14 @@ pub(crate) trait Connection: Send {
     fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>>;
 
     /// Appends rows to a table, temporary or not: a column for each of the table's, in order and by
-    /// the same names.
+    /// the same names. Rows for a temporary table may wait here until something else is asked.
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>>;
+
+    /// Waits until all rows that were appended are in their table. Other calls do so by themselves; but what
+    /// is tried again when it fails should not begin with rows, which cannot be sent again.
+    fn arrive(&mut self) -> BoxFuture<'_, Result<()>> {
+        futures::future::ready(Ok(())).boxed()
+    }
 }
 
 /// Ends the transaction of a connection: commits what was done, or takes it back.

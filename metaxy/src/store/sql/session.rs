@@ -6,16 +6,17 @@ use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables, stage};
 use super::retry::Tries;
 use super::rows::Answer;
+use super::seen::Seen;
 use super::tables::{ensure_tables, record_definition, tables_of};
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
     FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
 };
-use crate::store::hashing::write_token;
+use crate::store::hashing::{Hashing, write_token};
 use crate::store::stage::{WriteError, describe_ids, write_error};
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{AppendFrom, Time, orphan};
@@ -41,6 +42,8 @@ pub(super) struct Session {
     options: WriteOptions,
     /// Whether there are rows or seals in the stages.
     is_staged: bool,
+    /// The ids in the stage.
+    seen: Seen,
     /// How often it was committed: with the token it says which write a commit is.
     commits: u64,
 }
@@ -62,9 +65,10 @@ impl Session {
                           and a token would say that all of it is; repeat the resolve instead",
             });
         }
-        let connection = shared.connect_to_write().await?;
+        let (connection, seen) = (shared.connect_to_write().await?, Seen::new(&layout)?);
+        let (is_staged, commits) = (false, 0);
         let mut session =
-            Self { shared, connection, feature, layout, options, is_staged: false, commits: 0 };
+            Self { shared, connection, feature, layout, options, is_staged, seen, commits };
         session.make_stages().await?;
         Ok(session)
     }
@@ -77,6 +81,26 @@ impl Session {
         let named = ids.chain(columns).find(|(staged, _)| *staged == column);
         let column = named.map_or(column, |(_, of)| of.name.clone());
         Error::CannotKeep { engine, column, problem }
+    }
+
+    /// Rows with the hash over their provenances, the last column of a stage.
+    fn hashed(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let fields = &self.layout.fields;
+        let first = self.layout.ids.len() + self.layout.columns.len();
+        let provenances: Vec<&StringArray> = (rows.columns()[first..first + fields.len()].iter())
+            .map(|array| array.as_string::<i32>())
+            .collect();
+        let value = |k: usize, row| {
+            let texts: &StringArray = provenances[k];
+            texts.is_valid(row).then(|| texts.value(row))
+        };
+        let hashing = Hashing::from(self.feature.hash());
+        let hashes: ArrayRef = Arc::new(hashing.of_rows(fields, rows.num_rows(), value));
+        let schema = rows.schema();
+        let last = Arc::new(Field::new("hash", DataType::Utf8, true));
+        let columns: Vec<_> = schema.fields().iter().cloned().chain([last]).collect();
+        let arrays = rows.columns().iter().cloned().chain([hashes]).collect();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(columns)), arrays)?)
     }
 
     async fn make_stages(&mut self) -> Result<()> {
@@ -92,6 +116,7 @@ impl Session {
     /// Forgets what is staged.
     async fn clear(&mut self) -> Result<()> {
         self.is_staged = false;
+        self.seen = Seen::new(&self.layout)?;
         drop_temporary(&mut *self.connection, STAGE).await?;
         if self.layout.parents.is_some() {
             drop_temporary(&mut *self.connection, SEALS).await?;
@@ -220,10 +245,14 @@ impl Session {
 
     /// Refuses ids that are staged more than once, and parents that are sealed more than once.
     async fn check_duplicates(&mut self) -> Result<()> {
+        self.connection.arrive().await?;
         let all: Vec<usize> = (0..self.layout.ids.len()).collect();
         let stages = [(STAGE, Some(&all)), (SEALS, self.layout.parents.as_ref())];
         for (stage, places) in stages {
             let Some(places) = places else { continue };
+            if stage == STAGE && !self.seen.may_repeat() {
+                continue;
+            }
             let found = self.connection.rows(lower::duplicates(stage, places.len())).await?;
             let Some(example) = found.into_iter().find(|b| b.num_rows() > 0) else { continue };
             let names = places.iter().map(|place| self.layout.ids[*place].name.as_str());
@@ -245,6 +274,8 @@ impl WriteSession for Session {
     fn stage(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
         async move {
             self.is_staged |= rows.num_rows() > 0;
+            self.seen.add(&rows)?;
+            let rows = self.hashed(&rows)?;
             let appended = self.connection.append(STAGE, rows).await;
             appended.map_err(|error| self.in_words_of_the_caller(error))
         }
