@@ -374,6 +374,23 @@ impl Ghost {
         Expected { computed, is_blocked }
     }
 
+    /// What was computed from a version that a user accepted only later is not what computing from scratch
+    /// would give either, though nothing has made it stale.
+    pub(super) fn spread(&mut self, program: &Program, feature: &FeatureKey) {
+        if program.is_root(feature) {
+            return;
+        }
+        let expected = self.expected(program, feature);
+        let is_expansion = program.is_expansion(feature);
+        for (ids, row) in self.rows.get_mut(feature).into_iter().flatten() {
+            let record = if is_expansion { parent_of(program, feature, ids) } else { ids.clone() };
+            if let Some(expected) = expected.get(&record) {
+                row.computed.swayed.extend(expected.computed.swayed.iter().cloned());
+                row.swayed.extend(expected.computed.swayed.iter().cloned());
+            }
+        }
+    }
+
     /// The records that are there and should not be.
     pub(super) fn orphans(&self, program: &Program, feature: &FeatureKey) -> BTreeSet<Ids> {
         let expected = self.expected(program, feature);

@@ -142,7 +142,7 @@ impl Machine {
     /// Everything is what computing from scratch gives, by user code that finds the same again: what
     /// it puts into columns, and how many children a parent has.
     async fn check_scratch(&mut self, today: usize) -> Result<()> {
-        let Some(ghost) = self.ghost.clone() else { return Ok(()) };
+        let Some(mut ghost) = self.ghost.clone() else { return Ok(()) };
         let program = Arc::clone(&self.programs[today]);
         let algorithm = self.hash_algorithm;
         // That one is the same on all engines is known by now.
@@ -162,6 +162,7 @@ impl Machine {
                 scratch.work(0, &feature, &Jobs::All, false).await?;
             }
             let names = field_names(&program, &feature);
+            ghost.spread(&program, &feature);
             let swayed = ghost.live(&program, &feature);
             let comparable = |read: BTreeMap<Ids, rows::Read>| -> BTreeMap<Ids, [ByField; 2]> {
                 let row = |(ids, row): (Ids, rows::Read)| {
