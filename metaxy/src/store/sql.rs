@@ -51,7 +51,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use tables::check_column;
-use tables::tables_of;
+use tables::{tables_of, tables_to_resolve};
 use watermark::Known;
 pub(crate) use watermark::forget as forget_watermarks;
 
@@ -177,7 +177,7 @@ impl Backend for SqlStore {
     ) -> BoxFuture<'_, Result<Option<String>>> {
         async move {
             let mut connection = self.shared.connect().await?;
-            let tables = tables_of(&mut *connection, &feature).await?;
+            let tables = tables_to_resolve(&mut *connection, &feature).await?;
             let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
             let statement = lower::resolve(&plan.plan);
             let dialect = self.shared.engine.dialect();
@@ -435,18 +435,8 @@ async fn resolve(
     let is_here = foreign.is_empty();
     let foreign = Foreign::stage(&mut *connection, feature, foreign).await?;
     connection.begin(Access::Read).await?;
-    let mut tables = tables_of(&mut *connection, feature).await?;
+    let mut tables = tables_to_resolve(&mut *connection, feature).await?;
     foreign.stand_in(&*shared.engine.dialect(), &mut *connection, &mut tables).await?;
-    let upstreams = feature.graph().upstreams(feature.key());
-    for definition in [feature.definition()].into_iter().chain(upstreams) {
-        let (table, ids) = (definition.spec.key.table_name(), &definition.spec.id_columns);
-        if let Some(info) = tables.get_mut(&table)
-            && info.stand_in.is_none()
-            && ids.iter().all(|id| info.columns.contains_key(id))
-        {
-            info.mostly_once = connection.mostly_once(&table, ids).await?;
-        }
-    }
     let mut plan = Planner { feature, tables: &tables }.resolve(options)?;
     plan.plan.texts = false;
     let mut taking = None;

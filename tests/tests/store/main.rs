@@ -13,6 +13,7 @@ mod features;
 mod foreign;
 mod importing;
 mod incremental;
+mod many;
 mod opening;
 mod options;
 mod python;

@@ -212,7 +212,7 @@ impl ClickHouseConnection {
     async fn send_waiting(&mut self) -> Result<()> {
         if self.waiting.is_lost {
             return Err(errors::database(
-                "rows of this write were lost on their way; begin a new one",
+                "rows of this write were lost on their way, or the server has forgotten them; begin a new write",
             ));
         }
         if !self.waiting.rows.is_empty() {

@@ -20,6 +20,23 @@ pub(super) async fn tables_of(
     Catalog::of(connection, [feature]).await?.tables_of(feature)
 }
 
+/// The same, with what the database can tell of how many rows records have.
+pub(super) async fn tables_to_resolve(
+    connection: &mut dyn Connection,
+    feature: &FeatureContext,
+) -> Result<Tables> {
+    let mut tables = tables_of(connection, feature).await?;
+    for spec in with_upstreams(feature) {
+        let table = spec.key.table_name();
+        if let Some(info) = tables.get_mut(&table)
+            && spec.id_columns.iter().all(|id| info.columns.contains_key(id))
+        {
+            info.mostly_once = connection.mostly_once(&table, &spec.id_columns).await?;
+        }
+    }
+    Ok(tables)
+}
+
 /// The tables of some features and of what these are computed from, looked up once for all of them.
 pub(super) struct Catalog {
     tables: Tables,
