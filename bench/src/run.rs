@@ -107,11 +107,11 @@ impl How {
         };
         for round in 0..self.rounds {
             let copy = place.again(round)?;
-            cell.rounds.push(round_of("round", copy.url(), &cell.case, &check)?);
+            cell.rounds.push(round_of("round", copy.url(), &cell.case, check)?);
             copy.forget()?;
             if has_floor {
                 let copy = place.again(round)?;
-                cell.floor.push(round_of("floor", copy.url(), &cell.case, &check)?);
+                cell.floor.push(round_of("floor", copy.url(), &cell.case, check)?);
                 copy.forget()?;
             }
             if let Some((peer, file)) = &theirs {

@@ -223,7 +223,7 @@ impl<F: Feature> Writer<F> {
                 tracing::warn!(feature = %self.key, record, error, "a record failed");
                 self.committed.failed.push(format!("{record}: {error}"));
                 self.failures.push(failure);
-                return Ok(());
+                Ok(())
             }
             Outcome::Record { record, origin } => {
                 check_versions(feature, &open.layout, &record, &origin, row)?;

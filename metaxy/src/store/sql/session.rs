@@ -88,7 +88,7 @@ impl Session {
         let fields = &self.layout.fields;
         let first = self.layout.ids.len() + self.layout.columns.len();
         let provenances: Vec<&StringArray> = (rows.columns()[first..first + fields.len()].iter())
-            .map(|array| array.as_string::<i32>())
+            .map(AsArray::as_string::<i32>)
             .collect();
         let value = |k: usize, row| {
             let texts: &StringArray = provenances[k];
