@@ -82,6 +82,9 @@ async fn records_that_were_not_unchanged_are_looked_at_again() {
     let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").batches();
     let mut out = store.batch_writer(&key("example/crop"));
     let some = jobs.try_next().await.expect("a batch").expect("60 records");
+    // What comes along is no column of a crop.
+    let own = (0..some.num_columns()).filter(|i| some.schema().field(*i).name() != "path");
+    let some = some.project(&own.collect::<Vec<_>>()).expect("columns that are there");
     out.push(&some.slice(0, 40)).await.expect("good rows");
     out.commit().await.expect("a commit");
     drop(jobs);
@@ -106,17 +109,16 @@ async fn whatever_else_happens_is_noticed() {
         "DELETE FROM example__video WHERE video_id = '007'",
         "DELETE FROM example__crop WHERE video_id = '007'",
         // Rows that are others, at the same place or not.
-        "UPDATE example__video SET metaxy_data_version_by_field = MAP {'audio': '7', 'frames': '1'}
-         WHERE video_id = '007'",
+        "UPDATE example__video SET metaxy_updated_at = now(),
+         metaxy_data_version_by_field = MAP {'audio': '7', 'frames': '1'} WHERE video_id = '007'",
         "UPDATE example__crop SET metaxy_deleted_at = now() WHERE video_id = '007'",
         // Another word about rows that were written before.
         "UPDATE metaxy_system__field_versions SET code_version = '7'
          WHERE feature_key = 'example/video'",
-        "ALTER TABLE example__video DROP metaxy_write_token",
         // Another row in the place of one that is gone.
         "DELETE FROM example__crop WHERE video_id = '007';
          CHECKPOINT;
-         INSERT INTO example__crop SELECT * REPLACE ('700' AS video_id, 7 AS metaxy_write_token)
+         INSERT INTO example__crop SELECT * REPLACE ('700' AS video_id, now() AS metaxy_updated_at)
          FROM example__crop WHERE video_id = '008'",
     ] {
         let place = resolved().await;
