@@ -8,8 +8,9 @@
 //! What else can have happened is told by numbers that cost nothing to look up:
 //! - another definition, filter, parent, setting or column: the *fingerprint*, which is over the text of the
 //!   whole statement and over what is recorded of the definitions that it asks for;
-//! - rows that were removed, or put in their place: the number of rows that are not later than the mark.
-//!   Our own removals and migrations forget watermarks as well, in the same transaction;
+//! - rows that were removed: the number of rows that are not later than the mark. After a checkpoint others
+//!   may have their addresses, so that our own removals and migrations forget watermarks as well, in the same
+//!   transaction;
 //! - rows of other programs: they have no write token, or a time that is later than all were.
 //!
 //! A watermark is of one snapshot, which the database gives: addresses of rows are handed out when a
