@@ -78,7 +78,7 @@ pub fn definitions_of<'a>(table: &str, keys: impl IntoIterator<Item = &'a str>) 
     query(select)
 }
 
-/// The id columns that the definitions of some features have had, by key.
+/// The id columns that the definitions of some features have had, by key; one line for each field.
 #[must_use]
 pub fn ids_of_definitions<'a>(table: &str, keys: impl IntoIterator<Item = &'a str>) -> Statement {
     use system::definitions::{FEATURE_KEY, ID_COLUMNS};
@@ -86,7 +86,7 @@ pub fn ids_of_definitions<'a>(table: &str, keys: impl IntoIterator<Item = &'a st
         .columns([FEATURE_KEY, ID_COLUMNS].map(|column| (col("u", column), column.to_owned())))
         .from(from(table, "u"))
         .filter(or(keys.into_iter().map(|key| eq(col("u", FEATURE_KEY), text(key)))));
-    query(Select { distinct: true, ..select })
+    query(select)
 }
 
 /// The failures of a feature, at most so many, the latest last: ids, provenance, error, time in

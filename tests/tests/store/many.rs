@@ -1,9 +1,11 @@
-//! So many records that DuckDB finds their latest rows in another way: by what its statistics say of ids.
+//! So many records that DuckDB finds their latest rows in another way, by what its statistics say of ids; and
+//! so many tables that it finds their columns in another way.
 
 use crate::features::{Crop, compute_crops, graph, video};
 use metaxy::Counts;
 use metaxy::prelude::*;
-use metaxy_tests::flow::delete;
+use metaxy_tests::batch::batch;
+use metaxy_tests::flow::{delete, graph as graph_of, key, memory};
 use metaxy_tests::place::Place;
 use serde_json::json;
 
@@ -51,4 +53,24 @@ async fn the_latest_rows_are_the_same_however_they_are_found() {
     let sql = store.update::<Crop>().sql().await.expect("a statement").expect("there are tables");
     assert_eq!((counts.stale, by_numbers), (u64::from(MANY), true), "{sql}");
     assert_eq!(sql.matches("NOT hash(").count(), 1, "of the crops alone: {sql}");
+}
+
+#[tokio::test]
+async fn the_tables_of_many_features_are_found() {
+    let definitions = |code_version: &str| -> Vec<_> {
+        let of_feature = |n: u32| {
+            json!({ "key": format!("many/f{n}"), "id_columns": ["id"],
+                    "fields": [{ "key": "audio", "code_version": code_version }] })
+        };
+        (0..70).map(of_feature).collect()
+    };
+    let store = memory(&graph_of(&definitions("1"))).await;
+    for n in 0..70 {
+        let row = json!({ "id": "a", "metaxy_provenance_by_field": { "audio": format!("{n}") } });
+        let report = store.sync_of(&key(&format!("many/f{n}")), batch(&[row])).await;
+        assert_eq!(report.expect("a sync").written.rows, 1);
+    }
+    assert_eq!(store.plan().await.expect("a plan").to_compute(), 0);
+    let bumped = store.with_graph(graph_of(&definitions("2")));
+    assert_eq!(bumped.plan().await.expect("a plan").to_compute(), 70);
 }

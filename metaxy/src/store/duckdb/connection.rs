@@ -19,6 +19,10 @@ use tokio::task::JoinHandle;
 /// How many batches wait for a reader: enough to keep both sides busy.
 const BATCHES_AHEAD: usize = 4;
 
+/// Beyond so many tables all columns of the database are looked through. It is the faster way then, but the
+/// first such query of a process binds every view of DuckDB's own, which takes as long as opening a file.
+const MANY_TABLES: usize = 64;
+
 /// A connection, and the turn to write if it has it. They are dropped in this order: who comes next
 /// finds what was not committed gone.
 struct Work {
@@ -107,11 +111,10 @@ impl sql::Connection for DuckDbConnection {
 
     fn mostly_once<'a>(
         &'a mut self,
-        table: &'a str,
-        ids: &'a [String],
-    ) -> BoxFuture<'a, Result<bool>> {
-        let (table, ids) = (table.to_owned(), ids.to_vec());
-        self.with(move |work| mostly_once(&work.link, &table, &ids)).boxed()
+        tables: &'a [(String, Vec<String>)],
+    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+        let tables = tables.to_vec();
+        self.with(move |work| mostly_once(&work.link, &tables)).boxed()
     }
 
     fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
@@ -180,38 +183,77 @@ impl sql::Connection for DuckDbConnection {
     }
 }
 
-/// Whether one of the ids has about as many values as there are rows, by the statistics that DuckDB keeps of
-/// columns. Where there are few rows it does not matter.
-fn mostly_once(connection: &Connection, table: &str, ids: &[String]) -> Result<bool> {
+/// Of tables, whether one of the ids has about as many values as there are rows, by the statistics that DuckDB
+/// keeps of columns. Where there are few rows it does not matter.
+fn mostly_once(connection: &Connection, tables: &[(String, Vec<String>)]) -> Result<Vec<bool>> {
     const FEW: u64 = 50_000;
-    let table = DuckDbDialect.quote_ident(&Ident::new(table)?)?;
-    let mut columns = vec![format!("(SELECT count(*) FROM {table})::VARCHAR")];
-    for id in ids {
-        let id = DuckDbDialect.quote_ident(&Ident::new(id)?)?;
-        columns.push(format!("coalesce((SELECT stats({id}) FROM {table} LIMIT 1), '')"));
+    let mut columns = Vec::new();
+    for (table, ids) in tables {
+        let table = DuckDbDialect.quote_ident(&Ident::new(table)?)?;
+        columns.push(format!("(SELECT count(*) FROM {table})::VARCHAR"));
+        for id in ids {
+            let id = DuckDbDialect.quote_ident(&Ident::new(id)?)?;
+            columns.push(format!("coalesce((SELECT stats({id}) FROM {table} LIMIT 1), '')"));
+        }
+    }
+    if columns.is_empty() {
+        return Ok(Vec::new());
     }
     let found = texts(connection, &format!("SELECT {}", columns.join(", ")))?;
-    let Some([rows, statistics @ ..]) = found.first().map(Vec::as_slice) else { return Ok(false) };
-    let values = statistics.iter().filter_map(|of| {
-        let (_, number) = of.split_once("[Approx Unique: ")?;
-        number.split(']').next()?.parse::<u64>().ok()
-    });
-    let (rows, values) = (rows.parse().unwrap_or(0), values.max().unwrap_or_default());
-    Ok(rows > FEW && rows - values.min(rows) <= rows / 5)
+    let mut found = found.into_iter().flatten();
+    let mut next = || found.next().unwrap_or_default();
+    let of_table = |(_, ids): &(String, Vec<String>)| {
+        let rows = next().parse::<u64>().unwrap_or_default();
+        let values = ids.iter().filter_map(|_| {
+            let statistics = next();
+            let (_, number) = statistics.split_once("[Approx Unique: ")?;
+            number.split(']').next()?.parse::<u64>().ok()
+        });
+        let values = values.max().unwrap_or_default();
+        rows > FEW && rows - values.min(rows) <= rows / 5
+    };
+    Ok(tables.iter().map(of_table).collect())
 }
 
 /// Those of some tables that are there, with their columns.
 fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
-    let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
-    let names = names.collect::<Result<Vec<_>, _>>()?.join(", ");
+    let here = "database_name = current_database() AND schema_name = current_schema()";
+    let list = |names: &[String]| -> Result<String> {
+        let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
+        Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
+    };
+    let listed = list(names)?;
     let sql = format!(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() \
-         WHERE database_name = current_database() AND schema_name = current_schema() \
-         AND table_name IN ({names}) ORDER BY table_name, column_index"
+        "SELECT table_name FROM duckdb_tables() WHERE {here} AND table_name IN ({listed}) \
+         UNION ALL SELECT view_name FROM duckdb_views() WHERE {here} AND view_name IN ({listed})"
     );
+    let found: Vec<String> = texts(connection, &sql)?.into_iter().flatten().collect();
+    if found.is_empty() {
+        return Ok(Tables::new());
+    }
+    // A name is read in which no quote can be written.
+    let can_be_named = !found.iter().any(|name| name.contains('"'));
+    let sql = if found.len() > MANY_TABLES || !can_be_named {
+        format!(
+            "SELECT column_index::VARCHAR, table_name, column_name, data_type FROM duckdb_columns() \
+             WHERE {here} AND table_name IN ({})",
+            list(&found)?
+        )
+    } else {
+        let columns = found.iter().map(|name| {
+            let text = DuckDbDialect.quote_text(name)?;
+            let quoted =
+                DuckDbDialect.quote_text(&DuckDbDialect.quote_ident(&Ident::new(name)?)?)?;
+            Ok(format!("SELECT cid::VARCHAR, {text}, name, type FROM pragma_table_info({quoted})"))
+        });
+        columns.collect::<Result<Vec<_>>>()?.join(" UNION ALL ")
+    };
     let mut tables = Tables::new();
-    for row in texts(connection, &sql)? {
-        if let [table, column, ty] = row.as_slice() {
+    let mut columns = texts(connection, &sql)?;
+    // To let DuckDB sort so few rows takes as long as to find them.
+    columns.sort_by_key(|column| column[0].parse::<u64>().ok());
+    for row in columns {
+        if let [_, table, column, ty] = row.as_slice() {
             check_column(&DuckDbDialect, table, column)?;
             let table: &mut TableInfo = tables.entry(table.clone()).or_default();
             table.columns.insert(column.clone(), TableColumn::new(&DuckDbDialect, ty.clone()));

@@ -81,15 +81,13 @@ pub(crate) trait Connection: Send {
     /// Those of some tables that are there, with their columns in order.
     fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>>;
 
-    /// Whether most records of a table are likely to have one row, as far as the database can tell without
-    /// reading it.
+    /// Of tables with their ids, whether most records are likely to have one row, as far as the database can
+    /// tell without reading them.
     fn mostly_once<'a>(
         &'a mut self,
-        table: &'a str,
-        ids: &'a [String],
-    ) -> BoxFuture<'a, Result<bool>> {
-        let _ = (table, ids);
-        futures::future::ready(Ok(false)).boxed()
+        tables: &'a [(String, Vec<String>)],
+    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+        futures::future::ready(Ok(vec![false; tables.len()])).boxed()
     }
 
     /// Begins a transaction.

@@ -26,12 +26,15 @@ pub(super) async fn tables_to_resolve(
     feature: &FeatureContext,
 ) -> Result<Tables> {
     let mut tables = tables_of(connection, feature).await?;
-    for spec in with_upstreams(feature) {
-        let table = spec.key.table_name();
-        if let Some(info) = tables.get_mut(&table)
-            && spec.id_columns.iter().all(|id| info.columns.contains_key(id))
-        {
-            info.mostly_once = connection.mostly_once(&table, &spec.id_columns).await?;
+    let has_ids = |spec: &FeatureSpec| {
+        let info = tables.get(&spec.key.table_name());
+        info.is_some_and(|info| spec.id_columns.iter().all(|id| info.columns.contains_key(id)))
+    };
+    let specs = with_upstreams(feature).filter(|spec| has_ids(spec));
+    let of: Vec<_> = specs.map(|spec| (spec.key.table_name(), spec.id_columns.clone())).collect();
+    for ((table, _), mostly_once) in of.iter().zip(connection.mostly_once(&of).await?) {
+        if let Some(info) = tables.get_mut(table) {
+            info.mostly_once = mostly_once;
         }
     }
     Ok(tables)
@@ -66,7 +69,10 @@ impl Catalog {
             true => Vec::new(),
             false => {
                 let statement = lower::ids_of_definitions(system::DEFINITIONS, keys);
-                texts(connection, statement).await?
+                let mut ids = texts(connection, statement).await?;
+                ids.sort_unstable();
+                ids.dedup();
+                ids
             }
         };
         Ok(Self { tables, ids })
