@@ -30,8 +30,6 @@ pub enum Function {
     CountAll,
     /// The number of rows for which a condition holds.
     CountIf,
-    /// The number of distinct values.
-    CountDistinct,
     /// The largest value.
     Max,
     /// The smallest value.
@@ -80,7 +78,6 @@ pub(crate) const fn postgres(function: Function) -> &'static str {
         F::LocalTimestamp => "(TIMESTAMP 'epoch' + {0!} * INTERVAL '1 microsecond')",
         F::CountAll => "count(*)",
         F::CountIf => "count(*) FILTER (WHERE {0})",
-        F::CountDistinct => "count(DISTINCT {0})",
         F::Max => "max({0})",
         F::Min => "min({0})",
         F::MaxBy => "(array_agg({0} ORDER BY {1} DESC))[1]",
@@ -146,7 +143,6 @@ pub(crate) const fn clickhouse(function: Function) -> &'static str {
         F::LocalTimestamp => "fromUnixTimestamp64Micro({0})",
         F::CountAll => "toInt64(count())",
         F::CountIf => "toInt64(countIf({0}))",
-        F::CountDistinct => "toInt64(uniqExact({0}))",
         F::Max => "max({0})",
         F::Min => "min({0})",
         F::MaxBy => "argMax({0}, {1})",
@@ -190,7 +186,6 @@ pub(crate) const fn duckdb(function: Function) -> &'static str {
         F::LocalTimestamp => "make_timestamp({0})",
         F::CountAll => "count(*)",
         F::CountIf => "count(*) FILTER (WHERE {0})",
-        F::CountDistinct => "count(DISTINCT {0})",
         F::Max => "max({0})",
         F::Min => "min({0})",
         F::MaxBy => "arg_max({0}, {1})",

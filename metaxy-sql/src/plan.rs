@@ -337,7 +337,7 @@ pub enum Expected {
     Samples {
         /// The staged table, laid out by [`Stage`].
         stage: String,
-        /// Whether records that it lacks are orphaned.
+        /// Whether records that it lacks are orphaned; else they are not looked at.
         complete: bool,
     },
 }

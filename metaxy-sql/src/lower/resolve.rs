@@ -127,6 +127,11 @@ impl Lowering<'_> {
         matches!(self.plan.expected, Expected::Samples { .. })
     }
 
+    /// Whether only the records of samples are looked at.
+    fn is_partial(&self) -> bool {
+        matches!(self.plan.expected, Expected::Samples { complete: false, .. })
+    }
+
     /// The target, if its records are the children of parents: these are compared then.
     fn is_expansion(&self) -> bool {
         self.plan.target.records.as_ref().is_some_and(|records| records.seals.is_some())
@@ -248,7 +253,8 @@ impl Lowering<'_> {
         let on = same(self.ids().map(|k| (col("e", id(k)), col("c", id(k)))));
         let mut source = match (has_expected, has_current) {
             (true, true) => {
-                from_part("expected", "e").join(JoinKind::Full, part("current").as_str(), "c", on)
+                let kind = if self.is_partial() { JoinKind::Left } else { JoinKind::Full };
+                from_part("expected", "e").join(kind, part("current").as_str(), "c", on)
             }
             (true, false) => from_part("expected", "e"),
             (false, _) => from_part("current", "c"),
@@ -354,9 +360,13 @@ impl Lowering<'_> {
                 .map(|i| not(eq(col("e", format!("block{i}")), code(crate::plan::block::FREE)))))
         };
         let e_present = || if self.is_root() { present("e") } else { is_set(col("e", "here")) };
-        let class_of = match (has_expected, has_current) {
+        match (has_expected, has_current) {
             (true, true) => {
-                let mut whens = vec![(not_present(e_present()), class(Class::Orphaned))];
+                // What partial samples lack is nobody's orphan, and is not looked at.
+                let mut whens = match self.is_partial() {
+                    true => Vec::new(),
+                    false => vec![(not_present(e_present()), class(Class::Orphaned))],
+                };
                 if !self.inputs().is_empty() {
                     whens.push((
                         blocked(),
@@ -370,13 +380,6 @@ impl Lowering<'_> {
             (true, false) if self.inputs().is_empty() => class(Class::New),
             (true, false) => case([(blocked(), class(Class::Waiting))], Some(class(Class::New))),
             (false, _) => class(Class::Orphaned),
-        };
-        match &self.plan.expected {
-            // What partial samples lack is nobody's orphan: it is as it was.
-            Expected::Samples { complete: false, .. } if has_current => {
-                case([(not_present(e_present()), class(Class::Unchanged))], Some(class_of))
-            }
-            _ => class_of,
         }
     }
 

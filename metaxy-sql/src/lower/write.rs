@@ -219,6 +219,14 @@ pub fn latest_time(table: &str) -> Statement {
     Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
 }
 
+/// A row if a table has any.
+#[must_use]
+pub fn has_rows(table: &str) -> Statement {
+    let select = Select::default().column(int(1), "n").from(from(table, "u"));
+    let select = Select { limit: Some(1), ..select };
+    Statement::Query(Query { with: Vec::new(), union_all: vec![select] })
+}
+
 /// A row if a table holds a row of this write.
 #[must_use]
 pub fn has_token(table: &str, token: i64) -> Statement {

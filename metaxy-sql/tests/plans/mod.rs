@@ -517,6 +517,7 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
                 same: ["video_id", system::UPDATED_AT].map(str::to_owned).to_vec(),
             })?,
         ),
+        statement("has_rows", lower::has_rows("example__video")),
         statement("has_token", lower::has_token("example__video", 4_711)),
         statement("tombstone", lower::tombstone(&tombstone("@stage", None))?),
     ];

@@ -395,7 +395,7 @@ impl WriteOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SyncOptions {
-    /// Whether records that the samples lack are orphaned.
+    /// Whether records that the samples lack are orphaned; else they are not looked at.
     pub complete: bool,
     /// Whether orphaned records are deleted.
     pub delete_orphans: bool,

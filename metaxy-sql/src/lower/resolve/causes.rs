@@ -9,8 +9,8 @@ use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
-    filter, from_part, id, ids_of, ids_text, is_current, is_live, latest, latest_of, order_of,
-    part, same, seals, versions_that_agree,
+    filter, from_part, id, ids_of, ids_text, is_current, is_live, latest, order_of, part, same,
+    seals, versions_that_agree,
 };
 use crate::plan::{Class, Input, Records, Seals, Source, block, orphan};
 use crate::system;
@@ -34,7 +34,9 @@ impl Lowering<'_> {
         if self.is_root() {
             return (as_code(case([(is_orphan(), code(orphan::GONE))], None)), source);
         }
-        if self.plan.call.selects {
+        // Without a table of its own a feature has no orphans. To look for them nevertheless would be a
+        // join of all that is new with nothing.
+        if self.plan.call.selects || self.plan.target.records.is_none() {
             return (as_code(null()), source);
         }
         // An optional input that has no row is no reason, unless any of them would be enough.
@@ -99,13 +101,10 @@ impl Lowering<'_> {
     /// Adds the parts that give what the rows of an input, however old, tell of orphans that would be
     /// computed from them: `trace{i}` is the last of them.
     fn trace(&self, with: &mut Vec<(Ident, Select)>, i: usize, input: &Input, records: &Records) {
-        let wanted = Select {
-            distinct: true,
-            ..Select::default()
-                .columns(input.on.iter().map(|(_, k)| (col("r", id(*k)), id(*k))))
-                .from(from_part("classified", "r"))
-                .filter(eq(col("r", "class"), class(Class::Orphaned)))
-        };
+        let wanted = Select::default()
+            .columns(input.on.iter().map(|(_, k)| (col("r", id(*k)), id(*k))))
+            .from(from_part("classified", "r"))
+            .filter(eq(col("r", "class"), class(Class::Orphaned)));
         let on = |alias: &'static str| input.on.iter().map(move |(own, _)| col(alias, own));
         let is_wanted = |alias| Expr::In(on(alias).collect(), Box::new(wanted.clone()));
         if tells_of_latest(input, records) {
@@ -114,11 +113,13 @@ impl Lowering<'_> {
                 let fits = filter(declared, &|column: &str| col("u", column));
                 whens.push((not(coalesce([fits, bool(false)])), int(trace::EXCLUDED)));
             }
-            let latest = latest_of(records, "u", from(&records.table, "h"), Some(is_wanted("h")));
+            let state = case(whens, Some(int(trace::HERE)));
             let select = Select::default()
                 .columns(input.on.iter().map(|(own, k)| (col("u", own), id(*k))))
-                .column(case(whens, Some(int(trace::HERE))), "state")
-                .from(latest);
+                .column(call(Function::MaxBy, [state, order_of(records, "u")]), "state")
+                .from(from(&records.table, "u"))
+                .filter(is_wanted("u"))
+                .group_by(on("u"));
             with.push((part(&format!("trace{i}")), select));
             return;
         }
@@ -158,7 +159,9 @@ impl Lowering<'_> {
         let is_blocked = || eq(col("r", "class"), class(Class::Blocked));
         let mut blocks = Vec::new();
         for (i, input) in self.inputs().iter().enumerate() {
-            if !has_expected || input.records.is_none() {
+            // What has never been computed waits, and is not blocked.
+            let can_be_blocked = has_expected && self.plan.target.records.is_some();
+            if !can_be_blocked || input.records.is_none() {
                 blocks.push(as_code(null()));
                 continue;
             }
@@ -208,13 +211,10 @@ impl Lowering<'_> {
 
     /// Something about the latest row, tombstones included, of the records that blocked ones wait for.
     fn latest_state(&self, records: &Records, ids: &[usize], state: Expr) -> Select {
-        let wanted = Select {
-            distinct: true,
-            ..Select::default()
-                .columns(ids.iter().map(|k| (col("r", id(*k)), id(*k))))
-                .from(from_part("classified", "r"))
-                .filter(eq(col("r", "class"), class(Class::Blocked)))
-        };
+        let wanted = Select::default()
+            .columns(ids.iter().map(|k| (col("r", id(*k)), id(*k))))
+            .from(from_part("classified", "r"))
+            .filter(eq(col("r", "class"), class(Class::Blocked)));
         Select::default()
             .columns(records.ids.iter().zip(ids).map(|(own, k)| (col("u", own), id(*k))))
             .column(call(Function::MaxBy, [state, order_of(records, "u")]), "state")

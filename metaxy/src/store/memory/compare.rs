@@ -129,7 +129,9 @@ impl<'a> View<'a> {
         call: &Call,
     ) -> Result<Answer<'a>> {
         let mut current = self.current();
-        let all: BTreeSet<Ids> = expected.keys().chain(current.keys()).cloned().collect();
+        // What partial samples lack is not looked at.
+        let others = current.keys().filter(|_| is_complete);
+        let all: BTreeSet<Ids> = expected.keys().chain(others).cloned().collect();
         let mut answer = Answer::default();
         for ids in all {
             let (expected, current) = (expected.remove(&ids), current.remove(&ids));
@@ -143,7 +145,7 @@ impl<'a> View<'a> {
                     && self.holds(Rule::ForcedReasons)
             });
             let (e, c) = (expected.as_ref(), current.as_ref());
-            let class = self.class(&ids, e, c, is_complete, forced)?;
+            let class = self.class(&ids, e, c, forced)?;
             let fails = matches!(class, Class::New | Class::Stale(_))
                 && self.is_left_out(&ids, e, options.failed);
             if fails {
@@ -160,11 +162,9 @@ impl<'a> View<'a> {
         ids: &Ids,
         expected: Option<&Expected<'a>>,
         current: Option<&Current<'a>>,
-        is_complete: bool,
         forced: bool,
     ) -> Result<Class> {
         Ok(match (expected, current) {
-            (None, _) if !is_complete => Class::Unchanged,
             (None, _) => Class::Orphaned(self.cause(ids)?),
             (Some(expected), None) if expected.is_blocked() => Class::Waiting,
             (Some(expected), Some(_)) if expected.is_blocked() => {

@@ -5,7 +5,7 @@ use super::connection::{Access, Connection, end};
 use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables, stage};
 use super::retry::Tries;
-use super::rows::Answer;
+use super::rows::{Answer, number};
 use super::seen::Seen;
 use super::tables::{ensure_tables, record_definition, tables_of};
 use crate::error::{Error, Result};
@@ -150,6 +150,16 @@ impl Session {
         ensure_tables(shared, &mut **connection, feature, layout, needs_token).await
     }
 
+    /// Whether the feature's table has any rows, tombstones included.
+    async fn has_records(&mut self, tables: &Tables) -> Result<bool> {
+        let table = self.feature.key().table_name();
+        if !tables.contains_key(&table) {
+            return Ok(false);
+        }
+        let found = self.connection.rows(lower::has_rows(&table)).await?;
+        Ok(found.iter().any(|batch| batch.num_rows() > 0))
+    }
+
     /// The number of the next commit: random, or what the caller's token says.
     fn token(&self) -> i64 {
         match &self.options.token {
@@ -215,8 +225,18 @@ impl Session {
         };
         let feature = self.feature.clone();
         let planner = Planner { feature: &feature, tables: &tables };
-        let resolve = planner.resolve_samples(STAGE, options.complete)?;
-        let counts = make_increment(&mut *self.connection, lower::resolve(&resolve)).await?;
+        let has_records = self.has_records(&tables).await?;
+        let counts = match has_records {
+            true => {
+                let resolve = planner.resolve_samples(STAGE, options.complete)?;
+                make_increment(&mut *self.connection, lower::resolve(&resolve)).await?
+            }
+            // Where nothing has ever been written, all is new, and need not be compared.
+            false => {
+                let staged = self.connection.rows(lower::count(STAGE)).await?;
+                Counts { new: number(&staged)?, ..Counts::default() }
+            }
+        };
         let orphans = options.delete_orphans && counts.orphaned > 0;
         if options.dry_run || (counts.to_compute() == 0 && !orphans) {
             return Ok((counts, Written::default()));
@@ -230,8 +250,11 @@ impl Session {
         let stamp = planner.stamp(Time::At(time), token, &self.options);
         let mut written = Written { time: Some(time), ..Written::default() };
         if counts.to_compute() > 0 {
-            let from =
-                AppendFrom::Increment { stage: STAGE.to_owned(), increment: INCREMENT.to_owned() };
+            let (stage, increment) = (STAGE.to_owned(), INCREMENT.to_owned());
+            let from = match has_records {
+                true => AppendFrom::Increment { stage, increment },
+                false => AppendFrom::Stage(stage),
+            };
             let plan = planner.append(&self.layout, from, stamp.clone())?;
             record_definition(connection, &feature).await?;
             written.rows = connection.execute(lower::append(&plan)?).await?;
