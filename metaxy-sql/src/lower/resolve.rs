@@ -127,7 +127,7 @@ impl Lowering<'_> {
         matches!(self.plan.expected, Expected::Samples { .. })
     }
 
-    /// Whether only the records of samples are looked at.
+    /// Whether only the records of samples are compared.
     fn is_partial(&self) -> bool {
         matches!(self.plan.expected, Expected::Samples { complete: false, .. })
     }

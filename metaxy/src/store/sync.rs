@@ -229,8 +229,8 @@ impl<F> Sync<F> {
         Self { store, key, samples, options }
     }
 
-    /// The samples are some of the records: those that they lack are not looked at, so that a call costs what
-    /// they do and not what the feature does. They are nobody's orphans, and are counted nowhere.
+    /// The samples are some of the records: those that they lack are not compared, and no more than their ids is
+    /// read. They are nobody's orphans, and are counted nowhere.
     pub fn partial(mut self, partial: bool) -> Self {
         self.options.complete = !partial;
         self

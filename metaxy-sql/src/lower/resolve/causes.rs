@@ -101,28 +101,21 @@ impl Lowering<'_> {
     /// Adds the parts that give what the rows of an input, however old, tell of orphans that would be
     /// computed from them: `trace{i}` is the last of them.
     fn trace(&self, with: &mut Vec<(Ident, Select)>, i: usize, input: &Input, records: &Records) {
-        let wanted = Select::default()
-            .columns(input.on.iter().map(|(_, k)| (col("r", id(*k)), id(*k))))
-            .from(from_part("classified", "r"))
-            .filter(eq(col("r", "class"), class(Class::Orphaned)));
-        let on = |alias: &'static str| input.on.iter().map(move |(own, _)| col(alias, own));
-        let is_wanted = |alias| Expr::In(on(alias).collect(), Box::new(wanted.clone()));
         if tells_of_latest(input, records) {
             let mut whens = vec![(is_set(col("u", system::DELETED_AT)), int(trace::GONE))];
             if let Some(declared) = &input.filter {
                 let fits = filter(declared, &|column: &str| col("u", column));
                 whens.push((not(coalesce([fits, bool(false)])), int(trace::EXCLUDED)));
             }
+            let ids: Vec<usize> = input.on.iter().map(|(_, k)| *k).collect();
             let state = case(whens, Some(int(trace::HERE)));
-            let select = Select::default()
-                .columns(input.on.iter().map(|(own, k)| (col("u", own), id(*k))))
-                .column(call(Function::MaxBy, [state, order_of(records, "u")]), "state")
-                .from(from(&records.table, "u"))
-                .filter(is_wanted("u"))
-                .group_by(on("u"));
+            let select = self.latest_state(Class::Orphaned, records, &ids, state);
             with.push((part(&format!("trace{i}")), select));
             return;
         }
+        let wanted = of_class(Class::Orphaned, input.on.iter().map(|(_, k)| *k));
+        let on = |alias: &'static str| input.on.iter().map(move |(own, _)| col(alias, own));
+        let is_wanted = |alias| Expr::In(on(alias).collect(), Box::new(wanted.clone()));
         let rows = from(&records.table, "u");
         let (rows, state) = match &records.seals {
             None => {
@@ -187,7 +180,8 @@ impl Lowering<'_> {
                 );
                 // The ids of the source, by the target's names.
                 let ids: Vec<usize> = ids.iter().map(|of| place_of(input, *of)).collect();
-                with.push((part(&need), self.latest_state(records, &ids, state)));
+                let select = self.latest_state(Class::Blocked, records, &ids, state);
+                with.push((part(&need), select));
                 let of_need = ids.iter().map(|k| (*k, col(&need, id(*k))));
                 let on = same_in_class(Class::Blocked, of_need);
                 source = source.join(JoinKind::Left, part(&need).as_str(), &need, on);
@@ -209,12 +203,10 @@ impl Lowering<'_> {
         (blocks, source)
     }
 
-    /// Something about the latest row, tombstones included, of the records that blocked ones wait for.
-    fn latest_state(&self, records: &Records, ids: &[usize], state: Expr) -> Select {
-        let wanted = Select::default()
-            .columns(ids.iter().map(|k| (col("r", id(*k)), id(*k))))
-            .from(from_part("classified", "r"))
-            .filter(eq(col("r", "class"), class(Class::Blocked)));
+    /// Something about the latest row, tombstones included, of the records that those of a class are computed
+    /// from.
+    fn latest_state(&self, of: Class, records: &Records, ids: &[usize], state: Expr) -> Select {
+        let wanted = of_class(of, ids.iter().copied());
         Select::default()
             .columns(records.ids.iter().zip(ids).map(|(own, k)| (col("u", own), id(*k))))
             .column(call(Function::MaxBy, [state, order_of(records, "u")]), "state")
@@ -228,6 +220,14 @@ impl Lowering<'_> {
 /// group can have been in another one before, and of children the seals tell.
 fn tells_of_latest(input: &Input, records: &Records) -> bool {
     !input.grouped && records.seals.is_none()
+}
+
+/// These ids of the records of a class.
+fn of_class(of: Class, ids: impl Iterator<Item = usize>) -> Select {
+    Select::default()
+        .columns(ids.map(|k| (col("r", id(k)), id(k))))
+        .from(from_part("classified", "r"))
+        .filter(eq(col("r", "class"), class(of)))
 }
 
 /// That a record `r` of a class has these ids. Others have none to compare: a class of its own beside
