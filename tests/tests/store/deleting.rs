@@ -322,7 +322,7 @@ pub(crate) fn family() -> [Value; 3] {
 
 /// Three parents: of `1` and `2` the children `0` and `1` of a former try and `0`, `1`, `2` of the one
 /// that is sealed; of `3` two children without a try.
-async fn fill_family(store: &Store) {
+pub(crate) async fn fill_family(store: &Store) {
     write(store, "a", &[row("1", 1), row("2", 2), row("3", 3)]).await.expect("good rows");
     let parents = increment(store, "child").await;
     for (attempt, n_children) in [(10, 2), (20, 3)] {

@@ -1,12 +1,17 @@
 //! Resolves that look at what has changed, and everything that makes them look at all records. That they
 //! answer like others is in the random histories.
 
+use crate::deleting::fill_family;
 use crate::features::{Crop, Video, compute_crops, crop, graph, video};
-use metaxy::Counts;
+use metaxy::ScalarType::{Int64, Text};
+use metaxy::builder::{DepBuilder, FeatureBuilder};
 use metaxy::prelude::*;
-use metaxy_tests::flow::key;
+use metaxy::store::Failed;
+use metaxy::{Counts, FeatureGraph};
+use metaxy_tests::batch::batch;
+use metaxy_tests::flow::{self, compute, increment, key, write};
 use metaxy_tests::place::Place;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A file with 100 videos and their crops, which a store has resolved as a whole.
 async fn resolved() -> Place {
@@ -27,7 +32,11 @@ async fn open(place: &Place) -> Store {
 
 /// Resolves crops and reads the increment to its end.
 async fn resolve(store: &Store) -> Counts {
-    let increment = store.resolve_update::<Crop>().await.expect("an increment");
+    resolve_of(store, "example/crop").await
+}
+
+async fn resolve_of(store: &Store, feature: &str) -> Counts {
+    let increment = store.resolve_update_of(&key(feature)).await.expect("an increment");
     let counts = increment.counts();
     let rows = increment.batches().map_ok(|batch| batch.num_rows()).try_collect::<Vec<_>>();
     let rows: usize = rows.await.expect("an increment").into_iter().sum();
@@ -36,7 +45,7 @@ async fn resolve(store: &Store) -> Counts {
 }
 
 /// How far the tables were read by the resolve that is remembered.
-fn marks(place: &Place) -> Vec<serde_json::Value> {
+fn marks(place: &Place) -> Vec<Value> {
     place.query("SELECT next_row AS n FROM metaxy_system__watermarks ORDER BY table_name")
 }
 
@@ -51,13 +60,17 @@ async fn change(place: &Place, ids: impl Iterator<Item = u32>) {
     store.sync(videos).partial(true).await.expect("a sync");
 }
 
+/// Changes a crop as nobody does, which no number tells. Who finds it has looked at its row.
+fn mark_row(place: &Place, id: &str) {
+    place.execute(&format!(
+        "UPDATE example__crop SET metaxy_feature_version = 'other' WHERE video_id = '{id}'"
+    ));
+}
+
 #[tokio::test]
 async fn records_that_nothing_happened_to_are_not_looked_at() {
     let place = resolved().await;
-    // Nobody does this. It shows which rows are read.
-    place.execute(
-        "UPDATE example__crop SET metaxy_feature_version = 'other' WHERE video_id = '050'",
-    );
+    mark_row(&place, "050");
     change(&place, 98..101).await;
     let found = resolve(&open(&place).await).await;
     assert_eq!((found.new, found.stale, found.unchanged, found.unchanged_older), (1, 2, 98, 0));
@@ -92,7 +105,7 @@ async fn records_that_were_not_unchanged_are_looked_at_again() {
     assert_eq!(resolve(&store).await.stale, 20);
     drop(store);
     assert_eq!(marks(&place), [json!({ "n": 140 }), json!({ "n": 160 })]);
-    place.execute("UPDATE example__crop SET metaxy_feature_version = 'x' WHERE video_id = '099'");
+    mark_row(&place, "099");
     let found = resolve(&open(&place).await).await;
     assert_eq!((found.stale, found.unchanged, found.unchanged_older), (20, 80, 0));
 }
@@ -112,6 +125,10 @@ async fn whatever_else_happens_is_noticed() {
         "UPDATE example__video SET metaxy_updated_at = now(),
          metaxy_data_version_by_field = MAP {'audio': '7', 'frames': '1'} WHERE video_id = '007'",
         "UPDATE example__crop SET metaxy_deleted_at = now() WHERE video_id = '007'",
+        // Who writes without a token may change rows without their times.
+        "INSERT INTO example__video SELECT * REPLACE (NULL AS metaxy_write_token)
+         FROM example__video WHERE video_id = '007';
+         UPDATE example__crop SET metaxy_feature_version = 'other' WHERE video_id = '050'",
         // Another word about rows that were written before.
         "UPDATE metaxy_system__field_versions SET code_version = '7'
          WHERE feature_key = 'example/video'",
@@ -133,7 +150,7 @@ async fn whatever_else_happens_is_noticed() {
 
 #[tokio::test]
 async fn what_the_store_removes_is_forgotten() {
-    let none = Vec::<serde_json::Value>::new();
+    let none = Vec::<Value>::new();
     let place = resolved().await;
     let store = open(&place).await;
     change_in(&store).await;
@@ -160,4 +177,219 @@ async fn a_store_that_only_reads_keeps_nothing() {
     let open = || place.open(&graph()).create_tables(false).read_only(true).incremental(0.5);
     assert_eq!(resolve(&open().await.expect("a store")).await.stale, 60);
     assert_eq!(marks(&place), [json!({ "n": 100 }), json!({ "n": 100 })]);
+}
+
+#[tokio::test]
+async fn records_of_the_feature_itself_are_looked_at() {
+    let place = resolved().await;
+    let store = open(&place).await;
+    store.delete(&[crop("007")]).await.expect("a deletion");
+    drop(store);
+    mark_row(&place, "050");
+    let found = resolve(&open(&place).await).await;
+    assert_eq!((found.new, found.unchanged, found.unchanged_older), (1, 99, 0));
+}
+
+#[tokio::test]
+async fn counts_are_those_of_all_records() {
+    let place = resolved().await;
+    let store = open(&place).await;
+    // Deleted with its crop, before all records are looked at.
+    store.delete(&[crop("010")]).await.expect("a deletion");
+    store.delete(&[video("010", "1", "1")]).await.expect("a deletion");
+    drop(store);
+    for id in ["020", "021", "022"] {
+        mark_row(&place, id);
+    }
+    place.execute(
+        "INSERT INTO example__video SELECT * REPLACE (
+             '700' AS video_id, 'other' AS metaxy_feature_version
+         ) FROM example__video WHERE video_id = '007';
+         DELETE FROM metaxy_system__watermarks",
+    );
+    let whole = resolve(&open(&place).await).await;
+    assert_eq!((whole.waiting, whole.unchanged, whole.unchanged_older), (1, 99, 3));
+    assert_eq!(marks(&place).len(), 2);
+
+    let changed = ["010", "020", "030", "031"].map(|id| video(id, "2", "1"));
+    let store = open(&place).await;
+    store.sync(changed.to_vec()).partial(true).await.expect("a sync");
+    drop(store);
+    let all = of_all_records(&place).await;
+    mark_row(&place, "050");
+    let found = resolve(&open(&place).await).await;
+    assert_eq!(found, all, "without a look at the row that is another one");
+    assert_eq!((found.new, found.stale, found.waiting), (1, 3, 1));
+    assert_eq!((found.unchanged, found.unchanged_older), (96, 2));
+}
+
+#[tokio::test]
+async fn calls_that_ask_for_less_leave_nothing_behind() {
+    let place = resolved().await;
+    change(&place, 97..100).await;
+    let store = open(&place).await;
+    for limited in 0..2 {
+        let update = store.update::<Crop>().limit(1);
+        let increment = update.await.expect("an increment");
+        assert_eq!(increment.counts().stale, 3 - limited);
+        let mut jobs = increment.to_compute();
+        let mut out = store.batch_writer(&key("example/crop"));
+        while let Some(rows) = jobs.try_next().await.expect("a batch") {
+            let own = (0..rows.num_columns()).filter(|i| rows.schema().field(*i).name() != "path");
+            let own = rows.project(&own.collect::<Vec<_>>()).expect("columns that are there");
+            out.push(&own).await.expect("good rows");
+        }
+        assert_eq!(out.commit().await.expect("a commit").rows, 1);
+    }
+    for update in [
+        store.update::<Crop>().shard(0, 2),
+        store.update::<Crop>().order_by("video_id"),
+        store.update::<Crop>().filter_on::<Video>("video_id < '050'"),
+        store.update::<Crop>().global_filter("video_id < '050'"),
+        store.update::<Crop>().target_filter("video_id < '050'"),
+        store.update::<Crop>().stale_if("video_id = '050'"),
+        store.update::<Crop>().skip_comparison(true),
+        store.update::<Crop>().failed(Failed::LeaveOut),
+    ] {
+        let increment = update.await.expect("an increment");
+        increment.batches().try_collect::<Vec<_>>().await.expect("an increment");
+    }
+    drop(store);
+    assert_eq!(marks(&place), [json!({ "n": 100 }), json!({ "n": 100 })]);
+    mark_row(&place, "050");
+    let found = resolve(&open(&place).await).await;
+    assert_eq!((found.stale, found.unchanged, found.unchanged_older), (1, 99, 0));
+}
+
+/// Crops that are computed in another way, and from fewer videos.
+mod others {
+    use crate::features::Video;
+    use metaxy::prelude::*;
+
+    #[derive(Feature)]
+    #[metaxy(key = "example/crop", deps(Video))]
+    pub(super) struct OtherCode {
+        #[metaxy(id)]
+        video_id: String,
+        #[metaxy(field, code_version = "2")]
+        audio: DataVersion,
+        #[metaxy(field)]
+        frames: DataVersion,
+    }
+
+    #[derive(Feature)]
+    #[metaxy(key = "example/crop", deps(Video))]
+    pub(super) struct OtherParents {
+        #[metaxy(id)]
+        video_id: String,
+        #[metaxy(field, deps(Video::audio, Video::frames))]
+        audio: DataVersion,
+        #[metaxy(field)]
+        frames: DataVersion,
+    }
+
+    #[derive(Feature)]
+    #[metaxy(key = "example/crop", deps(Video(filter = "video_id < '050'")))]
+    pub(super) struct Fewer {
+        #[metaxy(id)]
+        video_id: String,
+        #[metaxy(field)]
+        audio: DataVersion,
+        #[metaxy(field)]
+        frames: DataVersion,
+    }
+}
+
+#[tokio::test]
+async fn another_definition_is_noticed() {
+    for (graph, stale, orphaned) in [
+        (FeatureGraph::of::<others::OtherCode>(), 100, 0),
+        (FeatureGraph::of::<others::OtherParents>(), 100, 0),
+        (FeatureGraph::of::<others::Fewer>(), 0, 50),
+    ] {
+        let place = resolved().await;
+        let store = place.open(&graph.expect("a graph")).incremental(0.5).await.expect("a store");
+        let found = resolve(&store).await;
+        assert_eq!((found.stale, found.orphaned), (stale, orphaned));
+        drop(store);
+        assert!(resolve(&open(&place).await).await.is_up_to_date());
+    }
+}
+
+/// An upstream row of an older definition is fit to be read as long as what is recorded of it agrees.
+#[tokio::test]
+async fn what_is_said_of_definitions_later_is_noticed() {
+    let place = resolved().await;
+    place.execute(
+        "UPDATE example__video SET metaxy_feature_version = 'older' WHERE video_id = '007';
+         INSERT INTO metaxy_system__field_versions
+         SELECT * REPLACE ('older' AS metaxy_feature_version) FROM metaxy_system__field_versions
+         WHERE feature_key = 'example/video'",
+    );
+    assert!(resolve(&open(&place).await).await.is_up_to_date());
+    place.execute(
+        "UPDATE metaxy_system__field_versions SET code_version = '7'
+         WHERE metaxy_feature_version = 'older'",
+    );
+    assert_eq!(resolve(&open(&place).await).await.blocked, 1);
+}
+
+#[tokio::test]
+async fn a_member_that_leaves_its_group_is_noticed() {
+    let place = Place::new();
+    let one = json!({ "key": "one", "id_columns": ["n"], "fields": ["x"] });
+    let group = json!({ "key": "group", "id_columns": ["g"], "fields": ["x"], "deps": [{
+        "feature": "one", "select": [], "lineage": { "type": "aggregation", "on": ["g"] },
+    }] });
+    let graph = flow::graph(&[one, group]);
+    let open = || place.open(&graph).incremental(0.5);
+    let member = |n: i64, g: i64| json!({ "n": n, "g": g, "metaxy_provenance_by_field": { "x": n.to_string() } });
+    let store = open().await.expect("a store");
+    let members: Vec<Value> = (0..100).map(|n| member(n, n / 4)).collect();
+    write(&store, "one", &members).await.expect("good rows");
+    compute(&store, "group").await;
+    assert!(resolve_of(&store, "group").await.is_up_to_date());
+    write(&store, "one", &[member(0, 20)]).await.expect("good rows");
+    let found = resolve_of(&store, "group").await;
+    assert_eq!((found.stale, found.unchanged), (2, 23), "that which it leaves, too");
+}
+
+/// A try without children is a seal and no row.
+#[tokio::test]
+async fn children_that_are_sealed_away_are_noticed() {
+    let place = Place::new();
+    let part = |key| FeatureBuilder::new(key).id("id", Text).id("part", Int64).field("x");
+    let graph = FeatureGraph::builder()
+        .feature(FeatureBuilder::new("a").id("id", Text).column("n", Int64).field("x"))
+        .feature(part("child").dep(DepBuilder::new("a").expansion(["id"])))
+        .feature(part("leaf").dep(DepBuilder::new("child")));
+    let graph = graph.build().expect("a graph");
+    let store = place.open(&graph).incremental(0.9).await.expect("a store");
+    fill_family(&store).await;
+    assert!(resolve_of(&store, "leaf").await.is_up_to_date());
+    write(&store, "a", &[json!({ "id": "1", "n": 1, "metaxy_provenance_by_field": { "x": "7" } })])
+        .await
+        .expect("a good row");
+    let parents = increment(&store, "child").await;
+    let parent = parents.iter().find(|row| row["id"] == "1").expect("a stale parent");
+    let provenance = &parent["metaxy_provenance_by_field"];
+    let seal = json!({
+        "id": "1", "metaxy_provenance_by_field": provenance, "metaxy_try": 30, "metaxy_children": 0,
+    });
+    let mut out = store.batch_writer(&key("child"));
+    out.seal(&batch(&[seal])).await.expect("a good seal");
+    out.commit().await.expect("a commit");
+    assert_eq!(resolve_of(&store, "leaf").await.orphaned, 3);
+}
+
+#[tokio::test]
+async fn tables_without_write_tokens_are_looked_at_as_a_whole() {
+    let place = resolved().await;
+    place.execute("ALTER TABLE example__video DROP COLUMN metaxy_write_token");
+    let open = || place.open(&graph()).create_tables(true).incremental(0.5);
+    for _ in 0..2 {
+        assert!(resolve(&open().await.expect("a store")).await.is_up_to_date());
+    }
+    mark_row(&place, "050");
+    assert_eq!(resolve(&open().await.expect("a store")).await.unchanged_older, 1);
 }
