@@ -1,5 +1,6 @@
 //! What the checkout says about itself: its root, cargo, and the feature sets that are built.
 
+use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +9,9 @@ use crate::sh::{Context, Result};
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
-    let member = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // What this was built in may be gone: checkouts share a folder of build results. Cargo tells where it runs.
+    let built_in = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let member = env::var_os("CARGO_MANIFEST_DIR").map_or_else(built_in, PathBuf::from);
     member.parent().expect("xtask is a folder of the workspace").to_owned()
 }
 
