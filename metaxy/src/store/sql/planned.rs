@@ -22,17 +22,6 @@ use std::sync::Arc;
 /// The records of a root, as samples of themselves.
 const SAMPLES: &str = "@samples";
 
-/// What a resolve has to find of an upstream, besides the columns that a user named: a thousand stand-ins
-/// take their memory, and most of it by columns of text.
-const READ: [&str; 6] = [
-    system::PROVENANCE_BY_FIELD,
-    system::DATA_VERSION_BY_FIELD,
-    system::FEATURE_VERSION,
-    system::UPDATED_AT,
-    system::DELETED_AT,
-    system::WRITE_TOKEN,
-];
-
 /// The stand-in of the n-th feature.
 fn stand_in(n: usize) -> String {
     format!("@planned {n}")
@@ -218,8 +207,7 @@ impl Planning<'_> {
         Ok(())
     }
 
-    /// The columns of a stand-in: those of the table, or those that it would be made with, as far as they are
-    /// read.
+    /// The columns of a stand-in: those of the table, or those that it would be made with.
     fn columns(
         &self,
         feature: &FeatureContext,
@@ -239,10 +227,8 @@ impl Planning<'_> {
                 ids.map(|id| (id.clone(), of_type(None))).chain(declared).collect()
             }
         };
-        columns
-            .retain(|name, _| !name.starts_with(system::PREFIX) || READ.contains(&name.as_str()));
         // However the table keeps them, these are maps here.
-        let ours = READ.into_iter().filter(|column| {
+        let ours = system::COLUMNS.into_iter().filter(|column| {
             table.is_none()
                 || [system::PROVENANCE_BY_FIELD, system::DATA_VERSION_BY_FIELD].contains(column)
         });
