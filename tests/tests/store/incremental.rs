@@ -4,7 +4,8 @@
 use crate::deleting::fill_family;
 use crate::features::{Crop, Video, compute_crops, crop, graph, video};
 use metaxy::ScalarType::{Int64, Text};
-use metaxy::builder::{DepBuilder, FeatureBuilder};
+use metaxy::arrow::array::RecordBatch;
+use metaxy::builder::{DepBuilder, FeatureBuilder, FieldBuilder};
 use metaxy::prelude::*;
 use metaxy::store::Failed;
 use metaxy::{Counts, FeatureGraph};
@@ -54,6 +55,12 @@ async fn of_all_records(place: &Place) -> Counts {
     resolve(&place.open(&graph()).await.expect("a store")).await
 }
 
+/// Rows of an increment without what comes along, which is no column of a crop.
+fn crops_of(rows: &RecordBatch) -> RecordBatch {
+    let own = (0..rows.num_columns()).filter(|i| rows.schema().field(*i).name() != "path");
+    rows.project(&own.collect::<Vec<_>>()).expect("columns that are there")
+}
+
 async fn change(place: &Place, ids: impl Iterator<Item = u32>) {
     let store = place.open(&graph()).await.expect("a store");
     let videos: Vec<_> = ids.map(|n| video(&format!("{n:03}"), "2", "1")).collect();
@@ -61,7 +68,7 @@ async fn change(place: &Place, ids: impl Iterator<Item = u32>) {
 }
 
 /// Changes a crop as nobody does, which no number tells. Who finds it has looked at its row.
-fn mark_row(place: &Place, id: &str) {
+fn rewrite_unnoticed(place: &Place, id: &str) {
     place.execute(&format!(
         "UPDATE example__crop SET metaxy_feature_version = 'other' WHERE video_id = '{id}'"
     ));
@@ -70,7 +77,7 @@ fn mark_row(place: &Place, id: &str) {
 #[tokio::test]
 async fn records_that_nothing_happened_to_are_not_looked_at() {
     let place = resolved().await;
-    mark_row(&place, "050");
+    rewrite_unnoticed(&place, "050");
     change(&place, 98..101).await;
     let found = resolve(&open(&place).await).await;
     assert_eq!((found.new, found.stale, found.unchanged, found.unchanged_older), (1, 2, 98, 0));
@@ -95,17 +102,14 @@ async fn records_that_were_not_unchanged_are_looked_at_again() {
     let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").batches();
     let mut out = store.batch_writer(&key("example/crop"));
     let some = jobs.try_next().await.expect("a batch").expect("60 records");
-    // What comes along is no column of a crop.
-    let own = (0..some.num_columns()).filter(|i| some.schema().field(*i).name() != "path");
-    let some = some.project(&own.collect::<Vec<_>>()).expect("columns that are there");
-    out.push(&some.slice(0, 40)).await.expect("good rows");
+    out.push(&crops_of(&some).slice(0, 40)).await.expect("good rows");
     out.commit().await.expect("a commit");
     drop(jobs);
     assert_eq!(resolve(&store).await.stale, 20);
     assert_eq!(resolve(&store).await.stale, 20);
     drop(store);
     assert_eq!(marks(&place), [json!({ "n": 140 }), json!({ "n": 160 })]);
-    mark_row(&place, "099");
+    rewrite_unnoticed(&place, "099");
     let found = resolve(&open(&place).await).await;
     assert_eq!((found.stale, found.unchanged, found.unchanged_older), (20, 80, 0));
 }
@@ -185,7 +189,7 @@ async fn records_of_the_feature_itself_are_looked_at() {
     let store = open(&place).await;
     store.delete(&[crop("007")]).await.expect("a deletion");
     drop(store);
-    mark_row(&place, "050");
+    rewrite_unnoticed(&place, "050");
     let found = resolve(&open(&place).await).await;
     assert_eq!((found.new, found.unchanged, found.unchanged_older), (1, 99, 0));
 }
@@ -199,7 +203,7 @@ async fn counts_are_those_of_all_records() {
     store.delete(&[video("010", "1", "1")]).await.expect("a deletion");
     drop(store);
     for id in ["020", "021", "022"] {
-        mark_row(&place, id);
+        rewrite_unnoticed(&place, id);
     }
     place.execute(
         "INSERT INTO example__video SELECT * REPLACE (
@@ -211,12 +215,9 @@ async fn counts_are_those_of_all_records() {
     assert_eq!((whole.waiting, whole.unchanged, whole.unchanged_older), (1, 99, 3));
     assert_eq!(marks(&place).len(), 2);
 
-    let changed = ["010", "020", "030", "031"].map(|id| video(id, "2", "1"));
-    let store = open(&place).await;
-    store.sync(changed.to_vec()).partial(true).await.expect("a sync");
-    drop(store);
+    change(&place, [10, 20, 30, 31].into_iter()).await;
     let all = of_all_records(&place).await;
-    mark_row(&place, "050");
+    rewrite_unnoticed(&place, "050");
     let found = resolve(&open(&place).await).await;
     assert_eq!(found, all, "without a look at the row that is another one");
     assert_eq!((found.new, found.stale, found.waiting), (1, 3, 1));
@@ -235,9 +236,7 @@ async fn calls_that_ask_for_less_leave_nothing_behind() {
         let mut jobs = increment.to_compute();
         let mut out = store.batch_writer(&key("example/crop"));
         while let Some(rows) = jobs.try_next().await.expect("a batch") {
-            let own = (0..rows.num_columns()).filter(|i| rows.schema().field(*i).name() != "path");
-            let own = rows.project(&own.collect::<Vec<_>>()).expect("columns that are there");
-            out.push(&own).await.expect("good rows");
+            out.push(&crops_of(&rows)).await.expect("good rows");
         }
         assert_eq!(out.commit().await.expect("a commit").rows, 1);
     }
@@ -256,56 +255,25 @@ async fn calls_that_ask_for_less_leave_nothing_behind() {
     }
     drop(store);
     assert_eq!(marks(&place), [json!({ "n": 100 }), json!({ "n": 100 })]);
-    mark_row(&place, "050");
+    rewrite_unnoticed(&place, "050");
     let found = resolve(&open(&place).await).await;
     assert_eq!((found.stale, found.unchanged, found.unchanged_older), (1, 99, 0));
 }
 
-/// Crops that are computed in another way, and from fewer videos.
-mod others {
-    use crate::features::Video;
-    use metaxy::prelude::*;
-
-    #[derive(Feature)]
-    #[metaxy(key = "example/crop", deps(Video))]
-    pub(super) struct OtherCode {
-        #[metaxy(id)]
-        video_id: String,
-        #[metaxy(field, code_version = "2")]
-        audio: DataVersion,
-        #[metaxy(field)]
-        frames: DataVersion,
-    }
-
-    #[derive(Feature)]
-    #[metaxy(key = "example/crop", deps(Video))]
-    pub(super) struct OtherParents {
-        #[metaxy(id)]
-        video_id: String,
-        #[metaxy(field, deps(Video::audio, Video::frames))]
-        audio: DataVersion,
-        #[metaxy(field)]
-        frames: DataVersion,
-    }
-
-    #[derive(Feature)]
-    #[metaxy(key = "example/crop", deps(Video(filter = "video_id < '050'")))]
-    pub(super) struct Fewer {
-        #[metaxy(id)]
-        video_id: String,
-        #[metaxy(field)]
-        audio: DataVersion,
-        #[metaxy(field)]
-        frames: DataVersion,
-    }
-}
-
 #[tokio::test]
 async fn another_definition_is_noticed() {
+    let crop = |audio: FieldBuilder, dep: DepBuilder| {
+        let crop = FeatureBuilder::new("example/crop").id("video_id", Text);
+        let crop = crop.field(audio).field("frames").dep(dep);
+        FeatureGraph::builder().definition(Video::definition()).feature(crop).build()
+    };
+    let audio = || FieldBuilder::new("audio");
+    let of_both = audio().dep("example/video", ["audio", "frames"]);
+    let videos = || DepBuilder::new("example/video");
     for (graph, stale, orphaned) in [
-        (FeatureGraph::of::<others::OtherCode>(), 100, 0),
-        (FeatureGraph::of::<others::OtherParents>(), 100, 0),
-        (FeatureGraph::of::<others::Fewer>(), 0, 50),
+        (crop(audio().code_version("2"), videos()), 100, 0),
+        (crop(of_both, videos()), 100, 0),
+        (crop(audio(), videos().filter("video_id < '050'")), 0, 50),
     ] {
         let place = resolved().await;
         let store = place.open(&graph.expect("a graph")).incremental(0.5).await.expect("a store");
@@ -342,9 +310,11 @@ async fn a_member_that_leaves_its_group_is_noticed() {
         "feature": "one", "select": [], "lineage": { "type": "aggregation", "on": ["g"] },
     }] });
     let graph = flow::graph(&[one, group]);
-    let open = || place.open(&graph).incremental(0.5);
-    let member = |n: i64, g: i64| json!({ "n": n, "g": g, "metaxy_provenance_by_field": { "x": n.to_string() } });
-    let store = open().await.expect("a store");
+    let store = place.open(&graph).incremental(0.5).await.expect("a store");
+    let member = |n: i64, g: i64| {
+        let x = n.to_string();
+        json!({ "n": n, "g": g, "metaxy_provenance_by_field": { "x": x } })
+    };
     let members: Vec<Value> = (0..100).map(|n| member(n, n / 4)).collect();
     write(&store, "one", &members).await.expect("good rows");
     compute(&store, "group").await;
@@ -386,10 +356,9 @@ async fn children_that_are_sealed_away_are_noticed() {
 async fn tables_without_write_tokens_are_looked_at_as_a_whole() {
     let place = resolved().await;
     place.execute("ALTER TABLE example__video DROP COLUMN metaxy_write_token");
-    let open = || place.open(&graph()).create_tables(true).incremental(0.5);
     for _ in 0..2 {
-        assert!(resolve(&open().await.expect("a store")).await.is_up_to_date());
+        assert!(resolve(&open(&place).await).await.is_up_to_date());
     }
-    mark_row(&place, "050");
-    assert_eq!(resolve(&open().await.expect("a store")).await.unchanged_older, 1);
+    rewrite_unnoticed(&place, "050");
+    assert_eq!(resolve(&open(&place).await).await.unchanged_older, 1);
 }
