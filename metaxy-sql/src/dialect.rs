@@ -265,6 +265,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         LatestRows::ByAddress
     }
 
+    /// Whether a resolve is two statements ([`crate::lower::classify`]): where temporary tables cost less than
+    /// to plan what no record needs, and both statements see the same rows.
+    fn classifies_first(&self) -> bool {
+        false
+    }
+
     /// Whether addresses are numbers that tell which rows a transaction has found: all later ones have
     /// larger addresses, for as long as no row is removed, and what is removed is seen in the number of rows.
     fn addresses_grow(&self) -> bool {

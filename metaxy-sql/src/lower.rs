@@ -37,10 +37,10 @@ pub use pushes::{
     append_pushes, forget_definitions, latest_push, push_stage, pushes, rows_of_pushes,
 };
 pub use read::{count_of, read, records};
-pub use resolve::resolve;
+pub use resolve::{classify, look_up, resolve};
 pub use stored::{
-    count, counts_of, definitions_of, everything, failures_of, ids_of_definitions, settings,
-    settings_of_store,
+    count, counts_of, counts_of_classified, definitions_of, everything, failures_of,
+    ids_of_definitions, settings, settings_of_store,
 };
 pub use view::{to_do, view};
 pub use watermarks::{

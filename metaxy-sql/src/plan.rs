@@ -236,6 +236,17 @@ pub struct Resolve {
     pub waiting: bool,
 }
 
+/// What the first statement of a resolve has found, where there are two: see [`crate::lower::classify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classified {
+    /// The table that keeps its answer.
+    pub table: String,
+    /// The classes that it has counted any records of.
+    pub classes: Vec<Class>,
+    /// Whether another definition than today's wrote any of the stale ones.
+    pub outdated: bool,
+}
+
 /// What an earlier resolve of all records has found, of which nothing has changed but that rows were
 /// appended to the tables. The answer is that of a whole resolve, but only records that a later row is
 /// about and those that were not unchanged then are looked at.

@@ -52,6 +52,10 @@ impl Dialect for DuckDb {
 
     // They are given out when a transaction commits, one transaction after the other, and are given out anew
     // only where rows have been removed: <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
+    fn classifies_first(&self) -> bool {
+        true
+    }
+
     fn addresses_grow(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! [`Resolve`] -> one statement that classifies every record.
+//! [`Resolve`] -> one query that classifies every record.
 //!
 //! The named parts, in order, each with an `@` before its name:
 //! - `in{i}`: per input the latest row of each record that is not deleted, with its ids under the
@@ -19,6 +19,10 @@
 //! The answer begins with one row per class that holds the number of its records (`n`), and how
 //! many of them another definition wrote (`n_older`) or no seal vouches for (`n_unsealed`). Then come
 //! the rows of the increment, if they are wanted. `UNION ALL` keeps that order.
+//!
+//! A class without records costs no time of looking up, but that of planning it, and for a few thousand
+//! records that is most of the time. So the same can be done in two statements: [`classify`] ends with
+//! `classified`, and [`look_up`] knows which classes there are.
 
 mod causes;
 mod inputs;
@@ -32,14 +36,14 @@ use super::{
 use crate::ast::build::{
     and, bool, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or, text,
 };
-use crate::ast::{Expr, JoinKind, Query, Select, SqlType, Statement};
+use crate::ast::{Expr, From, JoinKind, Query, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
-use crate::plan::{Class, Expected, Field, Input, Records, Resolve};
+use crate::plan::{Class, Classified, Expected, Field, Input, Records, Resolve, Unchanged};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
-/// The statement of a plan; `None` if neither the target nor what it follows from has any rows.
+/// The query of a plan; `None` if neither the target nor what it follows from has any rows.
 ///
 /// The columns of the answer are `class`, `n`, `n_older` and `n_unsealed`; and with rows `id{k}`,
 /// `version` (of the definition that wrote the current row), `row` (of the stage, for samples; of the
@@ -48,33 +52,63 @@ use crate::types::{ColumnType, ScalarType};
 /// `provenance` and `data_version`; `orphan`, per input `b{i}` and, numbered through all inputs, the columns that come
 /// along as `s{j}`.
 #[must_use]
-pub fn resolve(plan: &Resolve) -> Option<Statement> {
-    let lowering = Lowering { plan };
+pub fn resolve(plan: &Resolve) -> Option<Query> {
+    let lowering = Lowering { plan, found: None };
     let mut with = Vec::new();
-    lowering.touched(&mut with);
-    let has_expected = lowering.expected(&mut with);
-    let current = plan.target.records.as_ref();
-    if !has_expected && current.is_none() {
+    lowering.classified(&mut with, plan.rows)?;
+    let columns = if plan.rows { lowering.row_columns() } else { Vec::new() };
+    let mut union_all = lowering.counts("class", &columns);
+    if plan.rows {
+        union_all.push(lowering.rows(&mut with));
+    }
+    Some(Query { with, union_all })
+}
+
+/// The first of the two statements of a resolve that gives rows: what is to be kept in a table. `None` if
+/// there is nothing to look up, or if looking up would have to find records anew: groups and children.
+///
+/// The columns of the answer are `counted`, the class of the rows that count one, with `n`, `n_older` and
+/// `n_unsealed`; and `class`, the class of a record, with what [`look_up`] needs of it. Records of which
+/// there is nothing to say are only counted.
+#[must_use]
+pub fn classify(plan: &Resolve) -> Option<Query> {
+    let lowering = Lowering { plan, found: None };
+    let mut inputs = lowering.inputs().iter();
+    let is_plain = !lowering.is_expansion() && inputs.all(causes::tells_of_latest);
+    if !is_plain || !plan.rows || plan.target.records.is_none() {
         return None;
     }
-    if let Some(records) = current {
-        lowering.current(&mut with, records);
-        if lowering.needs_own() {
-            with.push((part("own"), lowering.own(records)));
-        }
-    }
-    lowering.classified(&mut with, has_expected);
-    let mut union_all = vec![lowering.counts()];
-    union_all.extend(lowering.unchanged_since());
-    if plan.rows {
-        let rows = lowering.rows(&mut with, has_expected);
-        union_all.push(rows);
-    }
-    Some(Statement::Query(Query { with, union_all }))
+    let mut with = Vec::new();
+    let columns = lowering.classified(&mut with, false)?;
+    let mut union_all = lowering.counts(COUNTED, &columns);
+    let record = Select::default()
+        .columns([COUNTED, "n", "n_older", "n_unsealed"].map(|name| (null(), name.to_owned())))
+        .columns(columns.into_iter().map(|column| (col("r", &column), column)))
+        .from(from_part("classified", "r"))
+        .filter(or(lowering.answered()));
+    union_all.push(record);
+    Some(Query { with, union_all })
 }
+
+/// The second of them: the rows of [`resolve`], without those that count.
+#[must_use]
+pub fn look_up(plan: &Resolve, found: &Classified) -> Query {
+    let lowering = Lowering { plan, found: Some(found) };
+    let mut with = Vec::new();
+    if let Some(records) = plan.target.records.as_ref().filter(|_| lowering.looks_at_own()) {
+        with.push((part("own"), lowering.own(records)));
+    }
+    let rows = lowering.rows(&mut with);
+    Query { with, union_all: vec![rows] }
+}
+
+/// The class that is counted, where records have one beside it.
+pub(super) const COUNTED: &str = "counted";
 
 struct Lowering<'a> {
     plan: &'a Resolve,
+    /// What the first of two statements has found.
+    found: Option<&'a Classified>,
 }
 
 /// A class as a value.
@@ -158,8 +192,37 @@ impl Lowering<'_> {
     }
 
     /// The recorded definitions are asked about stale rows; for a root they also decide the class.
-    fn needs_own(&self) -> bool {
-        self.plan.definitions.is_some() && (self.is_root() || self.plan.rows)
+    fn needs_own(&self, rows: bool) -> bool {
+        self.plan.definitions.is_some() && (self.is_root() || rows)
+    }
+
+    /// Whether they are asked about the rows that are answered.
+    fn looks_at_own(&self) -> bool {
+        self.plan.target.records.is_some() && self.plan.definitions.is_some() && self.has_outdated()
+    }
+
+    /// Whether there can be stale records that another definition wrote.
+    fn has_outdated(&self) -> bool {
+        self.found.is_none_or(|found| found.outdated)
+    }
+
+    /// Whether there can be records of a class.
+    fn has(&self, class: Class) -> bool {
+        self.found.is_none_or(|found| found.classes.contains(&class))
+    }
+
+    /// Whether a record that is answered can have a row of its own.
+    fn has_stored(&self) -> bool {
+        let is_answered = [Class::Orphaned, Class::Blocked, Class::Stale].map(|of| self.has(of));
+        is_answered.contains(&true) || self.plan.call.unchanged != Unchanged::None
+    }
+
+    /// Every record that is answered, with its class.
+    fn records(&self, alias: &str) -> From {
+        match self.found {
+            Some(found) => from(&found.table, alias),
+            None => from_part("classified", alias),
+        }
     }
 
     /// Adds the parts that give the target's records as they are.
@@ -219,7 +282,7 @@ impl Lowering<'_> {
     /// That another definition wrote a row, and says otherwise of a field: no recorded definition
     /// says nothing, and counts as otherwise.
     fn code_differs(&self, older: Expr, k: usize, field: &Field) -> Expr {
-        if self.plan.target.records.is_none() {
+        if self.plan.target.records.is_none() || !self.has_outdated() {
             return bool(false);
         }
         if self.plan.definitions.is_none() {
@@ -231,18 +294,33 @@ impl Lowering<'_> {
         and([older, or([other_code, other_parents])])
     }
 
-    /// Adds the parts that give every record of either side that is answered, with its class.
-    fn classified(&self, with: &mut Vec<(Ident, Select)>, has_expected: bool) {
-        let has_current = self.plan.target.records.is_some();
-        let (judged, columns) = self.judged(has_expected, has_current);
+    /// Adds the parts that give every record of either side that is answered, with its class, and what rows
+    /// need besides if they are looked up in the same query; the names of the columns. `None` if neither side
+    /// has any rows.
+    fn classified(&self, with: &mut Vec<(Ident, Select)>, rows: bool) -> Option<Vec<String>> {
+        self.touched(with);
+        self.expected(with);
+        let has_expected = self.has_expected();
+        let current = self.plan.target.records.as_ref();
+        if !has_expected && current.is_none() {
+            return None;
+        }
+        if let Some(records) = current {
+            self.current(with, records);
+            if self.needs_own(rows) {
+                with.push((part("own"), self.own(records)));
+            }
+        }
+        let (judged, columns) = self.judged(has_expected, current.is_some());
         let call = &self.plan.call;
         let Some(failures) = call.failures.as_ref().filter(|_| has_expected) else {
             with.push((part("classified"), judged));
-            return;
+            return Some(columns);
         };
         with.push((part("judged"), judged));
         with.push((part("failed"), selection::failed(failures)));
         with.push((part("classified"), self.without_failed(failures, &columns)));
+        Some(columns)
     }
 
     /// Every record of either side that is answered, with its class; and the names of its columns.
@@ -383,8 +461,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// The number of records of each class.
-    fn counts(&self) -> Select {
+    /// The numbers of records of each class, and NULL for the columns that rows have beside them.
+    fn counts(&self, class: &str, columns: &[String]) -> Vec<Select> {
         let older = match &self.plan.target.records {
             Some(_) => call(Function::CountIf, [col("r", "older")]),
             None => int(0),
@@ -394,14 +472,15 @@ impl Lowering<'_> {
         } else {
             int(0)
         };
-        let mut select = Select::default()
-            .column(col("r", "class"), "class")
+        let classes = Select::default()
+            .column(col("r", "class"), class)
             .column(call(Function::CountAll, []), "n")
             .column(older, "n_older")
-            .column(unsealed, "n_unsealed");
-        if self.plan.rows {
-            select = select.columns(self.row_columns().into_iter().map(|column| (null(), column)));
-        }
-        select.from(from_part("classified", "r")).group_by([col("r", "class")])
+            .column(unsealed, "n_unsealed")
+            .from(from_part("classified", "r"))
+            .group_by([col("r", "class")]);
+        let nulls = || columns.iter().map(|column| (null(), column.clone()));
+        let counts = [Some(classes), self.unchanged_since(class)].into_iter().flatten();
+        counts.map(|counts| counts.columns(nulls())).collect()
     }
 }

@@ -8,6 +8,7 @@ use crate::functions::Function;
 use crate::ident::Ident;
 use crate::system;
 
+use super::resolve::COUNTED;
 use super::write::{TEXT, system_table};
 
 fn query(select: Select) -> Statement {
@@ -39,10 +40,20 @@ pub fn count(table: &str) -> Statement {
 /// The rows of a resolve's answer, kept in a table, that count its classes.
 #[must_use]
 pub fn counts_of(increment: &str) -> Statement {
-    let columns = ["class", "n", "n_older", "n_unsealed"];
+    counts_by(increment, "class")
+}
+
+/// The same rows of the answer of [`super::classify`], laid out alike.
+#[must_use]
+pub fn counts_of_classified(table: &str) -> Statement {
+    counts_by(table, COUNTED)
+}
+
+fn counts_by(table: &str, class: &str) -> Statement {
     let counts = Select::default()
-        .columns(columns.map(|column| (col("r", column), column.to_owned())))
-        .from(from(increment, "r"))
+        .column(col("r", class), "class")
+        .columns(["n", "n_older", "n_unsealed"].map(|count| (col("r", count), count.to_owned())))
+        .from(from(table, "r"))
         .filter(not(Expr::IsNull(Box::new(col("r", "n")))));
     query(counts)
 }

@@ -46,9 +46,7 @@ pub fn view(view: &str, query: Query) -> crate::Result<Statement> {
 #[must_use]
 pub fn to_do(plan: &Resolve, brought: &[String]) -> Option<Query> {
     let plan = Resolve { rows: true, texts: true, ..plan.clone() };
-    let Some(Statement::Query(Query { mut with, mut union_all })) = resolve(&plan) else {
-        return None;
-    };
+    let Query { mut with, mut union_all } = resolve(&plan)?;
     // The first SELECT counts classes; a view over the rows counts them as well as any other.
     let rows = union_all.pop()?;
     with.push((part("rows"), rows));

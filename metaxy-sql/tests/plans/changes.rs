@@ -54,8 +54,7 @@ fn meant(records: Records, by: MeantBy) -> Query {
 /// What a resolve leaves for a rebase: as far as these statements look at it.
 fn increment(n_fields: usize) -> Query {
     let resolve = super::older(n_fields);
-    let Some(Statement::Query(query)) = lower::resolve(&resolve) else { panic!("a query") };
-    query
+    lower::resolve(&resolve).expect("a query")
 }
 
 /// All cases.

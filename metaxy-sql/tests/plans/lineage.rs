@@ -1,6 +1,7 @@
 //! Resolves of groups, children and optional inputs, and calls that select.
 
 use super::{Case, crop, definition, face, one_upstream, part, records, scene, two_upstreams};
+use metaxy_sql::ast::Statement;
 use metaxy_sql::filter::{Comparison, Filter, Operand, Value};
 use metaxy_sql::plan::{
     Call, Expected, Failures, Field, Input, OrderBy, Resolve, Target, Unchanged,
@@ -111,7 +112,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let resolve = |name, plan: Resolve| Case {
         name,
         plan: plan.to_string(),
-        statements: lower::resolve(&plan).into_iter().collect(),
+        statements: lower::resolve(&plan).map(Statement::Query).into_iter().collect(),
     };
     vec![
         resolve("resolve_groups", of_groups()),

@@ -19,10 +19,10 @@ use crate::key::{FeatureKey, FieldKey};
 use crate::store::backend::{FeatureContext, RebaseOptions, WriteOptions};
 use crate::store::hashing::write_token;
 use crate::store::sql::plan::{Planner, Tables};
-use crate::store::sql::rebase::{REBASED, Stored, Which, copies, find};
-use crate::store::sql::session::INCREMENT;
+use crate::store::sql::rebase::{Find, REBASED, Stored, Which, copies, find};
 use crate::store::sql::settings::stamp;
 use crate::store::sql::tables::today;
+use crate::store::sql::temporary::INCREMENT;
 use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::plan::{Records, Restated, Time, Unchanged};
 use metaxy_sql::{Ident, lower, system};
@@ -116,8 +116,8 @@ impl Moves<'_, '_> {
             };
             let which = Which { unchanged: Unchanged::Older, among: None };
             let find = find(&planner, &records, &RebaseOptions::default(), which)?;
-            keep(&mut step.up, INCREMENT, find.increment)?;
-            keep(&mut step.up, REBASED, Some(query(find.rebased)))?;
+            keep_increment(&mut step.up, &find)?;
+            keep(&mut step.up, REBASED, find.rebased)?;
             let stored = Stored { names: context.field_names(), follows: false };
             self.append(&mut step, &planner, records, stored)?;
             forget(&mut step.up, [INCREMENT, REBASED])?;
@@ -219,8 +219,8 @@ impl Moves<'_, '_> {
             let planner = Planner { feature: &was, tables: &self.tables };
             let which = Which { unchanged: Unchanged::All, among: None };
             let find = find(&planner, &planner.own_records()?, &RebaseOptions::default(), which)?;
-            keep(&mut step.up, INCREMENT, find.increment)?;
-            keep(&mut step.up, &unchanged(n), Some(query(find.rebased)))?;
+            keep_increment(&mut step.up, &find)?;
+            keep(&mut step.up, &unchanged(n), find.rebased)?;
         }
         for (n, key) in features.iter().enumerate() {
             let names = FeatureContext::new(&before, key, old.hash())?.field_names();
@@ -235,10 +235,10 @@ impl Moves<'_, '_> {
                 let accept = vec![Reason::Code, Reason::Added, Reason::Upstream, Reason::Forced];
                 let options = RebaseOptions { accept, ..RebaseOptions::default() };
                 let find = find(&planner, &records, &options, which)?;
-                keep(&mut step.up, INCREMENT, find.increment)?;
+                keep_increment(&mut step.up, &find)?;
                 find.rebased
             };
-            keep(&mut step.up, REBASED, Some(query(found)))?;
+            keep(&mut step.up, REBASED, found)?;
             // A root's data version is the caller's, whatever it is equal to.
             let stored = Stored { names, follows: !context.is_root() };
             self.append(&mut step, &planner, records, stored)?;
@@ -268,15 +268,16 @@ fn are_fields_alike(before: &FeatureSchema, today: &FeatureSchema) -> bool {
     })
 }
 
-fn query(query: Query) -> Statement {
-    Statement::Query(query)
+/// Keeps the increment that a rebase chooses from.
+fn keep_increment(up: &mut Vec<Statement>, find: &Find) -> Result<()> {
+    let increment = lower::resolve(&find.increment);
+    let increment = increment
+        .ok_or_else(|| crate::Error::internal("a feature with upstreams can be resolved"))?;
+    keep(up, INCREMENT, increment)
 }
 
 /// Keeps the rows of a query in a temporary table, made anew.
-fn keep(up: &mut Vec<Statement>, table: &str, rows: Option<Statement>) -> Result<()> {
-    let Some(Statement::Query(query)) = rows else {
-        return Err(crate::Error::internal("a feature with upstreams can be resolved"));
-    };
+fn keep(up: &mut Vec<Statement>, table: &str, query: Query) -> Result<()> {
     forget(up, [table])?;
     up.push(Statement::CreateTemporaryAs { table: Ident::new(table)?, query });
     Ok(())

@@ -22,6 +22,7 @@ mod seen;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod tables;
+pub(crate) mod temporary;
 mod watermark;
 
 pub(crate) use connection::{Access, Connection, Engine, end, end_dry};
@@ -42,6 +43,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use copy::Foreign;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
+use metaxy_sql::ast::Statement;
 use metaxy_sql::lower;
 use plan::{Planner, declared_types};
 use retry::Tries;
@@ -52,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use tables::check_column;
 use tables::{tables_of, tables_to_resolve};
+use temporary::begin;
 use watermark::Known;
 pub(crate) use watermark::forget as forget_watermarks;
 
@@ -181,7 +184,9 @@ impl Backend for SqlStore {
             let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
             let statement = lower::resolve(&plan.plan);
             let dialect = self.shared.engine.dialect();
-            Ok(statement.map(|query| metaxy_sql::print_alone(&query, &*dialect)).transpose()?)
+            Ok(statement
+                .map(|query| metaxy_sql::print_alone(&Statement::Query(query), &*dialect))
+                .transpose()?)
         }
         .boxed()
     }
@@ -449,11 +454,15 @@ async fn resolve(
             }
         }
     }
-    let mut counts = Counts::default();
-    let Some(statement) = lower::resolve(&plan.plan) else {
-        return Ok(Resolved { counts, batches: no_batches() });
+    let dialect = shared.engine.dialect();
+    let Some(begun) = begin(&mut *connection, &*dialect, &plan.plan).await? else {
+        return Ok(Resolved { counts: Counts::default(), batches: no_batches() });
     };
-    let mut answers = connection.stream(statement).await?;
+    let mut counts = begun.counts.unwrap_or_default();
+    let mut answers = match begun.is_done {
+        true => no_batches(),
+        false => connection.stream(Statement::Query(begun.rest)).await?,
+    };
     while let Some(answer) = answers.next().await.transpose()? {
         // A row of the increment comes after all counts.
         let Some(first) = Answer(&answer).take_counts(&mut counts)? else { continue };
@@ -462,7 +471,7 @@ async fn resolve(
             Some(taking) => taking.watch(Arc::clone(shared), counts, rows),
             None => rows,
         };
-        let (feature, dialect) = (feature.clone(), shared.engine.dialect());
+        let feature = feature.clone();
         let batches = rows.map(move |rows| {
             as_declared(&Answer(&rows?).increment(&feature, &plan)?, &plan.declared, &*dialect)
         });
@@ -500,10 +509,7 @@ async fn begun(mut batches: BatchStream) -> Result<BatchStream> {
 }
 
 /// The rows of a query whose columns are all texts.
-async fn texts(
-    connection: &mut dyn Connection,
-    query: metaxy_sql::ast::Statement,
-) -> Result<Vec<Vec<String>>> {
+async fn texts(connection: &mut dyn Connection, query: Statement) -> Result<Vec<Vec<String>>> {
     Ok(text_rows(&connection.rows(query).await?))
 }
 

@@ -9,8 +9,8 @@ use crate::ast::{Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
-    filter, from_part, id, ids_of, ids_text, is_current, is_live, latest, order_of, part, same,
-    seals, versions_that_agree,
+    filter, id, ids_of, ids_text, is_current, is_live, latest, order_of, part, same, seals,
+    versions_that_agree,
 };
 use crate::plan::{Class, Input, Records, Seals, Source, block, orphan};
 use crate::system;
@@ -36,7 +36,8 @@ impl Lowering<'_> {
         }
         // Without a table of its own a feature has no orphans. To look for them nevertheless would be a
         // join of all that is new with nothing.
-        if self.plan.call.selects || self.plan.target.records.is_none() {
+        let can_be_orphaned = self.plan.target.records.is_some() && self.has(Class::Orphaned);
+        if self.plan.call.selects || !can_be_orphaned {
             return (as_code(null()), source);
         }
         // An optional input that has no row is no reason, unless any of them would be enough.
@@ -55,7 +56,7 @@ impl Lowering<'_> {
                 source =
                     source.join(JoinKind::Left, part(&alias).as_str(), &alias, same_ids(&alias));
                 let state = || coalesce([col(&alias, "state"), int(trace::NONE)]);
-                let is_here = if tells_of_latest(input, records) {
+                let is_here = if tells_of_latest(input) {
                     eq(state(), int(trace::HERE))
                 } else {
                     let here = format!("here{i}");
@@ -101,7 +102,7 @@ impl Lowering<'_> {
     /// Adds the parts that give what the rows of an input, however old, tell of orphans that would be
     /// computed from them: `trace{i}` is the last of them.
     fn trace(&self, with: &mut Vec<(Ident, Select)>, i: usize, input: &Input, records: &Records) {
-        if tells_of_latest(input, records) {
+        if tells_of_latest(input) {
             let mut whens = vec![(is_set(col("u", system::DELETED_AT)), int(trace::GONE))];
             if let Some(declared) = &input.filter {
                 let fits = filter(declared, &|column: &str| col("u", column));
@@ -113,7 +114,7 @@ impl Lowering<'_> {
             with.push((part(&format!("trace{i}")), select));
             return;
         }
-        let wanted = of_class(Class::Orphaned, input.on.iter().map(|(_, k)| *k));
+        let wanted = self.of_class(Class::Orphaned, input.on.iter().map(|(_, k)| *k));
         let on = |alias: &'static str| input.on.iter().map(move |(own, _)| col(alias, own));
         let is_wanted = |alias| Expr::In(on(alias).collect(), Box::new(wanted.clone()));
         let rows = from(&records.table, "u");
@@ -147,13 +148,13 @@ impl Lowering<'_> {
         &self,
         with: &mut Vec<(Ident, Select)>,
         mut source: From,
-        has_expected: bool,
     ) -> (Vec<Expr>, From) {
         let is_blocked = || eq(col("r", "class"), class(Class::Blocked));
+        // What has never been computed waits, and is not blocked.
+        let can_be_blocked =
+            self.has_expected() && self.plan.target.records.is_some() && self.has(Class::Blocked);
         let mut blocks = Vec::new();
         for (i, input) in self.inputs().iter().enumerate() {
-            // What has never been computed waits, and is not blocked.
-            let can_be_blocked = has_expected && self.plan.target.records.is_some();
             if !can_be_blocked || input.records.is_none() {
                 blocks.push(as_code(null()));
                 continue;
@@ -206,7 +207,7 @@ impl Lowering<'_> {
     /// Something about the latest row, tombstones included, of the records that those of a class are computed
     /// from.
     fn latest_state(&self, of: Class, records: &Records, ids: &[usize], state: Expr) -> Select {
-        let wanted = of_class(of, ids.iter().copied());
+        let wanted = self.of_class(of, ids.iter().copied());
         Select::default()
             .columns(records.ids.iter().zip(ids).map(|(own, k)| (col("u", own), id(*k))))
             .column(call(Function::MaxBy, [state, order_of(records, "u")]), "state")
@@ -214,20 +215,20 @@ impl Lowering<'_> {
             .filter(Expr::In(ids_of(records, "u"), Box::new(wanted)))
             .group_by(ids_of(records, "u"))
     }
+
+    /// These ids of the records of a class.
+    fn of_class(&self, of: Class, ids: impl Iterator<Item = usize>) -> Select {
+        Select::default()
+            .columns(ids.map(|k| (col("r", id(k)), id(k))))
+            .from(self.records("r"))
+            .filter(eq(col("r", "class"), class(of)))
+    }
 }
 
 /// Whether the latest row of a record of an input tells all that can be told of its orphans. A row of a
 /// group can have been in another one before, and of children the seals tell.
-fn tells_of_latest(input: &Input, records: &Records) -> bool {
-    !input.grouped && records.seals.is_none()
-}
-
-/// These ids of the records of a class.
-fn of_class(of: Class, ids: impl Iterator<Item = usize>) -> Select {
-    Select::default()
-        .columns(ids.map(|k| (col("r", id(k)), id(k))))
-        .from(from_part("classified", "r"))
-        .filter(eq(col("r", "class"), class(of)))
+pub(super) fn tells_of_latest(input: &Input) -> bool {
+    !input.grouped && input.records.as_ref().is_none_or(|records| records.seals.is_none())
 }
 
 /// That a record `r` of a class has these ids. Others have none to compare: a class of its own beside

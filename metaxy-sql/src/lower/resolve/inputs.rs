@@ -15,8 +15,8 @@ use crate::plan::{Class, Expected, Field, Input, Records, block};
 use crate::system;
 
 impl Lowering<'_> {
-    /// Adds the parts that give `expected`; false if it cannot have rows.
-    pub(super) fn expected(&self, with: &mut Vec<(Ident, Select)>) -> bool {
+    /// Adds the parts that give `expected`, if it can have rows.
+    pub(super) fn expected(&self, with: &mut Vec<(Ident, Select)>) {
         match &self.plan.expected {
             Expected::Samples { stage, .. } => {
                 let select = Select::default()
@@ -28,7 +28,6 @@ impl Lowering<'_> {
                     }))
                     .from(from(stage, "s"));
                 with.push((part("expected"), select));
-                true
             }
             Expected::Inputs(inputs) => {
                 for (i, input) in inputs.iter().enumerate() {
@@ -37,17 +36,21 @@ impl Lowering<'_> {
                         self.input(with, i, input, records);
                     }
                 }
-                let lacks = |input: &&Input| input.records.is_none();
-                let is_empty = if all_optional(inputs) {
-                    inputs.iter().all(|input| lacks(&input))
-                } else {
-                    inputs.iter().filter(|input| !input.optional).any(|input| lacks(&input))
-                };
-                if !is_empty {
+                if self.has_expected() {
                     with.push((part("expected"), self.joined(inputs)));
                 }
-                !is_empty
             }
+        }
+    }
+
+    /// Whether it can have rows: not where an input has no table that all records need.
+    pub(super) fn has_expected(&self) -> bool {
+        let Expected::Inputs(inputs) = &self.plan.expected else { return true };
+        let is_there = |input: &Input| input.records.is_some();
+        if all_optional(inputs) {
+            inputs.iter().any(is_there)
+        } else {
+            inputs.iter().filter(|input| !input.optional).all(is_there)
         }
     }
 
@@ -140,7 +143,7 @@ impl Lowering<'_> {
             distinct: true,
             ..Select::default()
                 .columns(input.on.iter().map(|(_, k)| (col("r", id(*k)), id(*k))))
-                .from(from_part("classified", "r"))
+                .from(self.records("r"))
                 .filter(or(answered))
         };
         let of_row = eq(Expr::RowAddress(Some(name("u"))), col("m", "row"));

@@ -7,7 +7,7 @@ use crate::ast::build::{
 };
 use crate::ast::{BinaryOp, Expr, JoinKind, Order, Select};
 use crate::ident::Ident;
-use crate::lower::{by_field, from_part, hash_of_values, id, part, same};
+use crate::lower::{by_field, hash_of_values, id, part, same};
 use crate::plan::{
     ByField, Class, Field, FieldDefinition, Input, OrderBy, Records, Unchanged, reason,
 };
@@ -35,11 +35,11 @@ impl Lowering<'_> {
     }
 
     /// The rows of the increment, with all that is looked up for them.
-    pub(super) fn rows(&self, with: &mut Vec<(Ident, Select)>, has_expected: bool) -> Select {
+    pub(super) fn rows(&self, with: &mut Vec<(Ident, Select)>) -> Select {
         let target = self.plan.target.records.as_ref();
         // The children of a parent keep what they have one by one, when they are written.
-        let stored_rows = target.filter(|_| !self.is_expansion());
-        let mut source = from_part("classified", "r");
+        let stored_rows = target.filter(|_| !self.is_expansion() && self.has_stored());
+        let mut source = self.records("r");
         if let Some(records) = stored_rows {
             with.push((part("stored"), self.stored(records)));
             let at = eq(col("t", "row"), col("r", "row"));
@@ -50,7 +50,7 @@ impl Lowering<'_> {
             None if self.carries_texts() => col("r", "version"),
             None => text_or(null(), false),
         };
-        if target.is_some() && self.plan.definitions.is_some() {
+        if self.looks_at_own() {
             let of_version = eq(col("own", "version"), version());
             source = source.join(JoinKind::Left, part("own").as_str(), "own", of_version);
         }
@@ -86,7 +86,7 @@ impl Lowering<'_> {
             }
         }
         let (orphan, source) = self.orphan(with, source);
-        let (blocks, source) = self.blocks(with, source, has_expected);
+        let (blocks, source) = self.blocks(with, source);
 
         let mut values: Vec<Expr> = self.ids().map(|k| col("r", id(k))).collect();
         values.push(version());
@@ -165,7 +165,7 @@ impl Lowering<'_> {
                     format!("d{k}"),
                 )
             }))
-            .from(from_part("classified", "r").join(JoinKind::Inner, &records.table, "t", of_row))
+            .from(self.records("r").join(JoinKind::Inner, &records.table, "t", of_row))
             .filter(or(self.answered()))
     }
 
@@ -179,7 +179,7 @@ impl Lowering<'_> {
             let values = col("u", system::DATA_VERSION_BY_FIELD);
             by_field(&records.data_version, values, &field.name)
         };
-        let rows = from_part("classified", "r");
+        let rows = self.records("r");
         let rows = if input.grouped {
             let on = same(input.on.iter().map(|(_, k)| (col("r", id(*k)), col("u", id(*k)))));
             rows.join(JoinKind::Inner, part(&format!("in{i}")).as_str(), "u", on)
@@ -195,7 +195,7 @@ impl Lowering<'_> {
     }
 
     /// The conditions under which a record is in the increment.
-    fn answered(&self) -> Vec<Expr> {
+    pub(super) fn answered(&self) -> Vec<Expr> {
         let is = |wanted| eq(col("r", "class"), class(wanted));
         if self.plan.call.limit.is_some() {
             return [Class::New, Class::Stale].map(is).into();
@@ -242,14 +242,12 @@ impl Lowering<'_> {
     /// Whether recorded definitions are asked what they would have made of today's values.
     fn looks_at_values(&self) -> bool {
         let is_there = |input: &Input| input.optional || input.records.is_some();
-        self.plan.target.records.is_some()
-            && self.plan.definitions.is_some()
-            && self.inputs().iter().all(is_there)
+        self.looks_at_own() && self.inputs().iter().all(is_there)
     }
 
     /// Why a field of a stale record is stale, as a sum of bits; 0 if it is not.
     fn reasons(&self, k: usize, field: &Field, stored: &Expr) -> Expr {
-        if self.plan.target.records.is_none() {
+        if self.plan.target.records.is_none() || !self.has(Class::Stale) {
             return as_code(code(0));
         }
         let stored = || stored.clone();

@@ -13,7 +13,7 @@
 
 use super::{Lowering, as_code, class};
 use crate::ast::build::{
-    and, binary, call, case, col, differs, eq, from, int, is_set, name, not, null, or, text,
+    and, binary, call, case, col, differs, eq, from, int, is_set, name, not, or, text,
 };
 use crate::ast::{BinaryOp, Expr, From, Select};
 use crate::functions::Function;
@@ -104,7 +104,7 @@ impl Lowering<'_> {
 
     /// How many records are unchanged besides those that are looked at: those that were, without those
     /// of them that are touched.
-    pub(super) fn unchanged_since(&self) -> Option<Select> {
+    pub(super) fn unchanged_since(&self, class_column: &str) -> Option<Select> {
         let (since, _) = self.since()?;
         let pending = self.ids_from(from(&since.pending, "x"), self.ids().map(|k| col("x", id(k))));
         let was_pending =
@@ -112,14 +112,11 @@ impl Lowering<'_> {
         let without = |n: i64, touched: Expr| binary(int(n), BinaryOp::Sub, touched);
         let was = |code: i64| eq(col("l", "before"), int(code));
         let older = was(before::OLDER);
-        let mut select = Select::default()
-            .column(as_code(class(Class::Unchanged)), "class")
+        let select = Select::default()
+            .column(as_code(class(Class::Unchanged)), class_column)
             .column(without(since.unchanged, call(Function::CountAll, [])), "n")
             .column(without(since.unchanged_older, call(Function::CountIf, [older])), "n_older")
             .column(int(0), "n_unsealed");
-        if self.plan.rows {
-            select = select.columns(self.row_columns().into_iter().map(|column| (null(), column)));
-        }
         let was_live = or([was(before::TODAYS), was(before::OLDER)]);
         Some(select.from(from_part("last", "l")).filter(and([was_live, not(was_pending)])))
     }

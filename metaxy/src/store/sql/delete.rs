@@ -9,8 +9,9 @@ use super::connection::{Access, Connection, end, end_dry};
 use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables};
 use super::rows::number;
-use super::session::{INCREMENT, STAGE, drop_temporary, make_increment, next_time, token};
+use super::session::{STAGE, next_time, token};
 use super::tables::{ensure_system_table, tables_of};
+use super::temporary::{INCREMENT, keep, make_increment};
 use super::watermark::forget as forget_watermarks;
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
@@ -20,13 +21,12 @@ use crate::store::backend::{
 };
 use crate::store::filters;
 use arrow::array::RecordBatch;
-use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Meant, MeantBy, Orphans, Records, SealCopies, SealCopy, Stamp, Time, Tombstone, Undelete,
     Vacuum, orphan,
 };
-use metaxy_sql::{Ident, lower, system};
+use metaxy_sql::{lower, system};
 
 /// The ids of the records that are meant.
 const MEANT: &str = "@meant";
@@ -55,14 +55,6 @@ pub(super) async fn delete(
     let mut deletion = Deletion { shared, connection, options };
     let done = deletion.run(feature, which, downstream).await;
     if options.dry_run { end_dry(connection, done).await } else { end(connection, done).await }
-}
-
-/// Makes a temporary table anew.
-pub(super) async fn keep(connection: &mut dyn Connection, table: &str, query: Query) -> Result<()> {
-    drop_temporary(connection, table).await?;
-    let table = Ident::new(table)?;
-    connection.execute(Statement::CreateTemporaryAs { table, query }).await?;
-    Ok(())
 }
 
 /// The number of rows of a temporary table.
@@ -185,7 +177,8 @@ impl Deletion<'_> {
             return Ok(false);
         }
         let resolve = planner.resolve(&ResolveOptions::default())?;
-        make_increment(self.connection, lower::resolve(&resolve.plan)).await?;
+        let dialect = self.shared.engine.dialect();
+        make_increment(self.connection, &*dialect, &resolve.plan).await?;
         let mut causes = vec![orphan::GONE, orphan::EXCLUDED];
         causes.extend(missing.then_some(orphan::MISSING));
         let n_ids = feature.parent_ids().len();

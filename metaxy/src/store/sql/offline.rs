@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::key::FeatureKey;
 use crate::store::backend::{FeatureContext, ReadOptions, ResolveOptions};
+use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::Hash;
 use metaxy_sql::{ColumnType, Dialect, ScalarType, lower, print, print_alone, system};
 
@@ -48,7 +49,7 @@ impl<'a> Offline<'a> {
     pub(crate) fn resolve(&self, key: &FeatureKey, options: &ResolveOptions) -> Result<String> {
         let feature = FeatureContext::new(self.graph, key, self.hash)?;
         let plan = Planner { feature: &feature, tables: &self.tables }.resolve(options)?;
-        let statement = lower::resolve(&plan.plan);
+        let statement = lower::resolve(&plan.plan).map(Statement::Query);
         let statement = statement
             .ok_or_else(|| Error::internal(format!("nothing is asked of the tables of `{key}`")))?;
         Ok(print_alone(&statement, self.dialect)?)

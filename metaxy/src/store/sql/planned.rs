@@ -5,11 +5,11 @@
 
 use super::Shared;
 use super::connection::{Access, Connection, end_dry};
-use super::delete::keep;
 use super::plan::{Planner, TableColumn, TableInfo, Tables};
 use super::rows::Answer;
-use super::session::{INCREMENT, make_increment, now, token};
+use super::session::{now, token};
 use super::tables::{Catalog, recorded};
+use super::temporary::{Begun, INCREMENT, begin, keep, keep_increment, make_increment};
 use crate::error::Result;
 use crate::increment::Counts;
 use crate::plan::Todo;
@@ -106,8 +106,14 @@ impl Planning<'_> {
             // Nobody looks at what would come along.
             inputs.iter_mut().for_each(|input| input.columns.clear());
         }
-        let Some(statement) = lower::resolve(&plan.plan) else { return Ok(Todo::default()) };
-        let counts = make_increment(self.connection, Some(statement)).await?;
+        let begun = match begin(self.connection, &*self.dialect, &plan.plan).await? {
+            None => return Ok(Todo::default()),
+            Some(Begun { counts: Some(counts), is_done: true, .. }) => {
+                return Ok(Todo { counts, ..Todo::default() });
+            }
+            Some(begun) => begun,
+        };
+        let counts = keep_increment(self.connection, begun).await?;
         self.groups(counts, feature, plan.inputs.len()).await
     }
 
@@ -120,8 +126,8 @@ impl Planning<'_> {
         }
         let samples = lower::as_samples(&records, &feature.field_names());
         keep(self.connection, SAMPLES, samples).await?;
-        let resolve = lower::resolve(&planner.resolve_samples(SAMPLES, true)?);
-        let counts = make_increment(self.connection, resolve).await?;
+        let resolve = planner.resolve_samples(SAMPLES, true)?;
+        let counts = make_increment(self.connection, &*self.dialect, &resolve).await?;
         self.groups(counts, feature, 0).await
     }
 

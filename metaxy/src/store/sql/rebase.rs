@@ -3,10 +3,11 @@
 
 use super::Shared;
 use super::connection::{Access, Connection, end, end_dry};
-use super::delete::{count, keep, time_for};
+use super::delete::{count, time_for};
 use super::plan::Planner;
-use super::session::{INCREMENT, make_increment, token};
+use super::session::token;
 use super::tables::{ensure_system_table, record_definition, tables_of};
+use super::temporary::{INCREMENT, keep, make_increment};
 use crate::error::Result;
 use crate::increment::Reason;
 use crate::store::backend::{
@@ -18,7 +19,7 @@ use arrow::datatypes::Int64Type;
 use metaxy_sql::ast::{Query, Statement};
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
-    Rebase, Rebased, Records, SealCopies, SealCopy, Stamp, Time, Unchanged, reason,
+    Rebase, Rebased, Records, Resolve, SealCopies, SealCopy, Stamp, Time, Unchanged, reason,
 };
 use metaxy_sql::{lower, system};
 
@@ -54,7 +55,7 @@ async fn append(
     planner.check_maps(&records)?;
     let which = Which { unchanged: Unchanged::Older, among: None };
     let find = find(&planner, &records, options, which)?;
-    make_increment(connection, find.increment).await?;
+    make_increment(connection, &*shared.engine.dialect(), &find.increment).await?;
     keep(connection, REBASED, find.rebased).await?;
     if count(connection, REBASED).await? == 0 {
         return Ok(Written::default());
@@ -87,7 +88,7 @@ async fn append(
 /// What finds the records of a rebase.
 pub(crate) struct Find {
     /// What is kept as [`INCREMENT`]: the resolve, with unchanged records.
-    pub(crate) increment: Option<Statement>,
+    pub(crate) increment: Resolve,
     /// What is kept as [`REBASED`].
     pub(crate) rebased: Query,
 }
@@ -118,7 +119,7 @@ pub(crate) fn find(
         filter: Filter::all(filter),
         among: which.among,
     };
-    Ok(Find { increment: lower::resolve(&resolve.plan), rebased: lower::rebased(&rebased) })
+    Ok(Find { increment: resolve.plan, rebased: lower::rebased(&rebased) })
 }
 
 /// What appends the rows of a rebase, and of an expansion its seals.

@@ -91,6 +91,14 @@ impl Answer<'_> {
         Ok(Some(filter_record_batch(self.0, &rows)?))
     }
 
+    /// Whether the rows that count classes count stale records that another definition wrote.
+    pub(crate) fn counts_outdated(&self) -> Result<bool> {
+        let (class, older) = (self.codes("class")?, self.numbers("n_older")?);
+        let is_stale =
+            |row: &usize| class.is_valid(*row) && class.value(*row) == Class::Stale as i8;
+        Ok((0..class.len()).filter(is_stale).any(|row| older.is_valid(row) && older.value(row) > 0))
+    }
+
     /// The kinds of records that [`metaxy_sql::lower::groups`] has counted.
     pub(crate) fn groups(
         &self,

@@ -5,9 +5,10 @@ use super::connection::{Access, Connection, end};
 use super::failures::clear as clear_failures;
 use super::plan::{Planner, Tables, stage};
 use super::retry::Tries;
-use super::rows::{Answer, number};
+use super::rows::number;
 use super::seen::Seen;
 use super::tables::{ensure_tables, record_definition, tables_of};
+use super::temporary::{INCREMENT, drop_temporary, make_increment};
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
@@ -18,9 +19,8 @@ use crate::store::stage::{WriteError, describe_ids, write_error};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use futures::future::{BoxFuture, FutureExt};
-use metaxy_sql::ast::Statement;
+use metaxy_sql::lower;
 use metaxy_sql::plan::{AppendFrom, Time, orphan};
-use metaxy_sql::{Ident, lower};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,8 +30,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(super) const STAGE: &str = "@stage";
 /// The staged seals of a session.
 const SEALS: &str = "@seals";
-/// What a resolve found, while it is being acted upon.
-pub(crate) const INCREMENT: &str = "@increment";
 
 /// A write to one feature.
 pub(super) struct Session {
@@ -229,7 +227,8 @@ impl Session {
         let counts = match has_records {
             true => {
                 let resolve = planner.resolve_samples(STAGE, options.complete)?;
-                make_increment(&mut *self.connection, lower::resolve(&resolve)).await?
+                let dialect = self.shared.engine.dialect();
+                make_increment(&mut *self.connection, &*dialect, &resolve).await?
             }
             // Where nothing has ever been written, all is new, and need not be compared.
             false => {
@@ -331,28 +330,6 @@ impl WriteSession for Session {
         }
         .boxed()
     }
-}
-
-/// Removes a temporary table, if there is one.
-pub(super) async fn drop_temporary(connection: &mut dyn Connection, table: &str) -> Result<()> {
-    connection.execute(Statement::DropTemporary { table: Ident::new(table)? }).await?;
-    Ok(())
-}
-
-/// Keeps the answer of a resolve in a temporary table, made anew; gives its counts.
-pub(super) async fn make_increment(
-    connection: &mut dyn Connection,
-    resolve: Option<Statement>,
-) -> Result<Counts> {
-    let mut counts = Counts::default();
-    drop_temporary(connection, INCREMENT).await?;
-    let Some(Statement::Query(query)) = resolve else { return Ok(counts) };
-    let table = Ident::new(INCREMENT)?;
-    connection.execute(Statement::CreateTemporaryAs { table, query }).await?;
-    for batch in connection.rows(lower::counts_of(INCREMENT)).await? {
-        Answer(&batch).take_counts(&mut counts)?;
-    }
-    Ok(counts)
 }
 
 /// The time of a write: the clock's, but later than anything in the tables (H15).

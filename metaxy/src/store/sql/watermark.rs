@@ -274,7 +274,7 @@ async fn fingerprint(
     let read = inputs.iter_mut().filter_map(|input| input.records.as_mut());
     read.chain(&mut whole.target.records).for_each(|records| records.mostly_once = false);
     let dialect = shared.engine.dialect();
-    let statement = lower::resolve(&whole);
+    let statement = lower::resolve(&whole).map(Statement::Query);
     let mut all = match statement {
         Some(statement) => metaxy_sql::print_alone(&statement, &*dialect)?,
         None => String::new(),
