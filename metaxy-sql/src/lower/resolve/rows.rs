@@ -102,8 +102,8 @@ impl Lowering<'_> {
             let (c, p) = (format!("c{k}"), format!("p{k}"));
             let (current, stored) = match stored_rows {
                 Some(_) => (col("t", &c), col("t", format!("d{k}"))),
-                None if self.carries_texts() => (col("r", &c), null()),
-                None => (text_or(null(), false), null()),
+                None if self.carries_texts() => (col("r", &c), text_or(null(), false)),
+                None => (text_or(null(), false), text_or(null(), false)),
             };
             if !self.plan.texts {
                 let reasons = self.reasons(k, field, &current);

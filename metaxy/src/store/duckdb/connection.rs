@@ -1,7 +1,7 @@
 //! [`DuckDbConnection`]: statements of a store on blocking threads.
 
 use super::database::Link;
-use super::{database_error, for_each_batch, in_utc, on_thread, rows, run, texts};
+use super::{database_error, for_each_batch, in_utc, on_thread, rows, texts};
 use crate::error::{Error, Result};
 use crate::store::backend::BatchStream;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
@@ -13,6 +13,7 @@ use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::{Dialect, Ident, print};
+use std::collections::HashSet;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 
@@ -22,6 +23,9 @@ const BATCHES_AHEAD: usize = 4;
 /// Beyond so many tables all columns of the database are looked through. It is the faster way then, but the
 /// first such query of a process binds every view of DuckDB's own, which takes as long as opening a file.
 const MANY_TABLES: usize = 64;
+
+/// Up to so many rows it makes no difference whether most records have one.
+const FEW_ROWS: u64 = 50_000;
 
 /// A connection, and the turn to write if it has it. They are dropped in this order: who comes next
 /// finds what was not committed gone.
@@ -124,14 +128,14 @@ impl sql::Connection for DuckDbConnection {
                 work.turn = Some(work.link.writing().lock_owned().await);
             }
             self.work = Some(work);
-            self.with(|work| run(&work.link, "BEGIN TRANSACTION").map(drop)).await
+            self.with(|work| work.link.begin()).await
         }
         .boxed()
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<()>> {
         self.with(|work| {
-            run(&work.link, "COMMIT")?;
+            work.link.commit()?;
             work.turn = None;
             Ok(())
         })
@@ -140,23 +144,19 @@ impl sql::Connection for DuckDbConnection {
 
     fn rollback(&mut self) -> BoxFuture<'_, Result<()>> {
         self.with(|work| {
-            let ended = run(&work.link, "ROLLBACK");
+            let ended = work.link.rollback();
             work.turn = None;
-            ended.map(drop)
+            ended
         })
         .boxed()
     }
 
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
-        self.with(move |work| run(&work.link, &print(&statement, &DuckDbDialect)?)).boxed()
+        self.with(move |work| work.link.execute(&statement)).boxed()
     }
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
-        self.with(move |work| {
-            tracing::debug!(sql, "script");
-            work.link.execute_batch(&sql).map_err(database_error)
-        })
-        .boxed()
+        self.with(move |work| work.link.script(&sql)).boxed()
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
@@ -186,7 +186,6 @@ impl sql::Connection for DuckDbConnection {
 /// Of tables, whether one of the ids has about as many values as there are rows, by the statistics that DuckDB
 /// keeps of columns. Where there are few rows it does not matter.
 fn mostly_once(connection: &Connection, tables: &[(String, Vec<String>)]) -> Result<Vec<bool>> {
-    const FEW: u64 = 50_000;
     let mut columns = Vec::new();
     for (table, ids) in tables {
         let table = DuckDbDialect.quote_ident(&Ident::new(table)?)?;
@@ -210,7 +209,7 @@ fn mostly_once(connection: &Connection, tables: &[(String, Vec<String>)]) -> Res
             number.split(']').next()?.parse::<u64>().ok()
         });
         let values = values.max().unwrap_or_default();
-        rows > FEW && rows - values.min(rows) <= rows / 5
+        rows > FEW_ROWS && rows - values.min(rows) <= rows / 5
     };
     Ok(tables.iter().map(of_table).collect())
 }
@@ -224,10 +223,19 @@ fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
     };
     let listed = list(names)?;
     let sql = format!(
-        "SELECT table_name FROM duckdb_tables() WHERE {here} AND table_name IN ({listed}) \
-         UNION ALL SELECT view_name FROM duckdb_views() WHERE {here} AND view_name IN ({listed})"
+        "SELECT table_name, estimated_size::VARCHAR FROM duckdb_tables() \
+         WHERE {here} AND table_name IN ({listed}) \
+         UNION ALL SELECT view_name, '' FROM duckdb_views() WHERE {here} AND view_name IN ({listed})"
     );
-    let found: Vec<String> = texts(connection, &sql)?.into_iter().flatten().collect();
+    let (mut found, mut small) = (Vec::new(), HashSet::new());
+    for row in texts(connection, &sql)? {
+        if let [table, rows] = row.as_slice() {
+            if rows.parse::<u64>().is_ok_and(|rows| rows <= FEW_ROWS) {
+                small.insert(table.clone());
+            }
+            found.push(table.clone());
+        }
+    }
     if found.is_empty() {
         return Ok(Tables::new());
     }
@@ -258,6 +266,9 @@ fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
             let table: &mut TableInfo = tables.entry(table.clone()).or_default();
             table.columns.insert(column.clone(), TableColumn::new(&DuckDbDialect, ty.clone()));
         }
+    }
+    for (table, info) in &mut tables {
+        info.is_small = small.contains(table);
     }
     Ok(tables)
 }

@@ -9,9 +9,12 @@
 //! round: that would take a second opening. Likewise the first one's settings hold for all, and a store
 //! that names others is refused.
 
-use super::{database_error, hash};
+use super::{database_error, hash, run};
 use crate::error::{Error, Result};
 use duckdb::{AccessMode, Config, Connection};
+use metaxy_sql::ast::Statement;
+use metaxy_sql::dialect::DuckDb as DuckDbDialect;
+use metaxy_sql::{Ident, print};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,9 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
 /// Told whenever one of them was closed.
 static CLOSED: Condvar = Condvar::new();
+
+/// How many connections wait for the next call.
+const IDLE: usize = 8;
 
 /// Settings of DuckDB, by their names.
 pub(super) type DatabaseSettings = BTreeMap<String, String>;
@@ -33,6 +39,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Database {
     /// Others are made from it; it runs nothing itself. Gone while the database is being closed.
     connection: Mutex<Option<Connection>>,
+    /// Those that nobody uses, as good as new. To ask a new one what tables there are takes milliseconds longer:
+    /// DuckDB parses some fifty views of its own for each.
+    idle: Mutex<Vec<Connection>>,
     /// Held by the write that is being appended.
     writing: Arc<tokio::sync::Mutex<()>>,
     /// Whether nothing can be written through it.
@@ -90,6 +99,7 @@ impl Database {
         hash::register(&connection).map_err(database_error)?;
         Ok(Self {
             connection: Mutex::new(Some(connection)),
+            idle: Mutex::default(),
             writing: Arc::default(),
             read_only,
             settings,
@@ -112,17 +122,21 @@ impl Database {
 
     /// A connection of one's own.
     pub(super) fn connect(self: &Arc<Self>) -> Result<Link> {
-        let connection = match &*lock(&self.connection) {
-            Some(connection) => connection.try_clone().map_err(database_error)?,
-            None => unreachable!("a database that somebody has is not being closed"),
+        let idle = lock(&self.idle).pop();
+        let connection = match (idle, &*lock(&self.connection)) {
+            (Some(connection), _) => connection,
+            (None, Some(connection)) => connection.try_clone().map_err(database_error)?,
+            (None, None) => unreachable!("a database that somebody has is not being closed"),
         };
-        Ok(Link { connection, database: Arc::clone(self) })
+        let database = Arc::clone(self);
+        Ok(Link { connection: Some(connection), database, left: Left::default() })
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // Every other connection has kept this alive, so the file is closed with this one.
+        // Every other connection has kept this alive, so the file is closed with these.
+        lock(&self.idle).clear();
         drop(lock(&self.connection).take());
         if let Some(file) = &self.file {
             lock(&OPEN).remove(file);
@@ -131,10 +145,24 @@ impl Drop for Database {
     }
 }
 
-/// A connection, and the database that it keeps open. Fields are dropped in this order.
+/// A connection, and the database that it keeps open. When it is dropped, what was not committed was never
+/// there, and its temporary tables are gone; then somebody else may have it.
 pub(super) struct Link {
-    connection: Connection,
+    /// Gone while it is being dropped.
+    connection: Option<Connection>,
     database: Arc<Database>,
+    left: Left,
+}
+
+/// What the next one who has a connection must not find.
+#[derive(Default)]
+struct Left {
+    /// A transaction that has not ended, and the temporary tables that were made in it.
+    transaction: Option<Vec<Ident>>,
+    /// Temporary tables.
+    temporary: Vec<Ident>,
+    /// Whatever somebody's own statements may leave.
+    anything: bool,
 }
 
 impl Link {
@@ -142,13 +170,78 @@ impl Link {
     pub(super) fn writing(&self) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(&self.database.writing)
     }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        run(self, "BEGIN TRANSACTION")?;
+        self.left.transaction = Some(Vec::new());
+        Ok(())
+    }
+
+    /// Ends it: all that was done is there.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        run(self, "COMMIT")?;
+        self.left.temporary.extend(self.left.transaction.take().into_iter().flatten());
+        Ok(())
+    }
+
+    /// Ends it: nothing was done.
+    pub(super) fn rollback(&mut self) -> Result<()> {
+        run(self, "ROLLBACK")?;
+        self.left.transaction = None;
+        Ok(())
+    }
+
+    /// Runs a statement; the number of rows that it changed.
+    pub(super) fn execute(&mut self, statement: &Statement) -> Result<u64> {
+        if let Statement::CreateTemporaryAs { table, .. }
+        | Statement::CreateTable { table, temporary: true, .. } = statement
+        {
+            let Left { transaction, temporary, .. } = &mut self.left;
+            transaction.as_mut().unwrap_or(temporary).push(table.clone());
+        }
+        run(self, &print(statement, &DuckDbDialect)?)
+    }
+
+    /// Runs somebody's own statements.
+    pub(super) fn script(&mut self, sql: &str) -> Result<()> {
+        tracing::debug!(sql, "script");
+        self.left.anything = true;
+        self.execute_batch(sql).map_err(database_error)
+    }
+
+    /// Takes away what the next one must not find.
+    fn clean(&mut self) -> Result<()> {
+        if self.left.transaction.is_some() {
+            self.rollback()?;
+        }
+        let tables = std::mem::take(&mut self.left.temporary);
+        tables
+            .into_iter()
+            .try_for_each(|table| self.execute(&Statement::DropTemporary { table }).map(drop))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // One that is closed leaves nothing either.
+        let is_as_new = !self.left.anything && !std::thread::panicking() && self.clean().is_ok();
+        let connection = self.connection.take().filter(|_| is_as_new);
+        let mut idle = lock(&self.database.idle);
+        if idle.len() < IDLE {
+            idle.extend(connection);
+        }
+    }
 }
 
 impl Deref for Link {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.connection
+        match &self.connection {
+            Some(connection) => connection,
+            None => unreachable!("a link has its connection until it is dropped"),
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct TableInfo {
     pub(crate) columns: IndexMap<String, TableColumn>,
     /// The temporary table that is read in its place: its records are in another store.
     pub(crate) stand_in: Option<String>,
+    /// Whether it is known to have so few rows that how they are read makes no difference.
+    pub(crate) is_small: bool,
     /// Whether most of its records are likely to have one row.
     pub(crate) mostly_once: bool,
 }

@@ -26,11 +26,11 @@ pub(super) async fn tables_to_resolve(
     feature: &FeatureContext,
 ) -> Result<Tables> {
     let mut tables = tables_of(connection, feature).await?;
-    let has_ids = |spec: &FeatureSpec| {
-        let info = tables.get(&spec.key.table_name());
+    let can_be_asked = |spec: &FeatureSpec| {
+        let info = tables.get(&spec.key.table_name()).filter(|info| !info.is_small);
         info.is_some_and(|info| spec.id_columns.iter().all(|id| info.columns.contains_key(id)))
     };
-    let specs = with_upstreams(feature).filter(|spec| has_ids(spec));
+    let specs = with_upstreams(feature).filter(|spec| can_be_asked(spec));
     let of: Vec<_> = specs.map(|spec| (spec.key.table_name(), spec.id_columns.clone())).collect();
     for ((table, _), mostly_once) in of.iter().zip(connection.mostly_once(&of).await?) {
         if let Some(info) = tables.get_mut(table) {
