@@ -122,6 +122,8 @@ pub struct Records {
     /// Whether most records are likely to have one row: how the latest rows are found may depend on it, which
     /// they are does not.
     pub mostly_once: bool,
+    /// Whether no other definition than today's is recorded: none has to be asked what it says.
+    pub sole_definition: bool,
     /// For records that are children of a parent: which of them exist.
     pub seals: Option<Seals>,
 }
@@ -683,7 +685,11 @@ impl fmt::Display for Resolve {
 
 impl fmt::Display for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "latest of {} by ({}), today {}", self.table, self.ids.join(", "), self.version)
+        write!(f, "latest of {} by ({}), today {}", self.table, self.ids.join(", "), self.version)?;
+        if self.sole_definition {
+            write!(f, " and never another")?;
+        }
+        Ok(())
     }
 }
 

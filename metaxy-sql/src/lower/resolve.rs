@@ -32,6 +32,7 @@ mod since;
 
 use super::{
     by_field, from_part, has_ids, hash_text, id, ids_of, is_live, part, present, same, seals,
+    versions_that_agree,
 };
 use crate::ast::build::{
     and, bool, call, case, coalesce, col, differs, eq, from, int, is_set, name, not, null, or, text,
@@ -39,7 +40,9 @@ use crate::ast::build::{
 use crate::ast::{Expr, From, JoinKind, Query, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
-use crate::plan::{Class, Classified, Expected, Field, Input, Records, Resolve, Unchanged};
+use crate::plan::{
+    Class, Classified, Expected, Field, FieldDefinition, Input, Records, Resolve, Unchanged,
+};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
@@ -191,14 +194,30 @@ impl Lowering<'_> {
         }
     }
 
+    /// The table of recorded definitions, if it says anything of records that today's does not.
+    fn definitions_of(&self, records: &Records) -> Option<&str> {
+        self.plan.definitions.as_deref().filter(|_| !records.sole_definition)
+    }
+
+    /// The same of the target.
+    fn own_definitions(&self) -> Option<&str> {
+        self.definitions_of(self.plan.target.records.as_ref()?)
+    }
+
+    /// The recorded versions that say of these fields what today's definition says.
+    fn agreeing(&self, records: &Records, fields: &[FieldDefinition]) -> Option<Select> {
+        let table = self.definitions_of(records)?;
+        Some(versions_that_agree(table, &records.key, fields))
+    }
+
     /// The recorded definitions are asked about stale rows; for a root they also decide the class.
     fn needs_own(&self, rows: bool) -> bool {
-        self.plan.definitions.is_some() && (self.is_root() || rows)
+        self.own_definitions().is_some() && (self.is_root() || rows)
     }
 
     /// Whether they are asked about the rows that are answered.
     fn looks_at_own(&self) -> bool {
-        self.plan.target.records.is_some() && self.plan.definitions.is_some() && self.has_outdated()
+        self.own_definitions().is_some() && self.has_outdated()
     }
 
     /// Whether there can be stale records that another definition wrote.
@@ -285,7 +304,7 @@ impl Lowering<'_> {
         if self.plan.target.records.is_none() || !self.has_outdated() {
             return bool(false);
         }
-        if self.plan.definitions.is_none() {
+        if self.own_definitions().is_none() {
             return older;
         }
         let definition = &field.definition;
@@ -337,7 +356,7 @@ impl Lowering<'_> {
             (true, false) => from_part("expected", "e"),
             (false, _) => from_part("current", "c"),
         };
-        if has_current && self.is_root() && self.plan.definitions.is_some() {
+        if has_current && self.is_root() && self.own_definitions().is_some() {
             source = source.join(
                 JoinKind::Left,
                 part("own").as_str(),

@@ -89,12 +89,14 @@ pub fn definitions_of<'a>(table: &str, keys: impl IntoIterator<Item = &'a str>) 
     query(select)
 }
 
-/// The id columns that the definitions of some features have had, by key; one line for each field.
+/// The id columns that the definitions of some features have had, and their versions, by key; one line for each
+/// field.
 #[must_use]
 pub fn ids_of_definitions<'a>(table: &str, keys: impl IntoIterator<Item = &'a str>) -> Statement {
-    use system::definitions::{FEATURE_KEY, ID_COLUMNS};
+    use system::definitions::{FEATURE_KEY, FEATURE_VERSION, ID_COLUMNS};
+    let columns = [FEATURE_KEY, ID_COLUMNS, FEATURE_VERSION];
     let select = Select::default()
-        .columns([FEATURE_KEY, ID_COLUMNS].map(|column| (col("u", column), column.to_owned())))
+        .columns(columns.map(|column| (col("u", column), column.to_owned())))
         .from(from(table, "u"))
         .filter(or(keys.into_iter().map(|key| eq(col("u", FEATURE_KEY), text(key)))));
     query(select)

@@ -141,6 +141,7 @@ fn records(key: &str, ids: &[&str], version: &str) -> Records {
         data_version: ByField::Map,
         has_token: true,
         mostly_once: false,
+        sole_definition: false,
         seals: None,
     }
 }
@@ -224,6 +225,19 @@ fn one_upstream() -> Resolve {
 }
 
 /// Scenes of crops: two upstreams of different granularity, one of which has an upstream itself.
+/// The same, where no feature has ever had another definition.
+fn sole_definitions() -> Resolve {
+    let mut plan = two_upstreams();
+    if let Expected::Inputs(inputs) = &mut plan.expected {
+        inputs
+            .iter_mut()
+            .filter_map(|input| input.records.as_mut())
+            .chain(&mut plan.target.records)
+            .for_each(|records| records.sole_definition = true);
+    }
+    plan
+}
+
 fn two_upstreams() -> Resolve {
     let labels = ["example/crop.frames", "example/scene.cut"];
     let scene = Input {
@@ -481,6 +495,7 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
         Case { name: "pushes", plan: String::new(), statements: pushes() },
         resolve("resolve_one_upstream", one_upstream()),
         resolve("resolve_two_upstreams", two_upstreams()),
+        resolve("resolve_sole_definitions", sole_definitions()),
         resolve("resolve_no_tables", no_tables()),
         resolve("resolve_no_upstream_table", no_upstream_table()),
         resolve("resolve_nothing_at_all", nothing),

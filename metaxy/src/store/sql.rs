@@ -180,7 +180,9 @@ impl Backend for SqlStore {
     ) -> BoxFuture<'_, Result<Option<String>>> {
         async move {
             let mut connection = self.shared.connect().await?;
-            let tables = tables_to_resolve(&mut *connection, &feature).await?;
+            let mut tables = tables_to_resolve(&mut *connection, &feature).await?;
+            // It is to be right as well when another definition is recorded.
+            tables.values_mut().for_each(|info| info.sole_definition = false);
             let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
             let statement = lower::resolve(&plan.plan);
             let dialect = self.shared.engine.dialect();

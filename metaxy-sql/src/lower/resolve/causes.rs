@@ -10,7 +10,6 @@ use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
     filter, id, ids_of, ids_text, is_current, is_live, latest, order_of, part, same, seals,
-    versions_that_agree,
 };
 use crate::plan::{Class, Input, Records, Seals, Source, block, orphan};
 use crate::system;
@@ -167,11 +166,7 @@ impl Lowering<'_> {
                     continue;
                 };
                 let need = format!("need{i}_{j}");
-                let agreeing = self
-                    .plan
-                    .definitions
-                    .as_deref()
-                    .map(|table| versions_that_agree(table, &records.key, reads));
+                let agreeing = self.agreeing(records, reads);
                 let state = case(
                     [
                         (is_set(col("u", system::DELETED_AT)), code(block::ORPHANED)),

@@ -9,7 +9,7 @@ use crate::functions::Function;
 use crate::ident::Ident;
 use crate::lower::{
     by_field, filter, from_part, has_ids, hash, id, ids_of, is_current, is_live, part, raw_hash,
-    same, seals, versions_that_agree,
+    same, seals,
 };
 use crate::plan::{Class, Expected, Field, Input, Records, block};
 use crate::system;
@@ -59,12 +59,7 @@ impl Lowering<'_> {
         let value = |field: &str| {
             by_field(&records.data_version, col("u", system::DATA_VERSION_BY_FIELD), field)
         };
-        let agreeing = self
-            .plan
-            .definitions
-            .as_deref()
-            .map(|table| versions_that_agree(table, &records.key, &input.reads));
-        let outdated = not(is_current(records, "u", agreeing));
+        let outdated = not(is_current(records, "u", self.agreeing(records, &input.reads)));
         let of_table = |column: &str| col("u", column);
         let mut rows = Select::default()
             .columns(input.on.iter().map(|(own, k)| (col("u", own), id(*k))))

@@ -53,6 +53,8 @@ pub(crate) struct TableInfo {
     pub(crate) is_small: bool,
     /// Whether most of its records are likely to have one row.
     pub(crate) mostly_once: bool,
+    /// Whether no other definition than today's is recorded of its feature.
+    pub(crate) sole_definition: bool,
 }
 
 impl TableInfo {
@@ -225,6 +227,7 @@ impl Planner<'_> {
             data_version: table.by_field(system::DATA_VERSION_BY_FIELD),
             has_token: table.columns.contains_key(system::WRITE_TOKEN),
             mostly_once: table.mostly_once,
+            sole_definition: table.sole_definition,
             seals: self.seals(key, table)?,
         }))
     }

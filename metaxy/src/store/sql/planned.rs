@@ -208,8 +208,15 @@ impl Planning<'_> {
         };
         let name = stand_in(n);
         keep(self.connection, &name, lower::as_computed(&plan)).await?;
-        self.stand_ins
-            .insert(table, TableInfo { columns, stand_in: Some(name), ..TableInfo::default() });
+        self.stand_ins.insert(
+            table,
+            TableInfo {
+                columns,
+                stand_in: Some(name),
+                sole_definition: self.catalog.is_sole_definition(feature),
+                ..TableInfo::default()
+            },
+        );
         Ok(())
     }
 

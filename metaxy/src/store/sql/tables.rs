@@ -43,8 +43,8 @@ pub(super) async fn tables_to_resolve(
 /// The tables of some features and of what these are computed from, looked up once for all of them.
 pub(super) struct Catalog {
     tables: Tables,
-    /// The id columns that definitions have had: key and id columns.
-    ids: Vec<Vec<String>>,
+    /// What definitions have had: key, id columns and version.
+    recorded: Vec<Vec<String>>,
 }
 
 impl Catalog {
@@ -60,22 +60,21 @@ impl Catalog {
         let mut keys: Vec<&str> = Vec::new();
         if tables.contains_key(system::DEFINITIONS) {
             let all = features.into_iter().flat_map(with_upstreams);
-            let is_there = |spec: &&FeatureSpec| tables.contains_key(&spec.key.table_name());
-            keys.extend(all.filter(is_there).map(|spec| spec.key.as_str()));
+            keys.extend(all.map(|spec| spec.key.as_str()));
             keys.sort_unstable();
             keys.dedup();
         }
-        let ids = match keys.is_empty() {
+        let recorded = match keys.is_empty() {
             true => Vec::new(),
             false => {
                 let statement = lower::ids_of_definitions(system::DEFINITIONS, keys);
-                let mut ids = texts(connection, statement).await?;
-                ids.sort_unstable();
-                ids.dedup();
-                ids
+                let mut recorded = texts(connection, statement).await?;
+                recorded.sort_unstable();
+                recorded.dedup();
+                recorded
             }
         };
-        Ok(Self { tables, ids })
+        Ok(Self { tables, recorded })
     }
 
     /// Those of one of the features. Tables that were written with other id columns are refused: their rows
@@ -83,20 +82,33 @@ impl Catalog {
     pub(super) fn tables_of(&self, feature: &FeatureContext) -> Result<Tables> {
         let names = Planner::table_names(feature).into_iter();
         let found = names.filter_map(|name| Some((name.clone(), self.tables.get(&name)?.clone())));
-        let found: Tables = found.collect();
-        for spec in with_upstreams(feature).filter(|s| found.contains_key(&s.key.table_name())) {
+        let mut found: Tables = found.collect();
+        for spec in with_upstreams(feature) {
+            let Some(info) = found.get_mut(&spec.key.table_name()) else { continue };
             let today = id_columns_text(&spec.id_columns);
-            for row in &self.ids {
-                if let [key, recorded] = row.as_slice()
-                    && *key == spec.key.as_str()
-                    && *recorded != today
-                {
-                    let recorded = recorded.clone();
-                    return Err(Error::OtherIds { feature: spec.key.clone(), today, recorded });
-                }
+            if let Some(recorded) =
+                self.recorded_of(&spec.key).map(|(ids, _)| ids).find(|ids| **ids != today)
+            {
+                let recorded = recorded.clone();
+                return Err(Error::OtherIds { feature: spec.key.clone(), today, recorded });
             }
+            info.sole_definition = self.is_sole_definition(&feature.of(&spec.key)?);
         }
         Ok(found)
+    }
+
+    /// Whether no other definition of a feature is recorded than its own.
+    pub(super) fn is_sole_definition(&self, feature: &FeatureContext) -> bool {
+        let today = &feature.versions().feature_version;
+        self.recorded_of(feature.key()).all(|(_, version)| version == today)
+    }
+
+    /// The id columns and versions of the definitions of a feature.
+    fn recorded_of(&self, key: &FeatureKey) -> impl Iterator<Item = (&String, &String)> {
+        let first = self.recorded.partition_point(|row| row[0].as_str() < key.as_str());
+        let of_feature =
+            self.recorded[first..].iter().take_while(move |row| row[0] == key.as_str());
+        of_feature.map(|row| (&row[1], &row[2]))
     }
 }
 

@@ -266,13 +266,16 @@ async fn fingerprint(
     plan: &ResolvePlan,
 ) -> Result<String> {
     let mut whole = Resolve { rows: true, ..plan.plan.clone() };
-    // How latest rows are found is no part of what they are.
+    // How latest rows are found is no part of what they are, and what is recorded of definitions is added.
     let inputs = match &mut whole.expected {
         Expected::Inputs(inputs) => inputs.as_mut_slice(),
         Expected::Samples { .. } => &mut [],
     };
     let read = inputs.iter_mut().filter_map(|input| input.records.as_mut());
-    read.chain(&mut whole.target.records).for_each(|records| records.mostly_once = false);
+    read.chain(&mut whole.target.records).for_each(|records| {
+        records.mostly_once = false;
+        records.sole_definition = false;
+    });
     let dialect = shared.engine.dialect();
     let statement = lower::resolve(&whole).map(Statement::Query);
     let mut all = match statement {
