@@ -69,16 +69,16 @@ pub(crate) fn of_growing_addresses() -> Result<Vec<Case>, Error> {
             plan: since.to_string(),
             statements: lower::resolve(&since).map(Statement::Query).into_iter().collect(),
         },
-        in_two("resolve_in_two", two_upstreams())?,
-        in_two("resolve_since_in_two", since)?,
-        in_two("samples_in_two", samples(true))?,
+        in_two("resolve_in_two", &two_upstreams())?,
+        in_two("resolve_since_in_two", &since)?,
+        in_two("samples_in_two", &samples(true))?,
     ])
 }
 
 /// A resolve that classifies first: what is looked up where there are records of every class, and where all
 /// are new.
 #[allow(dead_code, reason = "not every engine is asked it")]
-fn in_two(name: &'static str, plan: Resolve) -> Result<Case, Error> {
+fn in_two(name: &'static str, plan: &Resolve) -> Result<Case, Error> {
     let found = |classes: &[Class], outdated| Classified {
         table: "@classified".to_owned(),
         classes: classes.to_vec(),
@@ -88,12 +88,12 @@ fn in_two(name: &'static str, plan: Resolve) -> Result<Case, Error> {
     let statements = vec![
         Statement::CreateTemporaryAs {
             table: Ident::new("@classified")?,
-            query: lower::classify(&plan).expect("a plain feature with a table"),
+            query: lower::classify(plan).expect("a plain feature with a table"),
         },
         lower::counts_of_classified("@classified"),
-        Statement::Query(lower::look_up(&plan, &found(&every, true))),
-        Statement::Query(lower::look_up(&plan, &found(&[Class::Stale], false))),
-        Statement::Query(lower::look_up(&plan, &found(&[Class::New], false))),
+        Statement::Query(lower::look_up(plan, &found(&every, true))),
+        Statement::Query(lower::look_up(plan, &found(&[Class::Stale], false))),
+        Statement::Query(lower::look_up(plan, &found(&[Class::New], false))),
     ];
     Ok(Case { name, plan: plan.to_string(), statements })
 }

@@ -273,3 +273,74 @@ fn canonical(path: &Path) -> PathBuf {
         _ => path.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::texts;
+    use super::*;
+    use metaxy_sql::ast::{Expr, Query, Select};
+    use metaxy_sql::literal::Literal;
+
+    fn temporary() -> Statement {
+        let columns = vec![(Expr::Literal(Literal::Int(1)), Ident::new("n").expect("a name"))];
+        let select = Select { columns, ..Select::default() };
+        let query = Query { with: Vec::new(), union_all: vec![select] };
+        Statement::CreateTemporaryAs { table: Ident::new("@kept").expect("a name"), query }
+    }
+
+    fn n_idle(database: &Database) -> usize {
+        lock(&database.idle).len()
+    }
+
+    #[test]
+    fn a_connection_is_as_new_when_it_is_used_again() {
+        let database =
+            Database::open(":memory:", false, DatabaseSettings::new()).expect("a database");
+        let acts: [fn(&mut Link) -> Result<()>; 4] = [
+            |link| link.execute(&temporary()).map(drop),
+            |link| {
+                link.begin()?;
+                link.execute(&temporary())?;
+                link.commit()
+            },
+            |link| {
+                link.begin()?;
+                link.execute(&temporary())?;
+                link.rollback()
+            },
+            |link| {
+                link.begin()?;
+                link.execute(&temporary()).map(drop)
+            },
+        ];
+        for act in acts {
+            let mut link = database.connect().expect("a connection");
+            assert_eq!(n_idle(&database), 0, "the only one is in use");
+            act(&mut link).expect("statements that can be run");
+            drop(link);
+            assert_eq!(n_idle(&database), 1);
+
+            let mut link = database.connect().expect("the same connection");
+            let left = "SELECT table_name FROM duckdb_tables() WHERE temporary";
+            assert!(texts(&link, left).expect("its tables").is_empty());
+            link.begin().expect("no transaction is open");
+        }
+    }
+
+    #[test]
+    fn a_connection_on_which_anything_may_have_happened_is_closed() {
+        let database =
+            Database::open(":memory:", false, DatabaseSettings::new()).expect("a database");
+        let mut link = database.connect().expect("a connection");
+        link.script("SET threads = 1").expect("a setting");
+        drop(link);
+        assert_eq!(n_idle(&database), 0);
+
+        let mut link = database.connect().expect("a connection");
+        link.begin().expect("a transaction");
+        // It ends behind the back of who keeps count of it.
+        run(&link, "COMMIT").expect("an end");
+        drop(link);
+        assert_eq!(n_idle(&database), 0);
+    }
+}
