@@ -40,7 +40,7 @@ pub use read::{count_of, read, records};
 pub use resolve::{classify, look_up, resolve};
 pub use stored::{
     count, counts_of, counts_of_classified, definitions_of, everything, failures_of,
-    ids_of_definitions, settings, settings_of_store,
+    ids_and_versions_of_definitions, settings, settings_of_store,
 };
 pub use view::{to_do, view};
 pub use watermarks::{

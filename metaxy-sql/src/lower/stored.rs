@@ -92,7 +92,10 @@ pub fn definitions_of<'a>(table: &str, keys: impl IntoIterator<Item = &'a str>) 
 /// The id columns that the definitions of some features have had, and their versions, by key; one line for each
 /// field.
 #[must_use]
-pub fn ids_of_definitions<'a>(table: &str, keys: impl IntoIterator<Item = &'a str>) -> Statement {
+pub fn ids_and_versions_of_definitions<'a>(
+    table: &str,
+    keys: impl IntoIterator<Item = &'a str>,
+) -> Statement {
     use system::definitions::{FEATURE_KEY, FEATURE_VERSION, ID_COLUMNS};
     let columns = [FEATURE_KEY, ID_COLUMNS, FEATURE_VERSION];
     let select = Select::default()

@@ -55,7 +55,7 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
                 lower::everything("example__video", &texts(["video_id", "path"]))?,
                 lower::counts_of("@increment"),
                 lower::definitions_of(system::DEFINITIONS, keys()),
-                lower::ids_of_definitions(system::DEFINITIONS, keys()),
+                lower::ids_and_versions_of_definitions(system::DEFINITIONS, keys()),
                 lower::failures_of("example/crop", None),
                 lower::failures_of("o'hara", Some(10)),
                 keep("@ids", lower::no_ids(&face()))?,

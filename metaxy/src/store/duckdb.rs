@@ -17,7 +17,7 @@ use database::{Database, DatabaseSettings};
 use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{ColumnType, Dialect};
+use metaxy_sql::{ColumnType, Dialect, Ident};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -135,6 +135,11 @@ fn database_error(error: duckdb::Error) -> Error {
     Error::Database { engine: "DuckDB", message }
 }
 
+/// A name as statements have it.
+fn quoted(name: &str) -> Result<String> {
+    Ok(DuckDbDialect.quote_ident(&Ident::new(name)?)?)
+}
+
 /// Runs a statement; the number of rows that it changed.
 fn run(connection: &Connection, sql: &str) -> Result<u64> {
     tracing::debug!(sql, "statement");
@@ -184,9 +189,9 @@ fn table_statement(connection: &Connection, name: &str) -> Result<String> {
     let mut candidates = vec![&whole[..]];
     candidates.extend((parts.len() > 1 && parts.len() <= 3).then_some(&parts[..]));
     for candidate in candidates {
-        let quoted = candidate.iter().map(|part| DuckDbDialect.quote_text(part));
-        let quoted = quoted.collect::<Result<Vec<_>, _>>()?;
-        let (database, schema, table) = match quoted.as_slice() {
+        let names = candidate.iter().map(|part| DuckDbDialect.quote_text(part));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let (database, schema, table) = match names.as_slice() {
             [table] => ("current_database()", "current_schema()", table.as_str()),
             [schema, table] => ("current_database()", schema.as_str(), table.as_str()),
             [database, schema, table] => (database.as_str(), schema.as_str(), table.as_str()),
@@ -197,10 +202,7 @@ fn table_statement(connection: &Connection, name: &str) -> Result<String> {
              AND schema_name = {schema} AND table_name = {table} LIMIT 1"
         );
         if !texts(connection, &sql)?.is_empty() {
-            let idents = candidate
-                .iter()
-                .map(|part| DuckDbDialect.quote_ident(&metaxy_sql::Ident::new(*part)?))
-                .collect::<Result<Vec<_>, _>>()?;
+            let idents = candidate.iter().map(|part| quoted(part)).collect::<Result<Vec<_>>>()?;
             return Ok(format!("SELECT * FROM {}", idents.join(".")));
         }
     }

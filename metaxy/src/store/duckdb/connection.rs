@@ -1,7 +1,7 @@
 //! [`DuckDbConnection`]: statements of a store on blocking threads.
 
 use super::database::Link;
-use super::{database_error, for_each_batch, in_utc, on_thread, rows, texts};
+use super::{database_error, for_each_batch, in_utc, on_thread, quoted, rows, run, texts};
 use crate::error::{Error, Result};
 use crate::store::backend::BatchStream;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
@@ -12,16 +12,16 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{Dialect, Ident, print};
-use std::collections::HashSet;
+use metaxy_sql::{Dialect, print};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 
 /// How many batches wait for a reader: enough to keep both sides busy.
 const BATCHES_AHEAD: usize = 4;
 
-/// Beyond so many tables all columns of the database are looked through. It is the faster way then, but the
-/// first such query of a process binds every view of DuckDB's own, which takes as long as opening a file.
+/// Beyond so many tables all columns of the database are looked through. It is the faster way then, but it takes
+/// the longer, the more tables there are, and the first such query of a process binds every view of DuckDB's own,
+/// which takes as long as opening a file.
 const MANY_TABLES: usize = 64;
 
 /// Up to so many rows it makes no difference whether most records have one.
@@ -128,14 +128,14 @@ impl sql::Connection for DuckDbConnection {
                 work.turn = Some(work.link.writing().lock_owned().await);
             }
             self.work = Some(work);
-            self.with(|work| work.link.begin()).await
+            self.with(|work| run(&work.link, "BEGIN TRANSACTION").map(drop)).await
         }
         .boxed()
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<()>> {
         self.with(|work| {
-            work.link.commit()?;
+            run(&work.link, "COMMIT")?;
             work.turn = None;
             Ok(())
         })
@@ -144,19 +144,23 @@ impl sql::Connection for DuckDbConnection {
 
     fn rollback(&mut self) -> BoxFuture<'_, Result<()>> {
         self.with(|work| {
-            let ended = work.link.rollback();
+            let ended = run(&work.link, "ROLLBACK");
             work.turn = None;
-            ended
+            ended.map(drop)
         })
         .boxed()
     }
 
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
-        self.with(move |work| work.link.execute(&statement)).boxed()
+        self.with(move |work| run(&work.link, &print(&statement, &DuckDbDialect)?)).boxed()
     }
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
-        self.with(move |work| work.link.script(&sql)).boxed()
+        self.with(move |work| {
+            tracing::debug!(sql, "script");
+            work.link.execute_batch(&sql).map_err(database_error)
+        })
+        .boxed()
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
@@ -184,91 +188,162 @@ impl sql::Connection for DuckDbConnection {
 }
 
 /// Of tables, whether one of the ids has about as many values as there are rows, by the statistics that DuckDB
-/// keeps of columns. Where there are few rows it does not matter.
+/// keeps of columns. Where there are few rows it does not matter, and they are not looked at.
 fn mostly_once(connection: &Connection, tables: &[(String, Vec<String>)]) -> Result<Vec<bool>> {
-    let mut columns = Vec::new();
-    for (table, ids) in tables {
-        let table = DuckDbDialect.quote_ident(&Ident::new(table)?)?;
-        columns.push(format!("(SELECT count(*) FROM {table})::VARCHAR"));
-        for id in ids {
-            let id = DuckDbDialect.quote_ident(&Ident::new(id)?)?;
-            columns.push(format!("coalesce((SELECT stats({id}) FROM {table} LIMIT 1), '')"));
+    let names = tables.iter().map(|(table, _)| quoted(table)).collect::<Result<Vec<_>>>()?;
+    let numbers = names.iter().map(|table| format!("count(*)::VARCHAR FROM {table}"));
+    let numbers = values(connection, numbers)?;
+    let rows: Vec<u64> = numbers.iter().map(|n| n.parse().unwrap_or_default()).collect();
+    let large: Vec<usize> = (0..rows.len()).filter(|i| rows[*i] > FEW_ROWS).collect();
+    let mut statistics = Vec::new();
+    for i in &large {
+        for id in &tables[*i].1 {
+            let (id, table) = (quoted(id)?, &names[*i]);
+            statistics.push(format!("stats({id}) FROM {table} LIMIT 1"));
         }
     }
-    if columns.is_empty() {
-        return Ok(Vec::new());
-    }
-    let found = texts(connection, &format!("SELECT {}", columns.join(", ")))?;
-    let mut found = found.into_iter().flatten();
-    let mut next = || found.next().unwrap_or_default();
-    let of_table = |(_, ids): &(String, Vec<String>)| {
-        let rows = next().parse::<u64>().unwrap_or_default();
-        let values = ids.iter().filter_map(|_| {
-            let statistics = next();
+    let mut statistics = values(connection, statistics)?.into_iter();
+    let mut mostly_once = vec![false; tables.len()];
+    for i in large {
+        let ids = statistics.by_ref().take(tables[i].1.len());
+        let values = ids.filter_map(|statistics| {
             let (_, number) = statistics.split_once("[Approx Unique: ")?;
             number.split(']').next()?.parse::<u64>().ok()
         });
         let values = values.max().unwrap_or_default();
-        rows > FEW_ROWS && rows - values.min(rows) <= rows / 5
-    };
-    Ok(tables.iter().map(of_table).collect())
+        mostly_once[i] = rows[i] - values.min(rows[i]) <= rows[i] / 5;
+    }
+    Ok(mostly_once)
+}
+
+/// The first texts of some queries, which come without their `SELECT`.
+fn values(
+    connection: &Connection,
+    queries: impl IntoIterator<Item = String>,
+) -> Result<Vec<String>> {
+    let queries = queries.into_iter().enumerate();
+    let queries = queries.map(|(i, query)| format!("(SELECT '{i}', {query})"));
+    let sql = queries.collect::<Vec<_>>().join(" UNION ALL ");
+    if sql.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut values = texts(connection, &sql)?;
+    // To let DuckDB sort so few rows takes as long as to find them.
+    values.sort_by_key(|row| row[0].parse::<u64>().ok());
+    Ok(values.into_iter().flat_map(|row| row.into_iter().skip(1)).collect())
 }
 
 /// Those of some tables that are there, with their columns.
-fn tables(connection: &Connection, names: &[String]) -> Result<Tables> {
-    let here = "database_name = current_database() AND schema_name = current_schema()";
-    let list = |names: &[String]| -> Result<String> {
-        let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
-        Ok(names.collect::<Result<Vec<_>, _>>()?.join(", "))
-    };
-    let listed = list(names)?;
-    let sql = format!(
-        "SELECT table_name, estimated_size::VARCHAR FROM duckdb_tables() \
-         WHERE {here} AND table_name IN ({listed}) \
-         UNION ALL SELECT view_name, '' FROM duckdb_views() WHERE {here} AND view_name IN ({listed})"
-    );
-    let (mut found, mut small) = (Vec::new(), HashSet::new());
-    for row in texts(connection, &sql)? {
-        if let [table, rows] = row.as_slice() {
-            if rows.parse::<u64>().is_ok_and(|rows| rows <= FEW_ROWS) {
-                small.insert(table.clone());
-            }
-            found.push(table.clone());
-        }
-    }
-    if found.is_empty() {
-        return Ok(Tables::new());
-    }
-    // A name is read in which no quote can be written.
-    let can_be_named = !found.iter().any(|name| name.contains('"'));
-    let sql = if found.len() > MANY_TABLES || !can_be_named {
-        format!(
-            "SELECT column_index::VARCHAR, table_name, column_name, data_type FROM duckdb_columns() \
-             WHERE {here} AND table_name IN ({})",
-            list(&found)?
-        )
-    } else {
-        let columns = found.iter().map(|name| {
-            let text = DuckDbDialect.quote_text(name)?;
-            let quoted =
-                DuckDbDialect.quote_text(&DuckDbDialect.quote_ident(&Ident::new(name)?)?)?;
-            Ok(format!("SELECT cid::VARCHAR, {text}, name, type FROM pragma_table_info({quoted})"))
-        });
-        columns.collect::<Result<Vec<_>>>()?.join(" UNION ALL ")
-    };
+fn tables(link: &Link, names: &[String]) -> Result<Tables> {
+    let found = if names.len() > MANY_TABLES { listed(link, names)? } else { named(link, names)? };
     let mut tables = Tables::new();
-    let mut columns = texts(connection, &sql)?;
-    // To let DuckDB sort so few rows takes as long as to find them.
-    columns.sort_by_key(|column| column[0].parse::<u64>().ok());
-    for row in columns {
-        if let [_, table, column, ty] = row.as_slice() {
-            check_column(&DuckDbDialect, table, column)?;
-            let table: &mut TableInfo = tables.entry(table.clone()).or_default();
-            table.columns.insert(column.clone(), TableColumn::new(&DuckDbDialect, ty.clone()));
-        }
-    }
-    for (table, info) in &mut tables {
-        info.is_small = small.contains(table);
+    for [table, column, ty] in found {
+        check_column(&DuckDbDialect, &table, &column)?;
+        let table: &mut TableInfo = tables.entry(table).or_default();
+        table.columns.insert(column, TableColumn::new(&DuckDbDialect, ty));
     }
     Ok(tables)
+}
+
+/// The columns of tables that are asked for one by one: table, name and type. A list of all tables would take
+/// the longer, the more of them the database has.
+fn named(link: &Link, names: &[String]) -> Result<Vec<[String; 3]>> {
+    let mut found = Vec::new();
+    for name in names {
+        // With its place: without it, what DuckDB or the connection has under that name would do as well.
+        match texts(link, &format!("DESCRIBE {}.{}", link.place(), quoted(name)?)) {
+            Ok(columns) => found.extend(columns.into_iter().filter_map(|mut column| {
+                column.truncate(2);
+                let [column, ty] = column.try_into().ok()?;
+                Some([name.clone(), column, ty])
+            })),
+            Err(Error::Database { message, .. }) if is_missing(name, &message) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether DuckDB says that there is no such table. It has no code for that.
+fn is_missing(table: &str, message: &str) -> bool {
+    message.starts_with(&format!("Catalog Error: Table with name {table} does not exist!"))
+}
+
+/// The same from the list of all columns.
+fn listed(connection: &Connection, names: &[String]) -> Result<Vec<[String; 3]>> {
+    let names = names.iter().map(|name| DuckDbDialect.quote_text(name));
+    let sql = format!(
+        "SELECT column_index::VARCHAR, table_name, column_name, data_type FROM duckdb_columns() \
+         WHERE database_name = current_database() AND schema_name = current_schema() \
+         AND table_name IN ({})",
+        names.collect::<Result<Vec<_>, _>>()?.join(", ")
+    );
+    let mut columns = texts(connection, &sql)?;
+    columns.sort_by_key(|column| column[0].parse::<u64>().ok());
+    let without_place = |mut column: Vec<String>| column.split_off(1).try_into().ok();
+    Ok(columns.into_iter().filter_map(without_place).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::{Database, DatabaseSettings};
+    use super::*;
+
+    fn connected(sql: &str) -> Link {
+        let database =
+            Database::open(":memory:", false, DatabaseSettings::new()).expect("a database");
+        let link = database.connect().expect("a connection");
+        link.execute_batch(sql).expect("statements that can be run");
+        link
+    }
+
+    #[test]
+    fn tables_are_found_by_their_names_as_in_the_list_of_all() {
+        let link = connected(
+            "CREATE TABLE \"a__b\" (\"i\"\"d\" BIGINT NOT NULL, v MAP(VARCHAR, VARCHAR));
+             CREATE VIEW c AS SELECT v FROM a__b;
+             CREATE TABLE other (x INTEGER);
+             CREATE SCHEMA elsewhere;
+             CREATE TABLE elsewhere.d (x INTEGER);
+             CREATE TEMPORARY TABLE e (x INTEGER);",
+        );
+        // DuckDB has views of its own that are called like the last two.
+        let names = ["a__b", "c", "d", "e", "sqlite_master", "duckdb_tables"].map(str::to_owned);
+        run(&link, "BEGIN TRANSACTION").expect("a transaction");
+        let found = named(&link, &names).expect("the tables");
+        let expected = [
+            ["a__b", "i\"d", "BIGINT"],
+            ["a__b", "v", "MAP(VARCHAR, VARCHAR)"],
+            ["c", "v", "MAP(VARCHAR, VARCHAR)"],
+        ];
+        assert_eq!(found, expected.map(|column| column.map(str::to_owned)));
+        let mut all = listed(&link, &names).expect("the tables");
+        all.sort();
+        assert_eq!(all, found);
+        run(&link, "COMMIT").expect("what is missing ends no transaction");
+    }
+
+    #[test]
+    fn a_view_of_what_is_gone_is_not_taken_for_a_table_that_is_missing() {
+        let link = connected(
+            "CREATE TABLE a (x INTEGER); CREATE VIEW b AS SELECT x FROM a; DROP TABLE a;",
+        );
+        let error = named(&link, &["b".to_owned()]).expect_err("a view that cannot be read");
+        assert!(error.to_string().contains("Table with name a does not exist"), "{error}");
+    }
+
+    #[test]
+    fn large_tables_whose_ids_repeat_seldom_are_told_by_statistics() {
+        let n = FEW_ROWS * 2;
+        let link = connected(&format!(
+            "CREATE TABLE once AS SELECT range::VARCHAR AS id, 1 AS part FROM range({n});
+             CREATE TABLE twice AS SELECT (range // 2)::VARCHAR AS id FROM range({n});
+             CREATE TABLE small AS SELECT range::VARCHAR AS id FROM range(10);"
+        ));
+        let tables = [("small", vec!["id"]), ("once", vec!["part", "id"]), ("twice", vec!["id"])];
+        let tables = tables
+            .map(|(table, ids)| (table.to_owned(), ids.into_iter().map(str::to_owned).collect()));
+        assert_eq!(mostly_once(&link, &tables).expect("an answer"), [false, true, false]);
+        assert!(mostly_once(&link, &[]).expect("an answer").is_empty());
+    }
 }

@@ -9,12 +9,9 @@
 //! round: that would take a second opening. Likewise the first one's settings hold for all, and a store
 //! that names others is refused.
 
-use super::{database_error, hash, run};
+use super::{database_error, hash, quoted, texts};
 use crate::error::{Error, Result};
 use duckdb::{AccessMode, Config, Connection};
-use metaxy_sql::ast::Statement;
-use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{Ident, print};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -24,9 +21,6 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
 /// Told whenever one of them was closed.
 static CLOSED: Condvar = Condvar::new();
-
-/// How many connections wait for the next call.
-const IDLE: usize = 8;
 
 /// Settings of DuckDB, by their names.
 pub(super) type DatabaseSettings = BTreeMap<String, String>;
@@ -39,15 +33,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Database {
     /// Others are made from it; it runs nothing itself. Gone while the database is being closed.
     connection: Mutex<Option<Connection>>,
-    /// Those that nobody uses, as good as new. To ask a new one what tables there are takes milliseconds longer:
-    /// DuckDB parses some fifty views of its own for each.
-    idle: Mutex<Vec<Connection>>,
     /// Held by the write that is being appended.
     writing: Arc<tokio::sync::Mutex<()>>,
     /// Whether nothing can be written through it.
     read_only: bool,
     /// What was set when it was opened.
     settings: DatabaseSettings,
+    /// Where its tables are: the names of the database and its schema, quoted.
+    place: String,
     /// Where it is listed in [`OPEN`]; nowhere if it is in memory.
     file: Option<PathBuf>,
 }
@@ -97,12 +90,15 @@ impl Database {
     ) -> Result<Self> {
         let connection = connection.map_err(database_error)?;
         hash::register(&connection).map_err(database_error)?;
+        let place = texts(&connection, "SELECT current_database(), current_schema()")?;
+        let place = place.into_iter().flatten().map(|name| quoted(&name));
+        let place = place.collect::<Result<Vec<_>>>()?.join(".");
         Ok(Self {
             connection: Mutex::new(Some(connection)),
-            idle: Mutex::default(),
             writing: Arc::default(),
             read_only,
             settings,
+            place,
             file,
         })
     }
@@ -122,21 +118,17 @@ impl Database {
 
     /// A connection of one's own.
     pub(super) fn connect(self: &Arc<Self>) -> Result<Link> {
-        let idle = lock(&self.idle).pop();
-        let connection = match (idle, &*lock(&self.connection)) {
-            (Some(connection), _) => connection,
-            (None, Some(connection)) => connection.try_clone().map_err(database_error)?,
-            (None, None) => unreachable!("a database that somebody has is not being closed"),
+        let connection = match &*lock(&self.connection) {
+            Some(connection) => connection.try_clone().map_err(database_error)?,
+            None => unreachable!("a database that somebody has is not being closed"),
         };
-        let database = Arc::clone(self);
-        Ok(Link { connection: Some(connection), database, left: Left::default() })
+        Ok(Link { connection, database: Arc::clone(self) })
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // Every other connection has kept this alive, so the file is closed with these.
-        lock(&self.idle).clear();
+        // Every other connection has kept this alive, so the file is closed with this one.
         drop(lock(&self.connection).take());
         if let Some(file) = &self.file {
             lock(&OPEN).remove(file);
@@ -145,24 +137,10 @@ impl Drop for Database {
     }
 }
 
-/// A connection, and the database that it keeps open. When it is dropped, what was not committed was never
-/// there, and its temporary tables are gone; then somebody else may have it.
+/// A connection, and the database that it keeps open. Fields are dropped in this order.
 pub(super) struct Link {
-    /// Gone while it is being dropped.
-    connection: Option<Connection>,
+    connection: Connection,
     database: Arc<Database>,
-    left: Left,
-}
-
-/// What the next one who has a connection must not find.
-#[derive(Default)]
-struct Left {
-    /// A transaction that has not ended, and the temporary tables that were made in it.
-    transaction: Option<Vec<Ident>>,
-    /// Temporary tables.
-    temporary: Vec<Ident>,
-    /// Whatever somebody's own statements may leave.
-    anything: bool,
 }
 
 impl Link {
@@ -171,66 +149,9 @@ impl Link {
         Arc::clone(&self.database.writing)
     }
 
-    /// Begins a transaction.
-    pub(super) fn begin(&mut self) -> Result<()> {
-        run(self, "BEGIN TRANSACTION")?;
-        self.left.transaction = Some(Vec::new());
-        Ok(())
-    }
-
-    /// Ends it: all that was done is there.
-    pub(super) fn commit(&mut self) -> Result<()> {
-        run(self, "COMMIT")?;
-        self.left.temporary.extend(self.left.transaction.take().into_iter().flatten());
-        Ok(())
-    }
-
-    /// Ends it: nothing was done.
-    pub(super) fn rollback(&mut self) -> Result<()> {
-        run(self, "ROLLBACK")?;
-        self.left.transaction = None;
-        Ok(())
-    }
-
-    /// Runs a statement; the number of rows that it changed.
-    pub(super) fn execute(&mut self, statement: &Statement) -> Result<u64> {
-        if let Statement::CreateTemporaryAs { table, .. }
-        | Statement::CreateTable { table, temporary: true, .. } = statement
-        {
-            let Left { transaction, temporary, .. } = &mut self.left;
-            transaction.as_mut().unwrap_or(temporary).push(table.clone());
-        }
-        run(self, &print(statement, &DuckDbDialect)?)
-    }
-
-    /// Runs somebody's own statements.
-    pub(super) fn script(&mut self, sql: &str) -> Result<()> {
-        tracing::debug!(sql, "script");
-        self.left.anything = true;
-        self.execute_batch(sql).map_err(database_error)
-    }
-
-    /// Takes away what the next one must not find.
-    fn clean(&mut self) -> Result<()> {
-        if self.left.transaction.is_some() {
-            self.rollback()?;
-        }
-        let tables = std::mem::take(&mut self.left.temporary);
-        tables
-            .into_iter()
-            .try_for_each(|table| self.execute(&Statement::DropTemporary { table }).map(drop))
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        // One that is closed leaves nothing either.
-        let is_as_new = !self.left.anything && !std::thread::panicking() && self.clean().is_ok();
-        let connection = self.connection.take().filter(|_| is_as_new);
-        let mut idle = lock(&self.database.idle);
-        if idle.len() < IDLE {
-            idle.extend(connection);
-        }
+    /// Where the tables of the database are: what stands before the dot and their names.
+    pub(super) fn place(&self) -> &str {
+        &self.database.place
     }
 }
 
@@ -238,10 +159,7 @@ impl Deref for Link {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        match &self.connection {
-            Some(connection) => connection,
-            None => unreachable!("a link has its connection until it is dropped"),
-        }
+        &self.connection
     }
 }
 
@@ -271,76 +189,5 @@ fn canonical(path: &Path) -> PathBuf {
     match (folder.canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::texts;
-    use super::*;
-    use metaxy_sql::ast::{Expr, Query, Select};
-    use metaxy_sql::literal::Literal;
-
-    fn temporary() -> Statement {
-        let columns = vec![(Expr::Literal(Literal::Int(1)), Ident::new("n").expect("a name"))];
-        let select = Select { columns, ..Select::default() };
-        let query = Query { with: Vec::new(), union_all: vec![select] };
-        Statement::CreateTemporaryAs { table: Ident::new("@kept").expect("a name"), query }
-    }
-
-    fn n_idle(database: &Database) -> usize {
-        lock(&database.idle).len()
-    }
-
-    #[test]
-    fn a_connection_is_as_new_when_it_is_used_again() {
-        let database =
-            Database::open(":memory:", false, DatabaseSettings::new()).expect("a database");
-        let acts: [fn(&mut Link) -> Result<()>; 4] = [
-            |link| link.execute(&temporary()).map(drop),
-            |link| {
-                link.begin()?;
-                link.execute(&temporary())?;
-                link.commit()
-            },
-            |link| {
-                link.begin()?;
-                link.execute(&temporary())?;
-                link.rollback()
-            },
-            |link| {
-                link.begin()?;
-                link.execute(&temporary()).map(drop)
-            },
-        ];
-        for act in acts {
-            let mut link = database.connect().expect("a connection");
-            assert_eq!(n_idle(&database), 0, "the only one is in use");
-            act(&mut link).expect("statements that can be run");
-            drop(link);
-            assert_eq!(n_idle(&database), 1);
-
-            let mut link = database.connect().expect("the same connection");
-            let left = "SELECT table_name FROM duckdb_tables() WHERE temporary";
-            assert!(texts(&link, left).expect("its tables").is_empty());
-            link.begin().expect("no transaction is open");
-        }
-    }
-
-    #[test]
-    fn a_connection_on_which_anything_may_have_happened_is_closed() {
-        let database =
-            Database::open(":memory:", false, DatabaseSettings::new()).expect("a database");
-        let mut link = database.connect().expect("a connection");
-        link.script("SET threads = 1").expect("a setting");
-        drop(link);
-        assert_eq!(n_idle(&database), 0);
-
-        let mut link = database.connect().expect("a connection");
-        link.begin().expect("a transaction");
-        // It ends behind the back of who keeps count of it.
-        run(&link, "COMMIT").expect("an end");
-        drop(link);
-        assert_eq!(n_idle(&database), 0);
     }
 }

@@ -49,8 +49,6 @@ pub(crate) struct TableInfo {
     pub(crate) columns: IndexMap<String, TableColumn>,
     /// The temporary table that is read in its place: its records are in another store.
     pub(crate) stand_in: Option<String>,
-    /// Whether it is known to have so few rows that how they are read makes no difference.
-    pub(crate) is_small: bool,
     /// Whether most of its records are likely to have one row.
     pub(crate) mostly_once: bool,
     /// Whether no other definition than today's is recorded of its feature.
@@ -155,15 +153,18 @@ impl Planner<'_> {
     /// The names of all tables that plans of a feature look at.
     pub(crate) fn table_names(feature: &FeatureContext) -> Vec<String> {
         let graph = feature.graph();
-        let mut names = vec![feature.key().table_name()];
+        let mut keys = vec![feature.key()];
         for upstream in graph.upstreams(feature.key()) {
-            names.push(upstream.spec.key.table_name());
-            names.extend(
-                graph.upstreams(&upstream.spec.key).iter().map(|d| d.spec.key.table_name()),
-            );
+            keys.push(&upstream.spec.key);
+            keys.extend(graph.upstreams(&upstream.spec.key).iter().map(|d| &d.spec.key));
         }
-        let seals: Vec<String> = names.iter().map(|table| system::seals(table)).collect();
-        names.extend(seals);
+        let has_seals = |key: &FeatureKey| feature.of(key).is_ok_and(|of| of.is_expansion());
+        let mut names: Vec<String> = keys.iter().map(|key| key.table_name()).collect();
+        names.extend(
+            keys.into_iter()
+                .filter(|key| has_seals(key))
+                .map(|key| system::seals(&key.table_name())),
+        );
         names.extend([system::DEFINITIONS, system::FAILURES, system::REMOVED].map(str::to_owned));
         names.sort();
         names.dedup();

@@ -143,6 +143,9 @@ impl Planning<'_> {
             return Ok(true);
         }
         let key = planner.feature.key();
+        if self.catalog.is_recorded(key) && self.catalog.is_sole_definition(planner.feature) {
+            return Ok(false);
+        }
         let rows = recorded(self.connection, system::DEFINITIONS, key).await?;
         let today = planner.field_definitions();
         let says_the_same = |row: &Vec<String>| {

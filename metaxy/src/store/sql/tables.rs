@@ -27,7 +27,7 @@ pub(super) async fn tables_to_resolve(
 ) -> Result<Tables> {
     let mut tables = tables_of(connection, feature).await?;
     let can_be_asked = |spec: &FeatureSpec| {
-        let info = tables.get(&spec.key.table_name()).filter(|info| !info.is_small);
+        let info = tables.get(&spec.key.table_name());
         info.is_some_and(|info| spec.id_columns.iter().all(|id| info.columns.contains_key(id)))
     };
     let specs = with_upstreams(feature).filter(|spec| can_be_asked(spec));
@@ -67,7 +67,7 @@ impl Catalog {
         let recorded = match keys.is_empty() {
             true => Vec::new(),
             false => {
-                let statement = lower::ids_of_definitions(system::DEFINITIONS, keys);
+                let statement = lower::ids_and_versions_of_definitions(system::DEFINITIONS, keys);
                 let mut recorded = texts(connection, statement).await?;
                 recorded.sort_unstable();
                 recorded.dedup();
@@ -95,6 +95,11 @@ impl Catalog {
             info.sole_definition = self.is_sole_definition(&feature.of(&spec.key)?);
         }
         Ok(found)
+    }
+
+    /// Whether any definition of a feature is recorded.
+    pub(super) fn is_recorded(&self, key: &FeatureKey) -> bool {
+        self.recorded_of(key).next().is_some()
     }
 
     /// Whether no other definition of a feature is recorded than its own.
