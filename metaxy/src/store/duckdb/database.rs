@@ -31,7 +31,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// An open database.
 pub(super) struct Database {
-    /// Others are made from it; it runs nothing itself. Gone while the database is being closed.
+    /// Others are made from it; no call runs anything on it. Gone while the database is being closed.
     connection: Mutex<Option<Connection>>,
     /// Held by the write that is being appended.
     writing: Arc<tokio::sync::Mutex<()>>,

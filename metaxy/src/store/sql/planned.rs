@@ -143,6 +143,7 @@ impl Planning<'_> {
             return Ok(true);
         }
         let key = planner.feature.key();
+        // A version covers what a definition says of every field.
         if self.catalog.is_recorded(key) && self.catalog.is_sole_definition(planner.feature) {
             return Ok(false);
         }
