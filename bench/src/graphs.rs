@@ -19,7 +19,7 @@ use std::ops::Range;
 /// A graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Graph {
+pub enum Graph {
     /// One root of two fields, a leaf of one
     Simple,
     /// Two roots of four fields, a leaf of two
@@ -31,7 +31,7 @@ pub(crate) enum Graph {
 /// When its leaf is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Phase {
+pub enum Phase {
     /// For the first time
     New,
     /// After a tenth of the records changed in one field of one root
@@ -45,7 +45,8 @@ pub(crate) enum Phase {
 }
 
 impl Graph {
-    pub(crate) const fn name(self) -> &'static str {
+    /// Its name in tables and in files.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Simple => "simple",
             Self::Wide => "wide",
@@ -55,7 +56,8 @@ impl Graph {
 }
 
 impl Phase {
-    pub(crate) const fn name(self) -> &'static str {
+    /// Its name in tables and in files.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Stale => "stale",
@@ -156,7 +158,10 @@ struct WideLeaf {
 }
 
 /// A graph.
-fn features(graph: Graph) -> Result<FeatureGraph, GraphErrors> {
+///
+/// # Errors
+/// None, as long as the graphs here are sound.
+pub fn features(graph: Graph) -> Result<FeatureGraph, GraphErrors> {
     match graph {
         Graph::Simple => FeatureGraph::of::<(SimpleLeaf,)>(),
         Graph::Wide => FeatureGraph::of::<(WideLeaf,)>(),
@@ -182,7 +187,10 @@ fn features(graph: Graph) -> Result<FeatureGraph, GraphErrors> {
 }
 
 /// Opens a store with a graph.
-pub(crate) async fn open(
+///
+/// # Errors
+/// What opening a store says.
+pub async fn open(
     url: &str,
     graph: Graph,
     phase: Phase,
@@ -196,12 +204,10 @@ pub(crate) async fn open(
 }
 
 /// Fills an empty store, so that the next resolve is the one that is measured.
-pub(crate) async fn fill(
-    store: &Store,
-    graph: Graph,
-    phase: Phase,
-    records: usize,
-) -> metaxy::Result<()> {
+///
+/// # Errors
+/// What the store says.
+pub async fn fill(store: &Store, graph: Graph, phase: Phase, records: usize) -> metaxy::Result<()> {
     if phase == Phase::Versions {
         for version in 0..VERSIONS {
             add(store, graph, 0..records, &format!("v{version}-")).await?;
@@ -262,7 +268,10 @@ pub(crate) async fn compute(store: &Store, key: &FeatureKey) -> metaxy::Result<(
 
 /// Resolves the leaf and reads the increment to its end, as Arrow batches; the number of its rows. Of
 /// many features: plans them all, and says how many records are to be computed.
-pub(crate) async fn resolve(store: &Store, graph: Graph) -> metaxy::Result<usize> {
+///
+/// # Errors
+/// What the store says.
+pub async fn resolve(store: &Store, graph: Graph) -> metaxy::Result<usize> {
     let Some(leaf) = leaf(graph) else {
         let to_compute = store.plan().await?.to_compute();
         return Ok(usize::try_from(to_compute).unwrap_or(usize::MAX));

@@ -49,8 +49,7 @@ impl How {
         let mut report = Report::default();
         if !self.no_floor {
             report.note(
-                "floor: the statement by hand for the same answer, with our hash functions; its hashes \
-                 are numbers",
+                "floor: the statement by hand for the same rows and columns, with our hash functions",
             );
         }
         for case in cases {
