@@ -167,6 +167,8 @@ pub struct Latest {
     pub order: Expr,
     /// Whether most rows are likely to be the only ones with their values.
     pub mostly_once: bool,
+    /// Whether there are so few rows that a database may read them with fewer threads than it has.
+    pub few: bool,
 }
 
 /// A relation under a name.

@@ -152,9 +152,10 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// What stands between the name of a part of a statement and its SELECT, if the statement uses it
-    /// so many times: a part is computed once.
-    fn named_part(&self, uses: usize) -> &'static str {
-        let _ = uses;
+    /// so many times: a part is computed once. Its rows may be of a table of few, see
+    /// [`Latest::few`](crate::ast::Latest::few).
+    fn named_part(&self, uses: usize, few: bool) -> &'static str {
+        let _ = (uses, few);
         "AS"
     }
 

@@ -60,7 +60,7 @@ use crate::ast::build::{
 use crate::ast::{BinaryOp, Expr, From, Latest, Select, SqlType};
 use crate::functions::Function;
 use crate::ident::Ident;
-use crate::plan::{ByField, FieldDefinition, Hash, Records};
+use crate::plan::{ByField, FieldDefinition, Hash, Records, Statistics};
 use crate::system;
 use crate::types::{ColumnType, ScalarType};
 
@@ -117,7 +117,8 @@ fn latest(records: &Records, alias: &str, as_of: Option<i64>) -> From {
 fn latest_of(records: &Records, alias: &str, rows: From, filter: Option<Expr>) -> From {
     let among = ids_of(records, "h");
     let order = order_of(records, "h");
-    let latest = Latest { rows, filter, among, order, mostly_once: records.mostly_once };
+    let Statistics { mostly_once, few } = records.statistics;
+    let latest = Latest { rows, filter, among, order, mostly_once, few };
     From { latest: Some(Box::new(latest)), ..from(&records.table, alias) }
 }
 

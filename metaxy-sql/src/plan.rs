@@ -119,13 +119,21 @@ pub struct Records {
     pub data_version: ByField,
     /// Whether rows carry a write token.
     pub has_token: bool,
-    /// Whether most records are likely to have one row: how the latest rows are found may depend on it, which
-    /// they are does not.
-    pub mostly_once: bool,
+    /// What is likely of its rows.
+    pub statistics: Statistics,
     /// Whether no other definition than today's is recorded: none has to be asked what it says.
     pub sole_definition: bool,
     /// For records that are children of a parent: which of them exist.
     pub seals: Option<Seals>,
+}
+
+/// What is likely of the rows of a table: how they are read may depend on it, which they are does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Most records have one row.
+    pub mostly_once: bool,
+    /// There are so few rows that a database may read them with fewer threads than it has.
+    pub few: bool,
 }
 
 /// What says which children of a parent exist: those of the try that was sealed last.

@@ -327,7 +327,9 @@ impl<'a> Printer<'a> {
             self.push(if i == 0 { "WITH " } else { ",\n" });
             self.ident(name)?;
             let later = with[i + 1..].iter().map(|(_, part)| uses_in_select(part, name));
-            let kind = self.dialect.named_part(later.sum::<usize>() + uses(name));
+            let latest = select.from.as_ref().and_then(|from| from.latest.as_deref());
+            let few = latest.is_some_and(|latest| latest.few);
+            let kind = self.dialect.named_part(later.sum::<usize>() + uses(name), few);
             writeln!(self.out, " {kind} (").expect("writing to a string");
             self.select(select, 1)?;
             self.push("\n)");

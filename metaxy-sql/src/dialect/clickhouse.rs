@@ -257,7 +257,7 @@ impl Dialect for ClickHouse {
 
     // Without MATERIALIZED each use computes it anew, and what it uses.
     // <https://clickhouse.com/docs/sql-reference/statements/select/with>
-    fn named_part(&self, uses: usize) -> &'static str {
+    fn named_part(&self, uses: usize, _few: bool) -> &'static str {
         if uses > 1 { "AS MATERIALIZED" } else { "AS" }
     }
 

@@ -50,12 +50,19 @@ impl Dialect for DuckDb {
         &["rowid"]
     }
 
-    // They are given out when a transaction commits, one transaction after the other, and are given out anew
-    // only where rows have been removed: <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
     fn classifies_first(&self) -> bool {
         true
     }
 
+    // A table is scanned by one thread for each of its row groups, and what reads on from a scan by no more. What is
+    // kept is read by all, and two parts are made side by side.
+    // <https://duckdb.org/docs/stable/sql/query_syntax/with#cte-materialization>
+    fn named_part(&self, _uses: usize, few: bool) -> &'static str {
+        if few { "AS MATERIALIZED" } else { "AS" }
+    }
+
+    // They are given out when a transaction commits, one transaction after the other, and are given out anew
+    // only where rows have been removed: <https://duckdb.org/docs/stable/sql/statements/select#row-ids>
     fn addresses_grow(&self) -> bool {
         true
     }

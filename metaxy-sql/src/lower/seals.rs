@@ -22,7 +22,7 @@ use crate::ast::build::{
 use crate::ast::{BinaryOp, Expr, From, JoinKind, Select};
 use crate::functions::Function;
 use crate::ident::Ident;
-use crate::plan::{ByField, Records, Seals};
+use crate::plan::{ByField, Records, Seals, Statistics};
 use crate::system;
 
 /// The try of rows that belong to none: real tries are not negative.
@@ -149,7 +149,7 @@ fn real(
     fields: &[&str],
     as_of: Option<i64>,
 ) -> Select {
-    let of_seal = Records { has_token: true, mostly_once: false, ..records.clone() };
+    let of_seal = Records { has_token: true, statistics: Statistics::default(), ..records.clone() };
     let mut select = Select::default()
         .columns(parents(records, seals).enumerate().map(|(i, own)| (col("s", own), parent(i))))
         .column(order_of(&of_seal, "s"), "ord")

@@ -11,7 +11,7 @@ use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Class, Classified, Expected, Field, FieldDefinition, Hash,
     HashAlgorithm, Input, Merge, Part, Read, Records, Resolve, Scope, Seal, Seals, Since, Source,
-    Stage, Stamp, Target, Time, Tombstone, Unchanged, orphan,
+    Stage, Stamp, Statistics, Target, Time, Tombstone, Unchanged, orphan,
 };
 use metaxy_sql::{ColumnType, Error, Ident, ScalarType, lower, system};
 
@@ -48,6 +48,7 @@ pub(crate) fn of_growing_addresses() -> Result<Vec<Case>, Error> {
         rows: 139,
         latest: 1_700_000_000_000_001,
     };
+    let few = one_upstream_of(Statistics { mostly_once: true, few: true });
     Ok(vec![
         statements(
             "watermark_tables",
@@ -68,6 +69,11 @@ pub(crate) fn of_growing_addresses() -> Result<Vec<Case>, Error> {
             name: "resolve_since",
             plan: since.to_string(),
             statements: lower::resolve(&since).map(Statement::Query).into_iter().collect(),
+        },
+        Case {
+            name: "classify_few",
+            plan: few.to_string(),
+            statements: lower::classify(&few).map(Statement::Query).into_iter().collect(),
         },
         in_two("resolve_in_two", &two_upstreams())?,
         in_two("resolve_since_in_two", &since)?,
@@ -140,7 +146,7 @@ fn records(key: &str, ids: &[&str], version: &str) -> Records {
         provenance: ByField::Map,
         data_version: ByField::Map,
         has_token: true,
-        mostly_once: false,
+        statistics: Statistics::default(),
         sole_definition: false,
         seals: None,
     }
@@ -235,6 +241,15 @@ fn sole_definitions() -> Resolve {
             .chain(&mut plan.target.records)
             .for_each(|records| records.sole_definition = true);
     }
+    plan
+}
+
+/// Where something is known of the rows of the tables.
+fn one_upstream_of(statistics: Statistics) -> Resolve {
+    let mut plan = one_upstream();
+    let Expected::Inputs(inputs) = &mut plan.expected else { unreachable!("it has an upstream") };
+    let records = inputs.iter_mut().filter_map(|input| input.records.as_mut());
+    records.chain(&mut plan.target.records).for_each(|records| records.statistics = statistics);
     plan
 }
 

@@ -94,7 +94,7 @@ async fn a_part_is_computed_once() {
         )
     };
     use metaxy_sql::Dialect;
-    let kind = ClickHouse::ON_ONE_MACHINE.named_part(2).strip_prefix("AS").expect("a part");
+    let kind = ClickHouse::ON_ONE_MACHINE.named_part(2, false).strip_prefix("AS").expect("a part");
     assert_eq!(texts(&client, &sql(kind)).await, ["10"]);
     assert_eq!(texts(&client, &sql("")).await, ["0"], "it would not be without a word");
 }

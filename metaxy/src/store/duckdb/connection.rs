@@ -12,6 +12,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
+use metaxy_sql::plan::Statistics;
 use metaxy_sql::{Dialect, print};
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
@@ -25,7 +26,11 @@ const BATCHES_AHEAD: usize = 4;
 const MANY_TABLES: usize = 64;
 
 /// Up to so many rows it makes no difference whether most records have one.
-const FEW_ROWS: u64 = 50_000;
+const ROWS_OF_ANY_SHAPE: u64 = 50_000;
+
+/// Up to so many rows, two of DuckDB's row groups, a scan does not take all threads: what it gives is kept before it
+/// is read on, which all of them do.
+const FEW_ROWS: u64 = 245_760;
 
 /// A connection, and the turn to write if it has it. They are dropped in this order: who comes next
 /// finds what was not committed gone.
@@ -113,12 +118,12 @@ impl sql::Connection for DuckDbConnection {
         self.with(move |work| tables(&work.link, &names)).boxed()
     }
 
-    fn mostly_once<'a>(
+    fn statistics<'a>(
         &'a mut self,
         tables: &'a [(String, Vec<String>)],
-    ) -> BoxFuture<'a, Result<Vec<bool>>> {
+    ) -> BoxFuture<'a, Result<Vec<Statistics>>> {
         let tables = tables.to_vec();
-        self.with(move |work| mostly_once(&work.link, &tables)).boxed()
+        self.with(move |work| statistics(&work.link, &tables)).boxed()
     }
 
     fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
@@ -187,33 +192,37 @@ impl sql::Connection for DuckDbConnection {
     }
 }
 
-/// Of tables, whether one of the ids has about as many values as there are rows, by the statistics that DuckDB
-/// keeps of columns. Where there are few rows it does not matter, and they are not looked at.
-fn mostly_once(connection: &Connection, tables: &[(String, Vec<String>)]) -> Result<Vec<bool>> {
+/// How many rows tables have, and whether one of the ids has about as many values as there are rows, by the
+/// statistics that DuckDB keeps of columns; these are not looked at where they would not matter.
+fn statistics(
+    connection: &Connection,
+    tables: &[(String, Vec<String>)],
+) -> Result<Vec<Statistics>> {
     let names = tables.iter().map(|(table, _)| quoted(table)).collect::<Result<Vec<_>>>()?;
     let numbers = names.iter().map(|table| format!("count(*)::VARCHAR FROM {table}"));
     let numbers = values(connection, numbers)?;
     let rows: Vec<u64> = numbers.iter().map(|n| n.parse().unwrap_or_default()).collect();
-    let large: Vec<usize> = (0..rows.len()).filter(|i| rows[*i] > FEW_ROWS).collect();
-    let mut statistics = Vec::new();
+    let large: Vec<usize> = (0..rows.len()).filter(|i| rows[*i] > ROWS_OF_ANY_SHAPE).collect();
+    let mut of_ids = Vec::new();
     for i in &large {
         for id in &tables[*i].1 {
             let (id, table) = (quoted(id)?, &names[*i]);
-            statistics.push(format!("stats({id}) FROM {table} LIMIT 1"));
+            of_ids.push(format!("stats({id}) FROM {table} LIMIT 1"));
         }
     }
-    let mut statistics = values(connection, statistics)?.into_iter();
-    let mut mostly_once = vec![false; tables.len()];
+    let mut of_ids = values(connection, of_ids)?.into_iter();
+    let few = rows.iter().map(|n| Statistics { few: *n <= FEW_ROWS, ..Statistics::default() });
+    let mut all: Vec<Statistics> = few.collect();
     for i in large {
-        let ids = statistics.by_ref().take(tables[i].1.len());
+        let ids = of_ids.by_ref().take(tables[i].1.len());
         let values = ids.filter_map(|statistics| {
             let (_, number) = statistics.split_once("[Approx Unique: ")?;
             number.split(']').next()?.parse::<u64>().ok()
         });
         let values = values.max().unwrap_or_default();
-        mostly_once[i] = rows[i] - values.min(rows[i]) <= rows[i] / 5;
+        all[i].mostly_once = rows[i] - values.min(rows[i]) <= rows[i] / 5;
     }
-    Ok(mostly_once)
+    Ok(all)
 }
 
 /// The first texts of some queries, which come without their `SELECT`.
@@ -334,16 +343,25 @@ mod tests {
 
     #[test]
     fn large_tables_whose_ids_repeat_seldom_are_told_by_statistics() {
-        let n = FEW_ROWS * 2;
+        let n = ROWS_OF_ANY_SHAPE * 2;
         let link = connected(&format!(
-            "CREATE TABLE once AS SELECT range::VARCHAR AS id, 1 AS part FROM range({n});
+            "CREATE TABLE many AS SELECT range AS id FROM range({FEW_ROWS} + 1);
+             CREATE TABLE once AS SELECT range::VARCHAR AS id, 1 AS part FROM range({n});
              CREATE TABLE twice AS SELECT (range // 2)::VARCHAR AS id FROM range({n});
              CREATE TABLE small AS SELECT range::VARCHAR AS id FROM range(10);"
         ));
-        let tables = [("small", vec!["id"]), ("once", vec!["part", "id"]), ("twice", vec!["id"])];
+        let tables = [
+            ("small", vec!["id"]),
+            ("once", vec!["part", "id"]),
+            ("twice", vec!["id"]),
+            ("many", vec!["id"]),
+        ];
         let tables = tables
             .map(|(table, ids)| (table.to_owned(), ids.into_iter().map(str::to_owned).collect()));
-        assert_eq!(mostly_once(&link, &tables).expect("an answer"), [false, true, false]);
-        assert!(mostly_once(&link, &[]).expect("an answer").is_empty());
+        let found = statistics(&link, &tables).expect("an answer");
+        let found = found.iter().map(|of| (of.mostly_once, of.few));
+        let expected = [(false, true), (true, true), (false, true), (true, false)];
+        assert_eq!(Vec::from_iter(found), expected);
+        assert!(statistics(&link, &[]).expect("an answer").is_empty());
     }
 }

@@ -166,7 +166,12 @@ impl Deref for Link {
 /// Nothing is ever fetched behind the user's back, unless a setting asks for it.
 fn config(read_only: bool, settings: &DatabaseSettings) -> Result<Config> {
     let mode = if read_only { AccessMode::ReadOnly } else { AccessMode::Automatic };
-    let ours = [("autoload_known_extensions", "false"), ("autoinstall_known_extensions", "false")];
+    let ours = [
+        ("autoload_known_extensions", "false"),
+        ("autoinstall_known_extensions", "false"),
+        // We ask for tables that are not there, and to look for what has a similar name takes longer than the rest.
+        ("catalog_error_max_schemas", "0"),
+    ];
     let named = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     ours.into_iter()
         .chain(named)

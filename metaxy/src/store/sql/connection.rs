@@ -9,6 +9,7 @@ use crate::store::sql::plan::Tables;
 use arrow::array::RecordBatch;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::ast::Statement;
+use metaxy_sql::plan::Statistics;
 use metaxy_sql::{Dialect, HashAlgorithm};
 use std::fmt;
 use std::path::PathBuf;
@@ -81,13 +82,13 @@ pub(crate) trait Connection: Send {
     /// Those of some tables that are there, with their columns in order.
     fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>>;
 
-    /// Of tables with their ids, whether most records are likely to have one row, as far as the database can
-    /// tell without reading them.
-    fn mostly_once<'a>(
+    /// What is likely of the rows of tables, which come with their ids, as far as the database can tell without
+    /// reading them.
+    fn statistics<'a>(
         &'a mut self,
         tables: &'a [(String, Vec<String>)],
-    ) -> BoxFuture<'a, Result<Vec<bool>>> {
-        futures::future::ready(Ok(vec![false; tables.len()])).boxed()
+    ) -> BoxFuture<'a, Result<Vec<Statistics>>> {
+        futures::future::ready(Ok(vec![Statistics::default(); tables.len()])).boxed()
     }
 
     /// Begins a transaction.

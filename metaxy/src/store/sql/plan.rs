@@ -17,8 +17,8 @@ use indexmap::IndexMap;
 use metaxy_sql::filter::Filter;
 use metaxy_sql::plan::{
     Append, AppendFrom, ByField, Call, Expected, Failures, Field, FieldDefinition, Input, OrderBy,
-    Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Target,
-    Time, Tombstone, Unchanged,
+    Part, Read, Records, Resolve, RootFields, Scope, Seal, Seals, Source, Stage, Stamp, Statistics,
+    Target, Time, Tombstone, Unchanged,
 };
 use metaxy_sql::{ColumnType, Dialect, system};
 use std::collections::HashMap;
@@ -49,8 +49,8 @@ pub(crate) struct TableInfo {
     pub(crate) columns: IndexMap<String, TableColumn>,
     /// The temporary table that is read in its place: its records are in another store.
     pub(crate) stand_in: Option<String>,
-    /// Whether most of its records are likely to have one row.
-    pub(crate) mostly_once: bool,
+    /// What is likely of its rows.
+    pub(crate) statistics: Statistics,
     /// Whether no other definition than today's is recorded of its feature.
     pub(crate) sole_definition: bool,
 }
@@ -227,7 +227,7 @@ impl Planner<'_> {
             provenance: table.by_field(system::PROVENANCE_BY_FIELD),
             data_version: table.by_field(system::DATA_VERSION_BY_FIELD),
             has_token: table.columns.contains_key(system::WRITE_TOKEN),
-            mostly_once: table.mostly_once,
+            statistics: table.statistics,
             sole_definition: table.sole_definition,
             seals: self.seals(key, table)?,
         }))

@@ -41,6 +41,10 @@ pub(crate) fn stamp(settings: Settings) -> [Vec<String>; 2] {
     ]
 }
 
+async fn has(connection: &mut dyn Connection, table: &str) -> Result<bool> {
+    Ok(connection.tables(&[table.to_owned()]).await?.contains_key(table))
+}
+
 async fn stamped(
     connection: &mut dyn Connection,
     create_tables: bool,
@@ -48,15 +52,14 @@ async fn stamped(
     default: HashAlgorithm,
 ) -> Result<Settings> {
     let table = system::SETTINGS;
-    let names = [table.to_owned(), system::PUSHES.to_owned()];
-    let found = connection.tables(&names).await?;
-    let is_there = found.contains_key(table);
+    let is_there = has(connection, table).await?;
     let rows = match is_there {
         true => texts(connection, lower::settings_of_store()).await?,
         false => Vec::new(),
     };
     if rows.is_empty() {
-        if found.contains_key(system::PUSHES) && !requested.is_complete() {
+        // Only then: every open store would ask for a table that hardly any has.
+        if !requested.is_complete() && has(connection, system::PUSHES).await? {
             return Err(Error::UnknownSettings);
         }
         let settings = requested.or_default(default);

@@ -20,7 +20,7 @@ pub(super) async fn tables_of(
     Catalog::of(connection, [feature]).await?.tables_of(feature)
 }
 
-/// The same, with what the database can tell of how many rows records have.
+/// The same, with what the database can tell of their rows.
 pub(super) async fn tables_to_resolve(
     connection: &mut dyn Connection,
     feature: &FeatureContext,
@@ -32,9 +32,9 @@ pub(super) async fn tables_to_resolve(
     };
     let specs = with_upstreams(feature).filter(|spec| can_be_asked(spec));
     let of: Vec<_> = specs.map(|spec| (spec.key.table_name(), spec.id_columns.clone())).collect();
-    for ((table, _), mostly_once) in of.iter().zip(connection.mostly_once(&of).await?) {
+    for ((table, _), statistics) in of.iter().zip(connection.statistics(&of).await?) {
         if let Some(info) = tables.get_mut(table) {
-            info.mostly_once = mostly_once;
+            info.statistics = statistics;
         }
     }
     Ok(tables)

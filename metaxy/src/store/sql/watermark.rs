@@ -35,7 +35,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use futures::stream::{self, StreamExt};
 use metaxy_sql::ast::Statement;
 use metaxy_sql::lower::{self, Mark};
-use metaxy_sql::plan::{Class, Expected, Input, Records, Resolve, Since};
+use metaxy_sql::plan::{Class, Expected, Input, Records, Resolve, Since, Statistics};
 use metaxy_sql::{ColumnType, Ident, ScalarType, system};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -273,7 +273,7 @@ async fn fingerprint(
     };
     let read = inputs.iter_mut().filter_map(|input| input.records.as_mut());
     read.chain(&mut whole.target.records).for_each(|records| {
-        records.mostly_once = false;
+        records.statistics = Statistics::default();
         records.sole_definition = false;
     });
     let dialect = shared.engine.dialect();
