@@ -169,7 +169,7 @@ fn config(read_only: bool, settings: &DatabaseSettings) -> Result<Config> {
     let ours = [
         ("autoload_known_extensions", "false"),
         ("autoinstall_known_extensions", "false"),
-        // We ask for tables that are not there, and to look for what has a similar name takes longer than the rest.
+        // We ask for tables that are not there, and the first look for similar names takes longer than all the rest.
         ("catalog_error_max_schemas", "0"),
     ];
     let named = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
