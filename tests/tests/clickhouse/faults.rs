@@ -97,6 +97,12 @@ async fn a_connection_that_is_cut_in_a_resolve() {
     let way = Way::to(&database.url()).await;
     let store = open(&way.url).await;
     store.sync(videos(0..MANY, "1")).await.expect("a sync");
+    let before = way.came();
+    let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+    while let Some(job) = jobs.try_next().await.expect("a job") {
+        drop(job.failed("only looked at"));
+    }
+    way.hold_after((way.came() - before) / 2);
     let mut jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
     drop(jobs.try_next().await.expect("a job").expect("a job").failed("only looked at"));
     way.cut();

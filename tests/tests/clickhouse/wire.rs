@@ -61,6 +61,8 @@ pub(crate) async fn compute(store: &Store) -> metaxy::Result<u64> {
 pub(crate) struct Way {
     pub(crate) url: String,
     came: Arc<AtomicU64>,
+    /// How many bytes may have come back before no more do.
+    end: Arc<AtomicU64>,
     /// What carries bytes, both ways of every connection.
     carriers: Arc<Mutex<Vec<AbortHandle>>>,
 }
@@ -73,7 +75,8 @@ impl Way {
         url.set_host(Some("127.0.0.1")).expect("a host");
         url.set_port(Some(listener.local_addr().expect("an address").port())).expect("a port");
         let came = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&came);
+        let end = Arc::new(AtomicU64::new(u64::MAX));
+        let (count, limit) = (Arc::clone(&came), Arc::clone(&end));
         let carriers = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&carriers);
         tokio::spawn(async move {
@@ -83,11 +86,14 @@ impl Way {
                     (near.into_split(), far.into_split());
                 let there =
                     tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
-                let count = Arc::clone(&count);
+                let (count, limit) = (Arc::clone(&count), Arc::clone(&limit));
                 let back = tokio::spawn(async move {
                     let mut bytes = vec![0; 65_536];
                     while let Ok(n @ 1..) = from_far.read(&mut bytes).await {
-                        count.fetch_add(n as u64, Ordering::Relaxed);
+                        let came = count.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
+                        if came > limit.load(Ordering::Relaxed) {
+                            std::future::pending::<()>().await;
+                        }
                         if to_near.write_all(&bytes[..n]).await.is_err() {
                             break;
                         }
@@ -97,11 +103,18 @@ impl Way {
                 all.extend([there.abort_handle(), back.abort_handle()]);
             }
         });
-        Self { url: url.into(), came, carriers }
+        Self { url: url.into(), came, end, carriers }
+    }
+
+    /// Lets no more than so many bytes come back until it is cut, so that what is longer is on its way
+    /// then, however much a socket holds.
+    pub(crate) fn hold_after(&self, bytes: u64) {
+        self.end.store(self.came() + bytes, Ordering::Relaxed);
     }
 
     /// Ends all connections, on both sides; new ones can be made.
     pub(crate) fn cut(&self) {
+        self.end.store(u64::MAX, Ordering::Relaxed);
         let mut carriers = self.carriers.lock().unwrap_or_else(PoisonError::into_inner);
         carriers.drain(..).for_each(|carrier| carrier.abort());
     }
