@@ -11,7 +11,8 @@ async fn a_statement_that_takes_too_long_leaves_nothing() {
     let database = Database::postgres().await;
     open(&database).await.sync(videos(50_000, "1")).await.expect("a sync");
     let store = Store::open(database.url()).graph(graph()).create_tables(true);
-    let store = store.statement_timeout(Duration::from_millis(20)).await.expect("a store");
+    let store = store.statement_timeout(Duration::from_secs(1)).await.expect("a store");
+    let holder = hold(&database).await;
     let error = store.count_update::<Crop>().await.expect_err("too long").to_string();
     assert!(
         error.contains("statement_timeout") && error.contains("nothing was changed"),
@@ -19,6 +20,7 @@ async fn a_statement_that_takes_too_long_leaves_nothing() {
     );
     let error = store.sync(videos(50_000, "2")).await.expect_err("too long").to_string();
     assert!(error.contains("statement_timeout"), "{error}");
+    drop(holder);
 
     // The address says the same. The repeated call succeeds with more time.
     let url = database.url();
