@@ -230,8 +230,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Whether a value that another type cannot hold makes a change of types fail. If not, it would
-    /// become another value.
+    /// Whether a value that another type cannot hold makes a change of types fail, and NULL one that forbids
+    /// it. If not, it would become another value.
     fn checks_narrowing(&self) -> bool {
         true
     }

@@ -359,9 +359,15 @@ impl Difference<'_> {
             return Ok(());
         }
         let up = Statement::ChangeNull { table: table.clone(), column: column.decl()? };
-        let down = Statement::ChangeNull { table, column: old };
+        let down = match dialect.checks_narrowing() {
+            true => Down::Statements(vec![Statement::ChangeNull { table, column: old }]),
+            false => Down::Irreversible(format!(
+                "what is NULL in `{}` would become another value",
+                column.name
+            )),
+        };
         let summary = format!("the column `{}` of `{name}` {why}", column.name);
-        self.step(of, summary, vec![up], Down::Statements(vec![down]));
+        self.step(of, summary, vec![up], down);
         Ok(())
     }
 

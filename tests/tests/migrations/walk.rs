@@ -9,6 +9,7 @@ on_every_database! {
     tables_are_those_that_the_store_would_make,
     it_goes_down_and_up_again,
     drops_are_done_when_asked_for,
+    what_is_null_stands_in_the_way_back,
     a_dry_run_changes_nothing,
     a_store_that_made_its_own_tables_goes_over,
 }
@@ -115,6 +116,24 @@ async fn drops_are_done_when_asked_for(target: &Target) {
     let error = migrations.revert(target.url(), 1, false).await.expect_err("it is gone");
     let error = error.to_string();
     assert!(error.contains("cannot be undone") && error.contains("are gone"), "{error}");
+    assert_eq!(target.tables().await, tables);
+    let status = migrations.status(target.url()).await.expect("a status");
+    assert!(status.iter().all(|line| line.state == State::Applied));
+}
+
+async fn what_is_null_stands_in_the_way_back(target: &Target) {
+    let mut migrations = target.migrations(Layout::Plain);
+    for version in [Version::Widened, Version::Removed] {
+        migrations.add(&version.graph(), named("next")).expect("files");
+    }
+    migrations.apply(target.url(), false).await.expect("an application");
+    // Nothing writes sizes any more.
+    work(&target.open(&Version::Removed.graph()).await, 0).await;
+    let tables = target.tables().await;
+    let error = migrations.revert(target.url(), 1, false).await.expect_err("sizes that are NULL");
+    let error = error.to_string();
+    assert!(error.to_uppercase().contains("NULL"), "{error}");
+    assert_eq!(error.contains("cannot be undone"), target.engine == Engine::ClickHouse, "{error}");
     assert_eq!(target.tables().await, tables);
     let status = migrations.status(target.url()).await.expect("a status");
     assert!(status.iter().all(|line| line.state == State::Applied));
