@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::store::sql::settings::stamp;
 use crate::store::sql::tables::added;
 use metaxy_sql::ast::Statement;
-use metaxy_sql::{Ident, lower, system};
+use metaxy_sql::{Dialect, Ident, lower, system};
 use std::collections::BTreeMap;
 
 /// What a migration is called, and what it may do beyond what is needed.
@@ -92,6 +92,14 @@ pub(super) enum Down {
     Statements(Vec<Statement>),
     /// Nothing can, for this reason.
     Irreversible(String),
+}
+
+/// The way back to a column that holds less: a change that fails where a value does not fit, if the engine looks.
+fn narrower(dialect: &dyn Dialect, change: Statement, what: &str) -> Down {
+    match dialect.checks_narrowing() {
+        true => Down::Statements(vec![change]),
+        false => Down::Irreversible(format!("{what} would become another value")),
+    }
 }
 
 /// A way from one schema to another.
@@ -322,16 +330,9 @@ impl Difference<'_> {
                 let old = column.decl()?;
                 column.ty = to;
                 let up = Statement::ChangeType { table: table()?, column: column.decl()? };
-                let down = match dialect.checks_narrowing() {
-                    true => Down::Statements(vec![Statement::ChangeType {
-                        table: table()?,
-                        column: old,
-                    }]),
-                    false => Down::Irreversible(format!(
-                        "what is too large for {from} in `{}` would become another value",
-                        column.name
-                    )),
-                };
+                let down = Statement::ChangeType { table: table()?, column: old };
+                let what = format!("what is too large for {from} in `{}`", column.name);
+                let down = narrower(dialect, down, &what);
                 let summary =
                     format!("widens the column `{}` of `{name}` from {from} to {to}", column.name);
                 self.step(of, summary, vec![up], down);
@@ -359,13 +360,8 @@ impl Difference<'_> {
             return Ok(());
         }
         let up = Statement::ChangeNull { table: table.clone(), column: column.decl()? };
-        let down = match dialect.checks_narrowing() {
-            true => Down::Statements(vec![Statement::ChangeNull { table, column: old }]),
-            false => Down::Irreversible(format!(
-                "what is NULL in `{}` would become another value",
-                column.name
-            )),
-        };
+        let down = Statement::ChangeNull { table, column: old };
+        let down = narrower(dialect, down, &format!("what is NULL in `{}`", column.name));
         let summary = format!("the column `{}` of `{name}` {why}", column.name);
         self.step(of, summary, vec![up], down);
         Ok(())
