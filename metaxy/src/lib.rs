@@ -113,10 +113,11 @@
 //! |---|---|
 //! | `duckdb` (default) | the embedded store; links a `libduckdb`. Without it there is `memory:` |
 //! | `postgres` | stores in Postgres: `postgres://..`, or a pool of your own (`Store::from_pool`) |
+//! | `clickhouse` | stores in ClickHouse: `clickhouse://..`, or a client of your own (`Store::from_client`) |
 //! | `tls` | encrypted connections to servers |
 //! | `bundled` | compiles DuckDB from source instead |
 //! | `chrono`, `uuid`, `json` | column types of these crates |
-//! | `cli` | the binary `metaxy` |
+//! | `cli` | `cli`, the command line with your features, and the binaries `metaxy` and `cargo-metaxy` |
 //! | `conformance` | [`conformance`]: the tests of an engine of your own |
 
 // What the derives emit names the crate as users do.
