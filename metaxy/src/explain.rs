@@ -226,7 +226,9 @@ impl Store {
                 });
             }
             let ty = columns.iter().find(|column| column.name == *name).map(|column| column.ty);
-            conditions.push(equals(name, &literal(value, ty.map(is_number))));
+            // What is no number stays a text, which the filter refuses.
+            let is_number = ty.map(|ty| is_number(ty) && value.parse::<i128>().is_ok());
+            conditions.push(equals(name, &literal(value, is_number)));
         }
         if conditions.is_empty() { Ok("TRUE".to_owned()) } else { Ok(conditions.join(" AND ")) }
     }

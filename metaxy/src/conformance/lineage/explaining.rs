@@ -234,9 +234,18 @@ pub(crate) async fn names_and_values_that_need_quotes(engine: &dyn Engine) {
 }
 
 pub(crate) async fn ids_that_are_not_there(engine: &dyn Engine) {
-    let world = filled(engine, [doc(), words()]).await;
-    world.compute("words").await;
-    assert!(world.explain("words", &[("id", "nobody")]).await.records.is_empty());
-    let error = world.store.explain(&key("words"), &[("di", "a")]).await.expect_err("no such id");
+    let filled = filled(engine, [doc(), words()]).await;
+    filled.compute("words").await;
+    assert!(filled.explain("words", &[("id", "nobody")]).await.records.is_empty());
+    let error = filled.store.explain(&key("words"), &[("di", "a")]).await.expect_err("no such id");
     assert!(error.to_string().contains("`di`") && error.to_string().contains("`id`"), "{error}");
+
+    let root = FeatureBuilder::new("number").id("n", Int64).field("x");
+    let numbers = world(engine, [root]).await;
+    numbers.sync("number", &[json!({ "n": 1, "x": "1" }), json!({ "n": 2, "x": "1" })]).await;
+    assert_eq!(numbers.explain("number", &[("n", "1")]).await.records.len(), 1);
+    // A value is a value, and no part of a condition.
+    let both = numbers.store.explain(&key("number"), &[("n", "1 OR TRUE")]).await;
+    let error = both.expect_err("no number").to_string();
+    assert!(error.contains("'1 OR TRUE'"), "{error}");
 }
