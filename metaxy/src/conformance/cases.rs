@@ -93,6 +93,7 @@ macro_rules! __conformance_cases {
                 gone_when_the_upstream_record_was_deleted,
                 gone_without_any_row_that_says_so,
                 gone_when_all_members_of_a_group_are,
+                a_hard_cascade_takes_groups_as_well,
                 excluded_by_a_filter,
                 excluded_when_the_members_moved,
                 missing_when_a_required_upstream_was_never_computed,

@@ -185,7 +185,8 @@ macro_rules! options {
         /// Whether every row that the records ever had is removed, and not only marked.
         ///
         /// That cannot be undone. What stays is a line that says that there was a record, so that
-        /// what was computed from it is orphaned because it is `gone`.
+        /// what was computed from it is orphaned because it is `gone`; a group all of whose members
+        /// were removed is `missing`.
         pub fn hard(mut self, hard: bool) -> Self {
             self.$($options).+.hard = hard;
             self

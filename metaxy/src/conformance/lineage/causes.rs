@@ -53,6 +53,29 @@ pub(crate) async fn gone_when_all_members_of_a_group_are(engine: &dyn Engine) {
     assert_eq!(world.increment("d", &["size"]).await, expected);
 }
 
+/// Nothing is left that could tell of what the groups were.
+pub(crate) async fn a_hard_cascade_takes_groups_as_well(engine: &dyn Engine) {
+    let group = DepBuilder::new("a").aggregation(["size"]);
+    let d = FeatureBuilder::new("d").id("size", Int64).field("x").dep(group);
+    let of_d = DepBuilder::new("d").select::<&str>([]);
+    let e = FeatureBuilder::new("e").id("size", Int64).field("x").dep(of_d);
+    let world = world(engine, [root(), d, e]).await;
+    world.sync("a", &[row(1, 1), row(2, 1), row(3, 2), row(4, 3)]).await;
+    world.compute("d").await;
+    world.compute("e").await;
+    // Somebody else's orphan stays: it was one before.
+    world.store.delete_of(&key("a"), &[batch(&[json!({ "i": 4 })])]).await.expect("a deletion");
+    let records = [json!({ "i": 1 }), json!({ "i": 3 })];
+    let deletion = world.store.delete_of(&key("a"), &[batch(&records)]);
+    let report = deletion.hard(true).history(true).cascade(true).await.expect("a deletion");
+    assert_eq!(report.records(), 4, "{report}");
+    for feature in ["d", "e"] {
+        let left = flow::read(&world.store, feature).await;
+        let left: Vec<&Value> = left.iter().map(|row| &row["size"]).collect();
+        assert_eq!(left, [1, 3], "{feature}");
+    }
+}
+
 pub(crate) async fn excluded_by_a_filter(engine: &dyn Engine) {
     let filtered = || {
         let dep = a().filter("size < 3");

@@ -119,7 +119,7 @@ pub(super) fn delete(
                 orphans.records.into_iter().chain(orphans.parents).collect();
             let now = state.clone();
             let after = View { state: &now, feature: feature.of(key)?, without };
-            line = remove(state, &after, &after.orphans(false, &orphans)?, options);
+            line = remove(state, &after, &after.orphans(true, &orphans)?, options);
         }
         if (line.records, line.rows_removed) != (0, 0) {
             lines.push(line);
@@ -135,7 +135,7 @@ fn nothing_deleted(key: &FeatureKey) -> Deleted {
 /// Marks or removes records of one feature; `view` is of the state as it is before that.
 fn remove(state: &mut State, view: &View<'_>, meant: &Meant, options: &DeleteOptions) -> Deleted {
     let mut line = nothing_deleted(view.key());
-    let stamp = Stamp::new(view.table(), &options.write, 0);
+    let stamp = Stamp::new(view.table(), &options.write);
     let (Some(stamp), Some(_)) = (stamp, view.table()) else { return line };
     let there = view.existing().into_values().filter(|row| view.is_meant(meant, row)).count();
     line.records = there as u64;
@@ -248,7 +248,7 @@ pub(super) fn undelete(
         Delete::Orphans { .. } => Meant::default(),
         which => view.meant(which, deleted.iter().copied())?,
     };
-    let Some(stamp) = Stamp::new(view.table(), options, 0) else { return Ok(Written::default()) };
+    let Some(stamp) = Stamp::new(view.table(), options) else { return Ok(Written::default()) };
     let rows = deleted.into_iter().filter(|row| {
         // Children of a sealed parent come back one by one, or were never deleted.
         let parent = view.parent_of(row).filter(|parent| meant.parents.contains(parent));

@@ -131,13 +131,14 @@ impl Deletion<'_> {
         // What was orphaned already is somebody else's, and stays.
         let mut follow = Vec::new();
         for (n, feature) in downstream.into_iter().enumerate() {
-            if self.keep_orphans(&feature, false, None, &before(n)).await? {
+            if self.keep_orphans(&feature, true, None, &before(n)).await? {
                 follow.push((n, feature));
             }
         }
         let mut all = vec![self.first(feature, which).await?];
         for (n, feature) in follow {
-            self.keep_orphans(&feature, false, Some(before(n)), STAGE).await?;
+            // All others are this deletion's, also groups of which it has left no trace.
+            self.keep_orphans(&feature, true, Some(before(n)), STAGE).await?;
             let deleted = self.feature(&feature, &Found::Staged).await?;
             if (deleted.records, deleted.rows_removed) != (0, 0) {
                 all.push(deleted);
