@@ -460,7 +460,9 @@ pub struct Merge {
     pub stage: String,
     /// The columns.
     pub columns: Vec<String>,
-    /// Those of them that two rows have in common if they are the same; NULL is a value here.
+    /// Those of them that name a record; no row of the stage lacks one.
+    pub ids: Vec<String>,
+    /// The others that two rows have in common if they are the same; NULL is a value here.
     pub same: Vec<String>,
 }
 

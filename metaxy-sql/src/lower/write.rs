@@ -414,7 +414,9 @@ pub fn seal(plan: &Seal) -> Result<Statement> {
 pub fn merge(plan: &Merge) -> Result<Statement> {
     let is_same =
         |column: &String| binary(col("s", column), BinaryOp::IsNotDistinctFrom, col("u", column));
-    let on = and(plan.same.iter().map(is_same));
+    // Postgres can find rows by what is equal, and by nothing else.
+    let of_record = plan.ids.iter().map(|column| eq(col("s", column), col("u", column)));
+    let on = and(of_record.chain(plan.same.iter().map(is_same)));
     let select = Select::default()
         .columns(plan.columns.iter().map(|column| (col("s", column), column.clone())))
         .from(from(&plan.stage, "s").join(JoinKind::Left, &plan.table, "u", on))

@@ -571,7 +571,8 @@ pub(crate) fn cases() -> Result<Vec<Case>, Error> {
                 columns: ["video_id", system::UPDATED_AT, system::WRITE_TOKEN]
                     .map(str::to_owned)
                     .to_vec(),
-                same: ["video_id", system::UPDATED_AT].map(str::to_owned).to_vec(),
+                ids: vec!["video_id".to_owned()],
+                same: vec![system::UPDATED_AT.to_owned()],
             })?,
         ),
         statement("has_rows", lower::has_rows("example__video")),

@@ -239,10 +239,10 @@ async fn merge(
         system::TRY,
     ];
     let columns: Vec<String> = staged.columns.iter().map(|(name, _)| name.clone()).collect();
-    let same = ids.iter().map(String::as_str).chain(named);
-    let same = same.filter(|name| columns.iter().any(|column| column == name)).map(str::to_owned);
-    let same = same.collect();
-    let plan = Merge { table: table.to_owned(), stage: staged.table.clone(), columns, same };
+    let same = named.into_iter().filter(|name| columns.iter().any(|column| column == name));
+    let same = same.map(str::to_owned).collect();
+    let (table, stage, ids) = (table.to_owned(), staged.table.clone(), ids.to_vec());
+    let plan = Merge { table, stage, columns, ids, same };
     connection.execute(lower::merge(&plan)?).await
 }
 
