@@ -4,6 +4,7 @@
 //! check a small crate of its own, without any engine, in a folder inside the target folder. Servers
 //! run beside it; while their programs are fetched, the tests are built.
 
+use std::env;
 use std::process::Command;
 use std::thread;
 
@@ -12,6 +13,9 @@ use crate::setup;
 use crate::sh::{self, Failure, Result};
 use crate::summary::Summary;
 use crate::workspace::{all_but_bundled, cargo};
+
+/// How many tests run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 pub(crate) fn run() -> Result {
     setup::embedded()?;
@@ -31,6 +35,11 @@ pub(crate) fn run() -> Result {
     command.envs(engines.variables());
     // An expected text that is missing or differs is a failure; only `bless` writes one.
     command.arg("--no-fail-fast").env("INSTA_UPDATE", "no").env_remove("TRYBUILD");
+    if env::var_os(THREADS).is_none() {
+        // Most of them wait for a server as long as they compute.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (2 * cores).to_string());
+    }
     let done = sh::run_seeing(&mut command, |line| summary.see(line));
 
     println!("\n{summary}");
