@@ -280,10 +280,12 @@ impl OpenStore {
     /// again. What is not noticed is a program that changes rows in place, behind the store's back, and
     /// leaves their times as they are.
     ///
+    /// The share is more than 0 and at most 1; with 0 nothing is kept.
+    ///
     /// It is of use on DuckDB, for features without groups and expansions whose upstreams have the same ids;
     /// elsewhere it changes nothing. What is kept is made with [`create_tables`](Self::create_tables) alone.
     pub fn incremental(mut self, share: f64) -> Self {
-        self.access.incremental = Some(share).filter(|share| *share > 0.0);
+        self.access.incremental = Some(share).filter(|share| *share != 0.0);
         self
     }
 
@@ -297,14 +299,16 @@ impl OpenStore {
         self
     }
 
-    /// How provenances are hashed. A store that exists has to have been created with it.
+    /// How provenances are hashed. A store that exists has to have been created with it; a new one hashes
+    /// with xxhash64 unless told otherwise, in Postgres with md5.
     pub fn hash_algorithm(mut self, algorithm: HashAlgorithm) -> Self {
         self.settings.hash_algorithm = Some(algorithm);
         self
     }
 
-    /// How many characters of every hash are kept, at least 8. A store that exists has to have been
-    /// created with it.
+    /// How many characters of every hash are kept, at least 8; 16 unless told otherwise, which are some 53
+    /// bits of xxhash64 in decimal digits, and 64 bits of md5. A store that exists has to have been created
+    /// with it.
     pub fn hash_truncation_length(mut self, length: usize) -> Self {
         self.settings.hash_truncation_length = Some(length);
         self
@@ -391,6 +395,22 @@ impl OpenStore {
                 setting: "hash_truncation_length",
                 value: length.to_string(),
                 problem: "it is at least 8",
+            });
+        }
+        if let Some(share) = self.access.incremental
+            && !(0.0..=1.0).contains(&share)
+        {
+            return Err(Error::Setting {
+                setting: "incremental",
+                value: share.to_string(),
+                problem: "it is a share of the records, from 0 to 1",
+            });
+        }
+        if self.access.read_only && self.place.is_in_memory() {
+            return Err(Error::Setting {
+                setting: "read_only",
+                value: "true".to_owned(),
+                problem: "a store in `memory:` is always new, so that there is nothing to read",
             });
         }
         let graph = match self.graph.take() {
