@@ -308,12 +308,18 @@ pub enum Error {
         message: String,
     },
     /// A value that the engine would change, or lose, without a word; nothing was written.
-    #[error("`{column}` holds {problem}; nothing was written ({engine} cannot keep it)")]
+    #[error(
+        "`{column}` of {record} holds {problem}; nothing was written ({engine} cannot keep it)"
+    )]
     CannotKeep {
         /// The engine.
         engine: &'static str,
         /// The column.
         column: String,
+        /// The row of its batch, from 0.
+        row: usize,
+        /// The row and, where they are known, its ids.
+        record: String,
         /// The value, and what to do.
         problem: String,
     },

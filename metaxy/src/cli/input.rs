@@ -167,7 +167,8 @@ pub(super) fn in_file(mut error: Error, before: usize) -> (Error, Option<usize>)
                 | W::Negative { row, .. }
                 | W::NoInput { row, .. },
             ..
-        } => row,
+        }
+        | Error::CannotKeep { row, .. } => row,
         _ => return (error, None),
     };
     let in_batch = *row;

@@ -416,7 +416,7 @@ pub(crate) async fn nul_is_refused(engine: &dyn Engine) {
     };
     for (column, value) in [("id", json!("a\0")), ("note", json!("\0"))] {
         let error = write(&store, "a", &[good.clone(), bad(column, value)]).await;
-        let Err(Error::Write { reason: WriteError::Nul { column: found, row: 1 }, .. }) = error
+        let Err(Error::Write { reason: WriteError::Nul { column: found, row: 1, .. }, .. }) = error
         else {
             panic!("{column}: {error:?}")
         };

@@ -865,6 +865,12 @@ pub trait WriteSession: Send {
     /// `p0..`.
     fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>>;
 
+    /// [`Backend::fail`] for the feature of the write, which needs no other connection than the write has.
+    fn fail(&mut self, failures: Vec<Failure>) -> BoxFuture<'_, Result<()>>;
+
+    /// [`Backend::measure`] likewise.
+    fn measure(&mut self, records: u64, took: Duration) -> BoxFuture<'_, Result<()>>;
+
     /// Appends all staged rows and seals at once, with one time and token, and begins anew; what is
     /// refused stays staged, and nothing of it is there.
     ///
@@ -875,6 +881,6 @@ pub trait WriteSession: Send {
     /// those of the parents that are sealed, are forgotten.
     ///
     /// If the write is named ([`WriteOptions::token`]), the number of its n-th commit is made of the name
-    /// and n, and a commit whose number is in the table writes nothing.
+    /// and n, and a commit whose number is in the table writes nothing; one with seals, if it is in theirs.
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>>;
 }

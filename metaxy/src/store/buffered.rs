@@ -239,7 +239,9 @@ impl Task {
                 if self.waiting >= self.rows { self.commit().await.map(drop) } else { Ok(()) }
             }
             // What was wrong with these rows is no matter of the others.
-            Err(error @ (Error::Write { .. } | Error::Buffered { .. })) => Err(error),
+            Err(
+                error @ (Error::Write { .. } | Error::CannotKeep { .. } | Error::Buffered { .. }),
+            ) => Err(error),
             Err(error) => Err(self.fail(error)),
         };
         let _ = reply.send(taken);

@@ -57,6 +57,12 @@ impl DuckDb {
             if name == "access_mode" {
                 return Err(problem("`.read_only(true)` decides about `access_mode`"));
             }
+            if name == "preserve_insertion_order" {
+                return Err(problem(
+                    "counts come before records because DuckDB keeps the order of what a statement says, so \
+                     that `preserve_insertion_order` stays as it is",
+                ));
+            }
             named.insert(name.to_owned(), value.to_owned());
         }
         on_thread(move || {

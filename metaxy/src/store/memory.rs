@@ -422,6 +422,14 @@ impl WriteSession for Session {
         known(staged.map(|seals| self.seals.extend(seals)))
     }
 
+    fn fail(&mut self, failures: Vec<Failure>) -> BoxFuture<'_, Result<()>> {
+        self.store.fail(self.feature.clone(), failures, self.options.clone())
+    }
+
+    fn measure(&mut self, records: u64, took: Duration) -> BoxFuture<'_, Result<()>> {
+        self.store.measure(self.feature.clone(), records, took, self.options.clone())
+    }
+
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>> {
         let staged = (&*self.rows, &*self.seals);
         let (layout, options, commit) = (&self.layout, &self.options, self.commits);

@@ -126,23 +126,17 @@ impl Backend for SqlStore {
         foreign: Vec<(FeatureKey, Export)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
         async move {
-            let mut tries = Tries::to_read();
             // What comes from elsewhere comes once.
             if !foreign.is_empty() {
                 return resolve(&self.shared, &feature, &options, foreign).await;
             }
-            loop {
-                match resolve(&self.shared, &feature, &options, Vec::new()).await {
-                    Err(error) => tries.after(error).await?,
-                    resolved => return resolved,
-                }
-            }
+            Tries::to_read().run(|| resolve(&self.shared, &feature, &options, Vec::new())).await
         }
         .boxed()
     }
 
     fn plan(&self, features: Vec<FeatureContext>) -> BoxFuture<'_, Result<Vec<Planned>>> {
-        async move { planned::plan(&self.shared, &features).await }.boxed()
+        async move { Tries::to_read().run(|| planned::plan(&self.shared, &features)).await }.boxed()
     }
 
     fn read(
@@ -150,27 +144,12 @@ impl Backend for SqlStore {
         feature: FeatureContext,
         options: ReadOptions,
     ) -> BoxFuture<'_, Result<BatchStream>> {
-        async move {
-            let mut tries = Tries::to_read();
-            loop {
-                match read(&self.shared, &feature, &options).await {
-                    Err(error) => tries.after(error).await?,
-                    rows => return rows,
-                }
-            }
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| read(&self.shared, &feature, &options)).await }.boxed()
     }
 
     fn count(&self, feature: FeatureContext, options: ReadOptions) -> BoxFuture<'_, Result<u64>> {
-        async move {
-            let mut connection = self.shared.connect().await?;
-            connection.begin(Access::Read).await?;
-            let tables = tables_of(&mut *connection, &feature).await?;
-            let plan = Planner { feature: &feature, tables: &tables }.read(&options)?;
-            rows::number(&connection.rows(lower::count_of(&plan)).await?)
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| count(&self.shared, &feature, &options)).await }
+            .boxed()
     }
 
     fn resolve_sql(
@@ -178,19 +157,8 @@ impl Backend for SqlStore {
         feature: FeatureContext,
         options: ResolveOptions,
     ) -> BoxFuture<'_, Result<Option<String>>> {
-        async move {
-            let mut connection = self.shared.connect().await?;
-            let mut tables = tables_to_resolve(&mut *connection, &feature).await?;
-            // It is to be right as well when another definition is recorded.
-            tables.values_mut().for_each(|info| info.sole_definition = false);
-            let plan = Planner { feature: &feature, tables: &tables }.resolve(&options)?;
-            let statement = lower::resolve(&plan.plan);
-            let dialect = self.shared.engine.dialect();
-            Ok(statement
-                .map(|query| metaxy_sql::print_alone(&Statement::Query(query), &*dialect))
-                .transpose()?)
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| resolve_sql(&self.shared, &feature, &options)).await }
+            .boxed()
     }
 
     fn write(
@@ -232,13 +200,8 @@ impl Backend for SqlStore {
         options: DeleteOptions,
     ) -> BoxFuture<'_, Result<Vec<Deleted>>> {
         async move {
-            let (shared, mut tries) = (self.writable()?, Tries::to_write());
-            loop {
-                match delete::delete(&shared, &feature, &which, &options).await {
-                    Err(error) => tries.after(error).await?,
-                    done => return done,
-                }
-            }
+            let shared = self.writable()?;
+            Tries::to_write().run(|| delete::delete(&shared, &feature, &which, &options)).await
         }
         .boxed()
     }
@@ -250,13 +213,8 @@ impl Backend for SqlStore {
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Written>> {
         async move {
-            let (shared, mut tries) = (self.writable()?, Tries::to_write());
-            loop {
-                match delete::undelete(&shared, &feature, &which, &options).await {
-                    Err(error) => tries.after(error).await?,
-                    done => return done,
-                }
-            }
+            let shared = self.writable()?;
+            Tries::to_write().run(|| delete::undelete(&shared, &feature, &which, &options)).await
         }
         .boxed()
     }
@@ -267,13 +225,8 @@ impl Backend for SqlStore {
         options: VacuumOptions,
     ) -> BoxFuture<'_, Result<u64>> {
         async move {
-            let (shared, mut tries) = (self.writable()?, Tries::to_write());
-            loop {
-                match delete::vacuum(&shared, &feature, options).await {
-                    Err(error) => tries.after(error).await?,
-                    done => return done,
-                }
-            }
+            let shared = self.writable()?;
+            Tries::to_write().run(|| delete::vacuum(&shared, &feature, options)).await
         }
         .boxed()
     }
@@ -284,28 +237,15 @@ impl Backend for SqlStore {
         options: RebaseOptions,
     ) -> BoxFuture<'_, Result<Written>> {
         async move {
-            let (shared, mut tries) = (self.writable()?, Tries::to_write());
-            loop {
-                match rebase::rebase(&shared, &feature, &options).await {
-                    Err(error) => tries.after(error).await?,
-                    done => return done,
-                }
-            }
+            let shared = self.writable()?;
+            Tries::to_write().run(|| rebase::rebase(&shared, &feature, &options)).await
         }
         .boxed()
     }
 
     fn rebases(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Rebased>>> {
-        async move {
-            let mut tries = Tries::to_read();
-            loop {
-                match rebase::rebases(&self.shared, &feature).await {
-                    Err(error) => tries.after(error).await?,
-                    noted => return noted,
-                }
-            }
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| rebase::rebases(&self.shared, &feature)).await }
+            .boxed()
     }
 
     fn fail(
@@ -315,28 +255,16 @@ impl Backend for SqlStore {
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
         async move {
-            let (shared, mut tries) = (self.writable()?, Tries::to_write());
-            loop {
-                match failures::add(&shared, &feature, &failures, &options).await {
-                    Err(error) => tries.after(error).await?,
-                    done => return done,
-                }
-            }
+            let shared = self.writable()?;
+            let connection = &mut *shared.connect_to_write().await?;
+            failures::add(&shared, connection, &feature, &failures, &options).await
         }
         .boxed()
     }
 
     fn failures(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Vec<Failure>>> {
-        async move {
-            let mut tries = Tries::to_read();
-            loop {
-                match failures::of(&self.shared, feature.key()).await {
-                    Err(error) => tries.after(error).await?,
-                    found => return found,
-                }
-            }
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| failures::of(&self.shared, feature.key())).await }
+            .boxed()
     }
 
     fn measure(
@@ -347,28 +275,15 @@ impl Backend for SqlStore {
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<()>> {
         async move {
-            let (shared, mut tries) = (self.writable()?, Tries::to_write());
-            loop {
-                match durations::add(&shared, &feature, records, took, &options).await {
-                    Err(error) => tries.after(error).await?,
-                    done => return done,
-                }
-            }
+            let shared = self.writable()?;
+            let connection = &mut *shared.connect_to_write().await?;
+            durations::add(&shared, connection, &feature, records, took, &options).await
         }
         .boxed()
     }
 
     fn measured(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<Measured>>> {
-        async move {
-            let mut tries = Tries::to_read();
-            loop {
-                match durations::of(&self.shared, &features).await {
-                    Err(error) => tries.after(error).await?,
-                    found => return found,
-                }
-            }
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| durations::of(&self.shared, &features)).await }.boxed()
     }
 
     fn stored(&self, features: Vec<FeatureKey>) -> BoxFuture<'_, Result<Vec<FeatureKey>>> {
@@ -377,13 +292,7 @@ impl Backend for SqlStore {
             if names.is_empty() {
                 return Ok(Vec::new());
             }
-            let mut tries = Tries::to_read();
-            let found = loop {
-                match self.shared.tables(&names).await {
-                    Err(error) => tries.after(error).await?,
-                    Ok(found) => break found,
-                }
-            };
+            let found = Tries::to_read().run(|| self.shared.tables(&names)).await?;
             let is_there = |key: &FeatureKey| found.contains_key(&key.table_name());
             Ok(features.into_iter().filter(is_there).collect())
         }
@@ -391,16 +300,7 @@ impl Backend for SqlStore {
     }
 
     fn export(&self, feature: FeatureContext) -> BoxFuture<'_, Result<Export>> {
-        async move {
-            let mut tries = Tries::to_read();
-            loop {
-                match copy::export(&self.shared, &feature).await {
-                    Err(error) => tries.after(error).await?,
-                    export => return export,
-                }
-            }
-        }
-        .boxed()
+        async move { Tries::to_read().run(|| copy::export(&self.shared, &feature)).await }.boxed()
     }
 
     fn import(&self, feature: FeatureContext, from: Export) -> BoxFuture<'_, Result<u64>> {
@@ -408,11 +308,15 @@ impl Backend for SqlStore {
     }
 
     fn pushed(&self, which: PushedRows) -> BoxFuture<'_, Result<Vec<PushedRow>>> {
-        async move { pushes::pushed(&self.shared, &which).await }.boxed()
+        async move { Tries::to_read().run(|| pushes::pushed(&self.shared, &which)).await }.boxed()
     }
 
     fn push(&self, push: PushRequest) -> BoxFuture<'_, Result<Option<i64>>> {
-        async move { pushes::push(&*self.writable()?, &push).await }.boxed()
+        async move {
+            let shared = self.writable()?;
+            Tries::to_write().run(|| pushes::push(&shared, &push)).await
+        }
+        .boxed()
     }
 
     fn read_samples(
@@ -484,6 +388,31 @@ async fn resolve(
         taking.keep(shared, &counts).await;
     }
     Ok(Resolved { counts, batches: no_batches() })
+}
+
+async fn resolve_sql(
+    shared: &Shared,
+    feature: &FeatureContext,
+    options: &ResolveOptions,
+) -> Result<Option<String>> {
+    let mut connection = shared.connect().await?;
+    let mut tables = tables_to_resolve(&mut *connection, feature).await?;
+    // It is to be right as well when another definition is recorded.
+    tables.values_mut().for_each(|info| info.sole_definition = false);
+    let plan = Planner { feature, tables: &tables }.resolve(options)?;
+    let statement = lower::resolve(&plan.plan);
+    let dialect = shared.engine.dialect();
+    Ok(statement
+        .map(|query| metaxy_sql::print_alone(&Statement::Query(query), &*dialect))
+        .transpose()?)
+}
+
+async fn count(shared: &Shared, feature: &FeatureContext, options: &ReadOptions) -> Result<u64> {
+    let mut connection = shared.connect().await?;
+    connection.begin(Access::Read).await?;
+    let tables = tables_of(&mut *connection, feature).await?;
+    let plan = Planner { feature, tables: &tables }.read(options)?;
+    rows::number(&connection.rows(lower::count_of(&plan)).await?)
 }
 
 /// Reads: an error before the first rows is one of the call.

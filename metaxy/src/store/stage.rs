@@ -72,14 +72,16 @@ pub enum WriteError {
     },
     /// A text with a NUL character, which not every engine can keep.
     #[error(
-        "row {row} has a NUL character in the column `{column}`, which no text in a store may hold; \
-         remove it, or keep such values as bytes"
+        "row {row} ({id}) has a NUL character in the column `{column}`, which no text in a store may \
+         hold; remove it, or keep such values as bytes"
     )]
     Nul {
         /// The column.
         column: String,
         /// The row of its batch, from 0.
         row: usize,
+        /// Its ids.
+        id: String,
     },
     /// One record more than once in a write.
     #[error("{count} rows have the same id {id}; a record can be written once in a write")]
@@ -531,7 +533,7 @@ impl Stager<'_> {
             .iter()
             .map(|column| {
                 let array = batch.column_by_name(&column.name).expect("names were checked");
-                self.no_nul(&column.name, array)?;
+                self.no_nul(&column.name, array, |row| self.id(batch, row))?;
                 let expected = column.ty.to_arrow();
                 if array.data_type() == &expected {
                     return Ok(Arc::clone(array));
@@ -614,13 +616,18 @@ impl Stager<'_> {
         }
     }
 
-    /// Refuses texts that not every engine can keep.
-    pub(crate) fn no_nul(&self, column: &str, array: &ArrayRef) -> Result<()> {
+    /// Refuses texts that not every engine can keep, of a row with these ids.
+    pub(crate) fn no_nul(
+        &self,
+        column: &str,
+        array: &ArrayRef,
+        id: impl FnOnce(usize) -> String,
+    ) -> Result<()> {
         match row_with_nul(array) {
             None => Ok(()),
             Some(row) => {
-                let column = column.to_owned();
-                Err(self.error(WriteError::Nul { column, row }))
+                let (column, id) = (column.to_owned(), id(row).replace('\0', "\\0"));
+                Err(self.error(WriteError::Nul { column, row, id }))
             }
         }
     }

@@ -4,7 +4,7 @@
 //! and with one time. What is not committed was never there.
 
 use crate::column::IdValue;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::increment::{Done, Origin, Outcome, id_names, show_ids};
 use crate::key::FeatureKey;
@@ -99,21 +99,16 @@ impl<F: Feature> From<F> for Item<F> {
 /// For a feature with upstreams it takes what jobs gave ([`Job::done`](crate::Job::done)), so that
 /// what a record was computed from is never lost on the way; for a root it takes records.
 pub struct Writer<F> {
-    store: Store,
-    key: FeatureKey,
-    options: WriteOptions,
+    write: Write,
     commit_every: Option<usize>,
-    open: Option<Open>,
+    /// Those that wait to be staged.
     records: Vec<F>,
     /// Of each record; children of one parent share one.
     origins: Vec<Arc<Origin>>,
     /// That of all records of a root.
     of_root: Arc<Origin>,
     seals: Vec<SealRow>,
-    failures: Vec<Failure>,
     uncommitted: usize,
-    timed: Timed,
-    committed: Committed,
 }
 
 /// A parent whose children are all there.
@@ -123,6 +118,19 @@ struct SealRow {
     origin: Arc<Origin>,
 }
 
+/// What both writers have: the write, once it has begun, and what is kept with its next commit.
+struct Write {
+    store: Store,
+    key: FeatureKey,
+    options: WriteOptions,
+    open: Option<Open>,
+    failures: Vec<Failure>,
+    /// Records that took so long to compute since the last commit; of an expansion, parents.
+    records: u64,
+    took: Duration,
+    committed: Committed,
+}
+
 /// A write that has begun.
 struct Open {
     feature: FeatureContext,
@@ -130,12 +138,91 @@ struct Open {
     session: Box<dyn WriteSession>,
 }
 
+impl Write {
+    fn new(store: Store, key: FeatureKey) -> Self {
+        Self {
+            store,
+            key,
+            options: WriteOptions::default(),
+            open: None,
+            failures: Vec::new(),
+            records: 0,
+            took: Duration::ZERO,
+            committed: Committed::default(),
+        }
+    }
+
+    async fn begin(&mut self, feature: FeatureContext, layout: Layout) -> Result<&mut Open> {
+        self.options.check()?;
+        let backend = &self.store.backend;
+        let session = backend.write(feature.clone(), layout.clone(), self.options.clone()).await?;
+        Ok(self.open.insert(Open { feature, layout, session }))
+    }
+
+    /// Commits what is staged, and what is kept with it.
+    async fn commit(&mut self) -> Result<()> {
+        let Some(open) = &mut self.open else { return self.keep_failures().await };
+        // First, since the commit clears the failures of what it writes.
+        if !self.failures.is_empty() {
+            open.session.fail(self.failures.clone()).await?;
+            self.failures.clear();
+        }
+        // The time was spent whether or not the records are then written.
+        if self.records > 0 && !self.took.is_zero() {
+            open.session.measure(self.records, self.took).await?;
+            self.took = Duration::ZERO;
+        }
+        self.records = 0;
+        let written = open.session.commit().await?;
+        self.committed.add(written);
+        Ok(())
+    }
+
+    /// Keeps failures where there is nothing else.
+    async fn keep_failures(&mut self) -> Result<()> {
+        if !self.failures.is_empty() {
+            self.options.check()?;
+            let (feature, failures) = (self.store.feature(&self.key)?, self.failures.clone());
+            self.store.backend.fail(feature, failures, self.options.clone()).await?;
+            self.failures.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The options that both writers have.
+macro_rules! options {
+    () => {
+        /// A name for the run, kept with every row.
+        #[must_use]
+        pub fn materialization_id(mut self, id: impl Into<String>) -> Self {
+            self.write.options.materialization_id = Some(id.into());
+            self
+        }
+
+        /// A name for this write, so that it can be done again after a crash: a commit that has been
+        /// written under the same name, by its number from the first on, writes nothing. What is pushed
+        /// has to be the same as well, and the name is used for nothing else.
+        #[must_use]
+        pub fn token(mut self, token: impl Into<String>) -> Self {
+            self.write.options.token = Some(token.into());
+            self
+        }
+
+        /// Says how long it took to compute what was pushed since the last commit, or a part of it: it
+        /// adds up, and is kept with the next commit. [Plans](crate::plan) go by it.
+        pub fn took(&mut self, duration: Duration) {
+            self.write.took += duration;
+        }
+    };
+}
+
 impl<F> fmt::Debug for Writer<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
-            .field("feature", &self.key)
+            .field("feature", &self.write.key)
             .field("uncommitted", &self.uncommitted)
-            .field("committed", &self.committed)
+            .field("committed", &self.write.committed)
             .finish_non_exhaustive()
     }
 }
@@ -143,21 +230,17 @@ impl<F> fmt::Debug for Writer<F> {
 impl<F: Feature> Writer<F> {
     pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
         Self {
-            store,
-            key,
-            options: WriteOptions::default(),
+            write: Write::new(store, key),
             commit_every: None,
-            open: None,
             records: Vec::new(),
             origins: Vec::new(),
             of_root: Arc::new(Origin::of_root()),
             seals: Vec::new(),
-            failures: Vec::new(),
             uncommitted: 0,
-            timed: Timed::default(),
-            committed: Committed::default(),
         }
     }
+
+    options! {}
 
     /// Commits by itself whenever this many records wait, so that a crash loses no more than that.
     /// The children of one parent are never split.
@@ -167,45 +250,21 @@ impl<F: Feature> Writer<F> {
         self
     }
 
-    /// A name for the run, kept with every row.
-    #[must_use]
-    pub fn materialization_id(mut self, id: impl Into<String>) -> Self {
-        self.options.materialization_id = Some(id.into());
-        self
-    }
-
-    /// A name for this write, so that it can be done again after a crash: a commit that has been
-    /// written under the same name, by its number from the first on, writes nothing. The records that
-    /// are pushed have to be the same as well, and the name is used for nothing else.
-    #[must_use]
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.options.token = Some(token.into());
-        self
-    }
-
-    /// Says how long the records took to compute that were pushed since the last commit, or a part of
-    /// them: it adds up, and is kept with the next commit. [Plans](crate::plan) go by it.
-    pub fn took(&mut self, duration: Duration) {
-        self.timed.took += duration;
-    }
-
     /// Takes a record.
     ///
     /// # Errors
-    /// When the record is refused ([`WriteError`] says why), or the store fails.
+    /// When a record is refused ([`WriteError`] says which and why), or the store fails. What a store cannot
+    /// keep in a column is found out when records are staged, some thousand together, so that the record
+    /// which is refused may be one that was pushed before; the others are kept.
     pub async fn push(&mut self, item: impl Into<Item<F>>) -> Result<()> {
-        if self.open.is_none() {
-            let feature = self.store.feature(&self.key)?;
-            self.options.check()?;
+        if self.write.open.is_none() {
+            let feature = self.write.store.feature(&self.write.key)?;
             let layout = typed_layout::<F>(&feature)?;
-            let session =
-                self.store.backend.write(feature.clone(), layout.clone(), self.options.clone());
-            let session = session.await?;
-            self.open = Some(Open { feature, layout, session });
+            self.write.begin(feature, layout).await?;
         }
-        let open = self.open.as_ref().expect("it was just opened");
+        let open = self.write.open.as_ref().expect("it was just opened");
         let feature = &open.feature;
-        let row = usize::try_from(self.committed.rows).unwrap_or_default() + self.uncommitted;
+        let row = usize::try_from(self.write.committed.rows).unwrap_or_default() + self.uncommitted;
         let outcome = match item.into().0 {
             Source::Done(outcome) => outcome,
             Source::Record(record) if feature.is_root() => {
@@ -220,9 +279,9 @@ impl<F: Feature> Writer<F> {
         match outcome {
             Outcome::Failed { record, failure } => {
                 let error = &failure.error;
-                tracing::warn!(feature = %self.key, record, error, "a record failed");
-                self.committed.failed.push(format!("{record}: {error}"));
-                self.failures.push(failure);
+                tracing::warn!(feature = %self.write.key, record, error, "a record failed");
+                self.write.committed.failed.push(format!("{record}: {error}"));
+                self.write.failures.push(failure);
                 Ok(())
             }
             Outcome::Record { record, origin } => {
@@ -249,7 +308,7 @@ impl<F: Feature> Writer<F> {
     /// Goes on after an outcome with so many records: stages and commits what has become enough.
     async fn added(&mut self, records: usize) -> Result<()> {
         self.uncommitted += records;
-        self.timed.records += 1;
+        self.write.records += 1;
         if self.records.len().max(self.seals.len()) >= ROWS_PER_BATCH {
             self.flush().await?;
         }
@@ -259,74 +318,69 @@ impl<F: Feature> Writer<F> {
         Ok(())
     }
 
-    /// Stages the structs that wait.
+    /// Stages the structs that wait. They wait until they are: a call that fails or is cancelled loses none.
     async fn flush(&mut self) -> Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = &mut self.write.open else { return Ok(()) };
         if !self.records.is_empty() {
-            let records = std::mem::take(&mut self.records);
-            let origins = std::mem::take(&mut self.origins);
-            let batch = staged(&open.feature, &open.layout, &records, &origins)?;
-            open.session.stage(batch).await?;
+            let done = match staged(&open.feature, &open.layout, &self.records, &self.origins) {
+                Ok(batch) => open.session.stage(batch).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                self.refuse(&error);
+                return Err(error);
+            }
+            self.records.clear();
+            self.origins.clear();
         }
         if !self.seals.is_empty() {
-            let seals = std::mem::take(&mut self.seals);
-            open.session.seal(staged_seals(&open.layout, &seals)?).await?;
+            open.session.seal(staged_seals(&open.layout, &self.seals)?).await?;
+            self.seals.clear();
         }
         Ok(())
     }
 
+    /// Takes out the record that an error names, so that it takes no other with it; of an expansion all
+    /// children of its parent, which are there together or not at all.
+    fn refuse(&mut self, error: &Error) {
+        let (Error::Write { reason: WriteError::Nul { row, .. }, .. }
+        | Error::CannotKeep { row, .. }) = error
+        else {
+            return;
+        };
+        let Some(origin) = self.origins.get(*row).map(Arc::clone) else { return };
+        let before = self.records.len();
+        match self.write.open.as_ref().is_some_and(|open| open.feature.is_expansion()) {
+            true => {
+                let mut origins = self.origins.iter();
+                self.records.retain(|_| origins.next().is_some_and(|of| !Arc::ptr_eq(of, &origin)));
+                self.origins.retain(|of| !Arc::ptr_eq(of, &origin));
+                self.seals.retain(|seal| !Arc::ptr_eq(&seal.origin, &origin));
+            }
+            false => {
+                self.records.remove(*row);
+                self.origins.remove(*row);
+            }
+        }
+        self.uncommitted -= before - self.records.len();
+    }
+
     async fn commit_pending(&mut self) -> Result<()> {
         self.flush().await?;
-        if let Some(open) = &mut self.open {
-            // First, since the commit clears the failures of what it writes.
-            if !self.failures.is_empty() {
-                let (feature, failures) = (open.feature.clone(), self.failures.clone());
-                self.store.backend.fail(feature, failures, self.options.clone()).await?;
-                self.failures.clear();
-            }
-            self.timed.keep(&self.store, &open.feature, &self.options).await?;
-            let written = open.session.commit().await?;
-            self.committed.add(written);
-            self.uncommitted = 0;
-        }
+        self.write.commit().await?;
+        self.uncommitted = 0;
         Ok(())
     }
 
     /// Appends everything that was pushed and not committed yet, and says what was written in all.
     ///
     /// # Errors
-    /// When the rows are refused as a whole (an id twice), or the store fails; nothing of them is
-    /// then in the store.
-    #[tracing::instrument(skip_all, fields(feature = %self.key))]
+    /// When a record is refused, as by [`push`](Self::push): a second commit writes the others. When the rows
+    /// are refused as a whole (an id twice), or the store fails. Nothing of them is then in the store.
+    #[tracing::instrument(skip_all, fields(feature = %self.write.key))]
     pub async fn commit(&mut self) -> Result<Committed> {
         self.commit_pending().await?;
-        Ok(self.committed.clone())
-    }
-}
-
-/// How long records took, so many of them; of an expansion, parents.
-#[derive(Clone, Copy, Debug, Default)]
-struct Timed {
-    records: u64,
-    took: Duration,
-}
-
-impl Timed {
-    /// Keeps it, if somebody has said it. The time was spent whether or not the records are then
-    /// written.
-    async fn keep(
-        &mut self,
-        store: &Store,
-        feature: &FeatureContext,
-        options: &WriteOptions,
-    ) -> Result<()> {
-        let Self { records, took } = *self;
-        if records > 0 && !took.is_zero() {
-            store.backend.measure(feature.clone(), records, took, options.clone()).await?;
-            self.took = Duration::ZERO;
-        }
-        self.records = 0;
-        Ok(())
+        Ok(self.write.committed.clone())
     }
 }
 
@@ -334,7 +388,7 @@ impl<F> Drop for Writer<F> {
     fn drop(&mut self) {
         if self.uncommitted > 0 && !std::thread::panicking() {
             tracing::warn!(
-                feature = %self.key,
+                feature = %self.write.key,
                 rows = self.uncommitted,
                 "a writer was dropped with rows that were not committed; they were not written"
             );
@@ -418,7 +472,8 @@ pub(crate) fn staged<F: Feature>(
     let mut arrays = F::encode(records);
     let stager = Stager { feature, layout, types: Types::Exact };
     for (column, array) in layout.ids.iter().chain(&layout.columns).zip(&arrays) {
-        stager.no_nul(&column.name, array)?;
+        let id = |row: usize| show_ids(&feature.definition().spec.id_columns, &records[row].ids());
+        stager.no_nul(&column.name, array, id)?;
     }
     let computed = computed.into_iter().map(StringArray::from);
     let given = given.into_iter().map(StringArray::from);
@@ -485,82 +540,46 @@ fn id_array(values: &[&IdValue], ty: &DataType) -> Result<ArrayRef> {
 /// added; `metaxy_provenance_by_field` says what each was computed from. For a root that column, or
 /// one text column per field, holds the versions. Columns are found by name.
 pub struct BatchWriter {
-    store: Store,
-    key: FeatureKey,
-    options: WriteOptions,
-    open: Option<Open>,
-    failures: Vec<Failure>,
-    timed: Timed,
-    committed: Committed,
+    write: Write,
 }
 
 impl fmt::Debug for BatchWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchWriter")
-            .field("feature", &self.key)
-            .field("committed", &self.committed)
+            .field("feature", &self.write.key)
+            .field("committed", &self.write.committed)
             .finish_non_exhaustive()
     }
 }
 
 impl BatchWriter {
     pub(crate) fn new(store: Store, key: FeatureKey) -> Self {
-        let (options, committed) = (WriteOptions::default(), Committed::default());
-        let (timed, failures) = (Timed::default(), Vec::new());
-        Self { store, key, options, open: None, failures, timed, committed }
+        Self { write: Write::new(store, key) }
     }
 
-    /// A name for the run, kept with every row.
-    #[must_use]
-    pub fn materialization_id(mut self, id: impl Into<String>) -> Self {
-        self.options.materialization_id = Some(id.into());
-        self
-    }
-
-    /// A name for this write, so that it can be done again after a crash: a commit that has been
-    /// written under the same name, by its number from the first on, writes nothing. The rows that
-    /// are pushed have to be the same as well, and the name is used for nothing else.
-    #[must_use]
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.options.token = Some(token.into());
-        self
-    }
-
-    /// Says how long the rows took to compute that were pushed since the last commit, or a part of
-    /// them: it adds up, and is kept with the next commit. [Plans](crate::plan) go by it.
-    pub fn took(&mut self, duration: Duration) {
-        self.timed.took += duration;
-    }
+    options! {}
 
     /// Takes rows; those of an expansion have the column `metaxy_try`.
     ///
     /// # Errors
     /// When a row is refused ([`WriteError`] says which and why), or the store fails.
     pub async fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        if self.open.is_none() {
-            let feature = self.store.feature(&self.key)?;
+        if self.write.open.is_none() {
+            let feature = self.write.store.feature(&self.write.key)?;
             let layout = layout(&feature, &batch.schema())?;
             // Rows that are refused leave nothing behind, so they are looked at before anything is
             // made.
             let stager = Stager { feature: &feature, layout: &layout, types: Types::Exact };
             stager.stage(&batch.slice(0, 0))?;
-            self.begin(feature, layout).await?;
+            self.write.begin(feature, layout).await?;
         }
-        let open = self.open.as_mut().expect("it was just opened");
+        let open = self.write.open.as_mut().expect("it was just opened");
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
         let staged = stager.stage(batch)?;
         if !open.feature.is_expansion() {
-            self.timed.records += batch.num_rows() as u64;
+            self.write.records += batch.num_rows() as u64;
         }
         open.session.stage(staged).await
-    }
-
-    async fn begin(&mut self, feature: FeatureContext, layout: Layout) -> Result<()> {
-        self.options.check()?;
-        let backend = &self.store.backend;
-        let session = backend.write(feature.clone(), layout.clone(), self.options.clone()).await?;
-        self.open = Some(Open { feature, layout, session });
-        Ok(())
     }
 
     /// Says of parents of an expansion that their children are complete: those that were pushed with
@@ -575,8 +594,8 @@ impl BatchWriter {
     /// definition nor rows that were pushed say which types the ids of children have, that is an error
     /// too.
     pub async fn seal(&mut self, parents: &RecordBatch) -> Result<()> {
-        if self.open.is_none() {
-            let feature = self.store.feature(&self.key)?;
+        if self.write.open.is_none() {
+            let feature = self.write.store.feature(&self.write.key)?;
             if !feature.is_expansion() {
                 return Err(write_error(&feature, WriteError::NoExpansion));
             }
@@ -591,12 +610,12 @@ impl BatchWriter {
             let layout = layout(&feature, &Schema::empty())?;
             let stager = Stager { feature: &feature, layout: &layout, types: Types::Exact };
             stager.seal(&parents.slice(0, 0))?;
-            self.begin(feature, layout).await?;
+            self.write.begin(feature, layout).await?;
         }
-        let open = self.open.as_mut().expect("it was just opened");
+        let open = self.write.open.as_mut().expect("it was just opened");
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
         let staged = stager.seal(parents)?;
-        self.timed.records += parents.num_rows() as u64;
+        self.write.records += parents.num_rows() as u64;
         open.session.seal(staged).await
     }
 
@@ -606,7 +625,7 @@ impl BatchWriter {
     /// # Errors
     /// When the rows lack their ids or `metaxy_provenance`, or the number of texts fits neither.
     pub fn fail(&mut self, rows: &RecordBatch, errors: &[impl AsRef<str>]) -> Result<()> {
-        let feature = self.store.feature(&self.key)?;
+        let feature = self.write.store.feature(&self.write.key)?;
         let n = rows.num_rows();
         if errors.len() != n && errors.len() != 1 {
             let found = errors.len();
@@ -637,9 +656,9 @@ impl BatchWriter {
             let ids: Vec<String> = ids.iter().map(|array| array.value(row).to_owned()).collect();
             let record = names.iter().zip(&ids).map(|(name, id)| format!("{name} = {id}"));
             let record = record.collect::<Vec<_>>().join(", ");
-            self.committed.failed.push(format!("{record}: {error}"));
+            self.write.committed.failed.push(format!("{record}: {error}"));
             let provenance = provenance.value(row).to_owned();
-            self.failures.push(Failure::new(ids, provenance, error.to_owned()));
+            self.write.failures.push(Failure::new(ids, provenance, error.to_owned()));
         }
         Ok(())
     }
@@ -649,21 +668,9 @@ impl BatchWriter {
     /// # Errors
     /// When the rows are refused as a whole (an id twice, a parent sealed twice), or the store fails;
     /// nothing of them is then in the store.
-    #[tracing::instrument(skip_all, fields(feature = %self.key))]
+    #[tracing::instrument(skip_all, fields(feature = %self.write.key))]
     pub async fn commit(&mut self) -> Result<Committed> {
-        // First, since the commit clears the failures of what it writes.
-        if !self.failures.is_empty() {
-            let feature = self.store.feature(&self.key)?;
-            let failures = self.failures.clone();
-            self.options.check()?;
-            self.store.backend.fail(feature, failures, self.options.clone()).await?;
-            self.failures.clear();
-        }
-        if let Some(open) = &mut self.open {
-            self.timed.keep(&self.store, &open.feature, &self.options).await?;
-            let written = open.session.commit().await?;
-            self.committed.add(written);
-        }
-        Ok(self.committed.clone())
+        self.write.commit().await?;
+        Ok(self.write.committed.clone())
     }
 }

@@ -186,3 +186,20 @@ async fn what_would_be_changed_without_a_word_is_refused() {
     }
     store.sync(vec![record]).await.expect("a sync");
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_kept_takes_no_other_with_it() {
+    let database = Database::clickhouse().await;
+    let store = store(&database).await;
+    let record = records().remove(0);
+    let days =
+        |id| if id == 6 { vec![day(2024, 1, 1), day(1, 1, 1)] } else { vec![day(2024, 1, 1); 3] };
+    let mut out = store.writer::<All>();
+    for id in 0..10 {
+        out.push(All { id, days: days(id), ..record.clone() }).await.expect("a record");
+    }
+    let error = out.commit().await.expect_err("a day that cannot be kept").to_string();
+    assert!(error.contains("`days` of row 6 (id = 6) holds a day outside"), "{error}");
+    assert_eq!(out.commit().await.expect("the others").rows, 9);
+    assert_eq!(store.read::<All>().rows().await.expect("records").len(), 9);
+}

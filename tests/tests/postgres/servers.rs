@@ -107,6 +107,22 @@ async fn a_read_whose_connection_is_killed_before_its_first_row_is_repeated() {
     let read = store.read::<Video>();
     let (rows, ()) = tokio::join!(read.rows(), kill);
     assert_eq!(rows.expect("records").len(), 10);
+    let holder = hold(&database).await;
+    let kill = async {
+        kill_who_waits(&database).await;
+        drop(holder);
+    };
+    let read = store.read::<Video>();
+    let (count, ()) = tokio::join!(read.count(), kill);
+    assert_eq!(count.expect("a number"), 10);
+    let holder = hold(&database).await;
+    let kill = async {
+        kill_who_waits(&database).await;
+        drop(holder);
+    };
+    let plan = store.plan();
+    let (plan, ()) = tokio::join!(plan, kill);
+    plan.expect("a plan");
 }
 
 /// What the server has taken back by itself is done again.
@@ -327,6 +343,47 @@ async fn a_server_that_stops_in_a_write() {
     assert!(n_failed > 0, "no commit was interrupted");
     assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
     assert_eq!(store.count_update::<Crop>().await.expect("counts").to_compute(), 0);
+}
+
+/// The same root with a column more.
+#[derive(Clone, Debug, Feature)]
+#[metaxy(key = "pg/video")]
+struct Longer {
+    #[metaxy(id)]
+    id: String,
+    path: String,
+    length: Option<i64>,
+    #[metaxy(field)]
+    frames: DataVersion,
+}
+
+/// Otherwise a program that reads an increment while it writes the table would wait for itself for ever, and
+/// everybody who comes later behind it.
+#[tokio::test]
+async fn a_column_that_cannot_be_added_is_an_error() {
+    use sqlx::Connection;
+    let database = Database::postgres().await;
+    let old = open(&database).await;
+    old.sync(videos(10, "1")).await.expect("a sync");
+    let mut reader = sqlx::PgConnection::connect(&database.url()).await.expect("a connection");
+    let read = sqlx::raw_sql("BEGIN; SELECT * FROM pg__video");
+    read.execute(&mut reader).await.expect("rows");
+    let graph = FeatureGraph::of::<Longer>().expect("a graph");
+    let store = Store::open(database.url()).graph(graph).create_tables(true);
+    let store = store.await.expect("a store");
+    let (id, path) = ("more".to_owned(), String::new());
+    let record = Longer { id, path, length: Some(1), frames: DataVersion::new("1") };
+    let others = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        old.read::<Video>().count().await
+    };
+    let (written, count) = tokio::join!(store.sync(vec![record.clone()]).partial(true), others);
+    let error = written.expect_err("somebody reads the table").to_string();
+    assert!(error.contains("the column `length` cannot be added to `pg__video` while"), "{error}");
+    assert_eq!(count.expect("a number"), 10);
+    drop(reader);
+    let written = store.sync(vec![record]).partial(true).await.expect("nobody reads it").written;
+    assert_eq!(written.rows, 1);
 }
 
 #[tokio::test]

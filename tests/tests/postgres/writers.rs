@@ -1,9 +1,10 @@
 //! Writers of several stores take turns: the order of versions is that of their commits.
 
-use super::{Crop, Video, compute, open, open_at, video, videos};
+use super::{Crop, Source, Video, compute, graph, open, open_at, video, videos};
 use metaxy::prelude::*;
-use metaxy_tests::databases::Database;
+use metaxy_tests::databases::{Database, Engine, own_server};
 use sqlx::Connection;
+use std::time::Duration;
 
 /// As from as many processes: each store has connections of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -46,6 +47,87 @@ async fn writers_of_several_stores_have_strictly_ordered_times() {
     assert_eq!(store.read::<Video>().rows().await.expect("records").len(), 1 + WRITERS as usize);
 }
 
+/// A writer keeps its connection until it is dropped, and commits with that one alone.
+#[tokio::test]
+async fn writers_of_a_small_pool_do_not_wait_for_each_other() {
+    let database = Database::postgres().await;
+    open(&database).await.sync(videos(4, "1")).await.expect("a sync");
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(2);
+    let pool = pool.acquire_timeout(Duration::from_secs(5));
+    let pool = pool.connect(&database.url()).await.expect("a pool");
+    let store = Store::from_pool(pool).graph(graph()).create_tables(true).await.expect("a store");
+    let jobs = store.resolve_update::<Crop>().await.expect("an increment").jobs::<Source>();
+    let mut jobs: Vec<_> = jobs.try_collect().await.expect("jobs");
+    let mut writers = [store.writer::<Crop>(), store.writer::<Crop>()];
+    for out in &mut writers {
+        let (done, failed) = (jobs.pop().expect("a job"), jobs.pop().expect("a job"));
+        let id = done.input().id.clone();
+        let crop = Crop { id, frames: DataVersion::default() };
+        out.push(done.done(crop).expect("its record")).await.expect("a record");
+        out.push(failed.failed("no codec")).await.expect("a failure");
+        out.took(Duration::from_secs(1));
+    }
+    for out in &mut writers {
+        let committed = out.commit().await.expect("a commit");
+        assert_eq!((committed.rows, committed.failed.len()), (1, 1));
+    }
+    drop(writers);
+    assert_eq!(store.failures::<Crop>().await.expect("failures").len(), 2);
+    let durations = "SELECT count(*)::text FROM metaxy_system__durations";
+    assert_eq!(database.texts(durations).await, ["2"]);
+}
+
+/// Lets every stage that is made from now on do something to itself.
+async fn whenever_a_stage_is_made(database: &Database, what: &str) {
+    let sql = format!(
+        "CREATE FUNCTION at_stage() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%@stage%') \
+             THEN {what}; END IF; \
+         END $$; \
+         CREATE EVENT TRIGGER at_stage ON ddl_command_end WHEN TAG IN ('CREATE TABLE') \
+         EXECUTE FUNCTION at_stage()"
+    );
+    database.execute(&sql).await;
+}
+
+/// Nobody takes the rows that are missing then for written.
+#[tokio::test]
+async fn a_write_whose_stage_failed_cannot_be_committed() {
+    let server = own_server(Engine::Postgres);
+    let database = Database::on(Engine::Postgres, server.url()).await;
+    let store = open(&database).await;
+    store.sync(videos(1, "1")).await.expect("a sync");
+    let check = "EXECUTE 'ALTER TABLE pg_temp.\"@stage\" ADD CHECK (id0 <> ''7'')'";
+    whenever_a_stage_is_made(&database, check).await;
+    let mut out = store.writer::<Video>();
+    for id in 0..10 {
+        out.push(video(id, "1")).await.expect("a record");
+    }
+    let error = out.commit().await.expect_err("a row that the stage does not take").to_string();
+    assert!(error.contains("check constraint"), "{error}");
+    let error = out.commit().await.expect_err("rows that are gone").to_string();
+    assert!(error.contains("begin a new write"), "{error}");
+    assert_eq!(store.read::<Video>().rows().await.expect("records").len(), 1);
+}
+
+/// What comes after it is another call.
+#[tokio::test]
+async fn a_commit_that_is_done_is_never_told_as_failed() {
+    let server = own_server(Engine::Postgres);
+    let database = Database::on(Engine::Postgres, server.url()).await;
+    let store = open(&database).await;
+    let mut out = store.writer::<Video>();
+    out.push(video("a", "1")).await.expect("a record");
+    whenever_a_stage_is_made(&database, "RAISE 'no stage any more'").await;
+    assert_eq!(out.commit().await.expect("a commit").rows, 1);
+    out.push(video("b", "1")).await.expect("it waits");
+    let error = out.commit().await.expect_err("no stage").to_string();
+    assert!(error.contains("no stage any more"), "{error}");
+    database.execute("DROP EVENT TRIGGER at_stage").await;
+    assert_eq!(out.commit().await.expect("a commit").rows, 2);
+    assert_eq!(store.read::<Video>().rows().await.expect("records").len(), 2);
+}
+
 /// Two programs that compute the same records do no harm: the later one wins, and nothing is stale.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_workers_over_one_increment() {
@@ -83,7 +165,7 @@ async fn a_write_that_is_caught_in_a_deadlock_is_repeated() {
         let waits = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND \
                      wait_event_type = 'Lock' AND wait_event = 'relation'";
         while database.texts(waits).await.is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let turns = "SELECT ((classid::bigint << 32) | objid::bigint)::text FROM pg_locks WHERE \
                      locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database \
@@ -136,7 +218,7 @@ async fn a_turn_is_for_one_feature() {
     });
     // Reading waits for nobody, and neither does a write to what is computed from it.
     let increment = store.update::<Crop>().skip_comparison(true).await.expect("an increment");
-    let mut jobs = increment.jobs::<super::Source>();
+    let mut jobs = increment.jobs::<Source>();
     let mut out = store.writer::<Crop>();
     while let Some(job) = jobs.try_next().await.expect("a job") {
         let crop = Crop { id: job.input().id.clone(), frames: DataVersion::default() };

@@ -20,6 +20,7 @@ on_every_engine! {
     failures_go_with_a_parent_that_is_removed,
     a_parent_is_sealed_once_in_a_commit,
     batches_of_children_exist_with_their_seal,
+    children_without_their_seal_are_no_write_that_was_done,
     a_seal_that_promises_more_is_pending,
     an_amended_child_stays_in_its_try,
     bad_children_and_seals,
@@ -259,6 +260,23 @@ async fn batches_of_children_exist_with_their_seal(engine: &str) {
     assert_eq!((committed.rows, committed.parents, committed.commits), (2, 2, 2));
     assert_eq!(faces(&store).await, pairs(&[(1, 0), (2, 0)]));
     assert!(counts(&store, FACE).await.is_up_to_date());
+}
+
+/// As after a crash between the two, where there are no transactions.
+async fn children_without_their_seal_are_no_write_that_was_done(engine: &str) {
+    let store = store(engine, &[1, 2]).await;
+    let parents = to_compute(&store).await;
+    let mut out = store.batch_writer(&key(FACE)).token("a write");
+    out.push(&one_face_each(&parents)).await.expect("good rows");
+    assert_eq!(out.commit().await.expect("a commit").rows, 2);
+    for repeated in [0, 1] {
+        let mut out = store.batch_writer(&key(FACE)).token("a write");
+        out.push(&one_face_each(&parents)).await.expect("the same rows");
+        out.seal(&seals(&parents, 1)).await.expect("good seals");
+        assert_eq!(out.commit().await.expect("a commit").repeated, repeated);
+        assert_eq!(faces(&store).await, pairs(&[(1, 0), (2, 0)]));
+        assert!(counts(&store, FACE).await.is_up_to_date());
+    }
 }
 
 async fn a_seal_that_promises_more_is_pending(engine: &str) {

@@ -103,6 +103,12 @@ async fn addresses_that_name_no_store() {
              `?memory_limit=4GB&threads=2`",
         ),
         (
+            "duckdb::memory:?preserve_insertion_order=false",
+            "`duckdb::memory:?preserve_insertion_order=false` names no store: counts come before records \
+             because DuckDB keeps the order of what a statement says, so that `preserve_insertion_order` \
+             stays as it is",
+        ),
+        (
             "duckdb::memory:?access_mode=READ_ONLY",
             "`duckdb::memory:?access_mode=READ_ONLY` names no store: `.read_only(true)` decides about \
              `access_mode`",

@@ -1,6 +1,6 @@
 //! Bad rows: each is refused with a text that says which and why, and nothing of the write is stored.
 
-use crate::features::{Crop, Source, Video, crop, memory, video};
+use crate::features::{Crop, Source, Video, crop, memory, open, video};
 use metaxy::arrow::array::{
     ArrayRef, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampNanosecondArray, UInt32Array, UInt64Array,
@@ -262,6 +262,96 @@ async fn a_record_that_is_refused_takes_no_other_with_it() {
     assert_eq!(out.commit().await.expect("a commit").rows, 9_999);
     let n_rows = store.read::<Video>().rows().await.expect("records").len();
     assert_eq!(n_rows, 9_999);
+}
+
+/// What is found out when records are staged, too.
+#[tokio::test]
+async fn a_text_that_is_refused_takes_no_other_with_it() {
+    for engine in ["memory:", "duckdb::memory:"] {
+        let store = open(engine).await;
+        let mut out = store.writer::<Video>();
+        let mut refused = Vec::new();
+        for n in 0..10_000 {
+            let path = if n == 5_000 { "a\0b".to_owned() } else { String::new() };
+            let pushed = out.push(Video { path, ..video(&n.to_string(), "1", "1") }).await;
+            refused.extend(pushed.err().map(|error| error.to_string()));
+        }
+        let expected = "cannot write `example/video`: row 5000 (video_id = 5000) has a NUL character in \
+                        the column `path`, which no text in a store may hold; remove it, or keep such \
+                        values as bytes";
+        assert_eq!(refused, [expected]);
+        assert_eq!(out.commit().await.expect("a commit").rows, 9_999);
+
+        out.push(Video { path: "\0".to_owned(), ..video("bad", "1", "1") }).await.expect("later");
+        out.push(video("good", "1", "1")).await.expect("a good record");
+        let error = out.commit().await.expect_err("a refusal").to_string();
+        assert!(error.contains("(video_id = bad) has a NUL character"), "{error}");
+        assert_eq!(out.commit().await.expect("the other").rows, 10_000);
+        assert_eq!(store.read::<Video>().rows().await.expect("records").len(), 10_000);
+    }
+}
+
+/// The children of a parent are there together or not at all.
+#[tokio::test]
+async fn a_child_that_is_refused_takes_those_of_its_parent_with_it() {
+    for engine in ["memory:", "duckdb::memory:"] {
+        let graph = FeatureGraph::of::<Word>().expect("a graph");
+        let store = flow::open(engine, &graph).await;
+        let texts = ["a", "b", "c"].map(|id| Text { id: id.to_owned(), x: DataVersion::new("1") });
+        store.sync(texts.to_vec()).await.expect("a sync");
+        let expand = async |bad: &'static str, out: &mut metaxy::store::Writer<Word>| {
+            let increment = store.resolve_update::<Word>().await.expect("an increment");
+            let mut jobs = increment.jobs::<TextId>();
+            let mut n = 0;
+            while let Some(job) = jobs.try_next().await.expect("a job") {
+                let id = job.input().id.clone();
+                let words = (0..3).map(|place| Word {
+                    id: id.clone(),
+                    place,
+                    word: if id == bad && place == 1 { "\0".to_owned() } else { "w".to_owned() },
+                    x: DataVersion::default(),
+                });
+                out.push(job.children(words).expect("its children")).await.expect("children");
+                n += 1;
+            }
+            n
+        };
+        let mut out = store.writer::<Word>();
+        assert_eq!(expand("b", &mut out).await, 3);
+        let error = out.commit().await.expect_err("a refusal").to_string();
+        assert!(error.contains("id = b, place = 1) has a NUL character"), "{error}");
+        let committed = out.commit().await.expect("the others");
+        assert_eq!((committed.rows, committed.parents), (6, 2));
+        assert_eq!(expand("", &mut out).await, 1);
+        let committed = out.commit().await.expect("the last");
+        assert_eq!((committed.rows, committed.parents), (9, 3));
+    }
+}
+
+#[derive(Clone, Debug, Feature)]
+#[metaxy(key = "refusals/text")]
+struct Text {
+    #[metaxy(id)]
+    id: String,
+    #[metaxy(field)]
+    x: DataVersion,
+}
+
+#[derive(Debug, Row)]
+struct TextId {
+    id: String,
+}
+
+#[derive(Debug, Feature)]
+#[metaxy(key = "refusals/word", deps(Text(lineage = expansion(on(id)))))]
+struct Word {
+    #[metaxy(id)]
+    id: String,
+    #[metaxy(id)]
+    place: i64,
+    word: String,
+    #[metaxy(field)]
+    x: DataVersion,
 }
 
 #[tokio::test]

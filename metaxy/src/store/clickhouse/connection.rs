@@ -212,7 +212,8 @@ impl ClickHouseConnection {
     async fn send_waiting(&mut self) -> Result<()> {
         if self.waiting.is_lost {
             return Err(errors::database(
-                "rows of this write were lost on their way, or the server has forgotten them; begin a new write",
+                "rows of this write were lost on their way, the server has forgotten them, or a call was \
+                 cancelled; begin a new write",
             ));
         }
         if !self.waiting.rows.is_empty() {
@@ -390,7 +391,14 @@ impl sql::Connection for ClickHouseConnection {
         async move {
             match access {
                 Access::Read => {}
-                Access::Write(tables) => self.turns = self.engine.turns(tables).await,
+                Access::Write(tables) => {
+                    // Whoever was in the middle of a write waits for nobody, least of all for himself.
+                    if !std::mem::take(&mut self.turns).is_empty() {
+                        self.waiting.is_lost = true;
+                        return self.send_waiting().await;
+                    }
+                    self.turns = self.engine.turns(tables).await;
+                }
                 Access::Dry(tables) => {
                     self.copies = Some(BTreeSet::new());
                     // At once, since the rows of a copy have other addresses.
@@ -451,6 +459,21 @@ impl sql::Connection for ClickHouseConnection {
             self.send_waiting().await?;
             let sql = self.text(&query)?;
             self.stream_text(sql).await
+        }
+        .boxed()
+    }
+
+    /// A client that goes away does not end its INSERT, whose text has the token of its rows.
+    fn ended(&mut self, token: i64) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let sql = format!(
+                "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' \
+                 AND position(query, '{token}') > 0"
+            );
+            while !self.text_rows(&sql).await?.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
         }
         .boxed()
     }

@@ -14,7 +14,7 @@
 //! versions by field may be absent: to read a key of it is the same.
 
 use super::errors;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, FixedSizeBinaryArray, ListArray, MapArray, RecordBatch,
     StringArray, StructArray, TimestampMicrosecondArray, UInt64Array, new_empty_array,
@@ -79,7 +79,7 @@ impl Decoder {
     }
 }
 
-fn broken(error: &arrow::error::ArrowError) -> crate::error::Error {
+fn broken(error: &arrow::error::ArrowError) -> Error {
     errors::database(format!("the answer breaks off: {error}"))
 }
 
@@ -198,40 +198,44 @@ pub(super) fn encode(
     }))
 }
 
+/// What ClickHouse would change without a word.
+fn cannot_keep(column: &str, row: usize, problem: String) -> Error {
+    let (engine, column) = (errors::NAME, column.to_owned());
+    Error::CannotKeep { engine, column, row, record: format!("row {row}"), problem }
+}
+
 /// An array as ClickHouse reads it.
 fn storable(column: &str, array: &ArrayRef) -> Result<ArrayRef> {
-    let cannot_keep = |problem: String| crate::error::Error::CannotKeep {
-        engine: errors::NAME,
-        column: column.to_owned(),
-        problem,
-    };
-    let out_of_range =
-        |what: &str| cannot_keep(format!("{what} outside of the years 1900 to 2299"));
     let no_null = |array: &ArrayRef, what: &str| {
         let is_ours = column.starts_with(system::PREFIX);
-        if array.null_count() > 0 && !is_ours {
-            return Err(cannot_keep(format!(
+        let problem = || {
+            format!(
                 "a {what} that is NULL, which would be read as an empty one; write an empty one, or \
                  declare the column without `Option`"
-            )));
-        }
-        Ok(())
+            )
+        };
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0 && !is_ours);
+        let row = nulls.and_then(|nulls| nulls.iter().position(|is_there| !is_there));
+        row.map_or(Ok(()), |row| Err(cannot_keep(column, row, problem())))
+    };
+    let in_range = |what: &str, row: Option<usize>| {
+        let problem = || format!("{what} outside of the years 1900 to 2299");
+        row.map_or(Ok(()), |row| Err(cannot_keep(column, row, problem())))
     };
     Ok(match array.data_type() {
         DataType::Date32 => {
             let days: &Date32Array = array.as_primitive();
-            if days.iter().flatten().any(|day| day < DAYS.0 || day > DAYS.1) {
-                return Err(out_of_range("a day"));
-            }
+            let is_outside = |day: i32| day < DAYS.0 || day > DAYS.1;
+            in_range("a day", days.iter().position(|day| day.is_some_and(is_outside)))?;
             Arc::clone(array)
         }
         DataType::Timestamp(_, _) => {
             let array =
                 cast(array, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
             let times: &TimestampMicrosecondArray = array.as_primitive();
-            if times.iter().flatten().any(|time| time < MICROS.0 || time > MICROS.1) {
-                return Err(out_of_range("a point in time"));
-            }
+            let is_outside = |time: i64| time < MICROS.0 || time > MICROS.1;
+            let row = times.iter().position(|time| time.is_some_and(is_outside));
+            in_range("a point in time", row)?;
             array
         }
         DataType::LargeUtf8 | DataType::Utf8View => cast(array, &DataType::Utf8)?,
@@ -244,7 +248,16 @@ fn storable(column: &str, array: &ArrayRef) -> Result<ArrayRef> {
             };
             let list = cast(array, &ty)?;
             let list = list.as_list::<i32>();
-            let items = storable(column, list.values())?;
+            let items = storable(column, list.values()).map_err(|error| match error {
+                // It is the list of the row that holds the item.
+                Error::CannotKeep { row: item, problem, .. } => {
+                    let ends = list.offsets().iter().skip(1);
+                    let row =
+                        ends.filter(|end| usize::try_from(**end).is_ok_and(|end| end <= item));
+                    cannot_keep(column, row.count(), problem)
+                }
+                error => error,
+            })?;
             let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
             Arc::new(ListArray::try_new(field, list.offsets().clone(), items, None)?)
         }

@@ -140,9 +140,14 @@ impl sql::Connection for DuckDbConnection {
 
     fn commit(&mut self) -> BoxFuture<'_, Result<()>> {
         self.with(|work| {
-            run(&work.link, "COMMIT")?;
+            let ended = run(&work.link, "COMMIT");
+            if ended.is_err() {
+                // Without a word from DuckDB that it has ended by itself.
+                let _ = run(&work.link, "ROLLBACK");
+            }
+            // Also after an error: whoever waits for the turn may be the very same write.
             work.turn = None;
-            Ok(())
+            ended.map(drop)
         })
         .boxed()
     }
@@ -297,6 +302,8 @@ fn listed(connection: &Connection, names: &[String]) -> Result<Vec<[String; 3]>>
 mod tests {
     use super::super::database::{Database, DatabaseSettings};
     use super::*;
+    use crate::store::sql::Connection as _;
+    use std::time::Duration;
 
     fn connected(sql: &str) -> Link {
         let database =
@@ -304,6 +311,21 @@ mod tests {
         let link = database.connect().expect("a connection");
         link.execute_batch(sql).expect("statements that can be run");
         link
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_gives_the_turn_back() {
+        let database =
+            Database::open(":memory:", false, DatabaseSettings::new()).expect("a database");
+        let mut connection = DuckDbConnection::new(database.connect().expect("a connection"));
+        let tables = ["a".to_owned()];
+        for _ in 0..2 {
+            let begun = connection.begin(Access::Write(&tables));
+            let begun = tokio::time::timeout(Duration::from_secs(10), begun).await;
+            begun.expect("the turn is free").expect("a transaction");
+            connection.script("ROLLBACK".to_owned()).await.expect("the end of it");
+            connection.commit().await.expect_err("nothing is there to commit");
+        }
     }
 
     #[test]

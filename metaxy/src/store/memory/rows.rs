@@ -100,8 +100,11 @@ impl Table {
         self.all().map(Row::time).max()
     }
 
-    pub(super) fn has_token(&self, token: i64) -> bool {
-        self.all().any(|row| row.write_token == Some(token))
+    /// Whether a write with this token is there; one with seals is, once these are.
+    pub(super) fn has_token(&self, token: i64, with_seals: bool) -> bool {
+        let mut seals = self.seals.iter().map(|seal| &seal.row);
+        let is_of_it = |row: &Row| row.write_token == Some(token);
+        seals.any(is_of_it) || !with_seals && self.rows.iter().any(is_of_it)
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn rebase(
     let answer = view.resolve(&ResolveOptions::default())?;
     let filter = over_records(feature, &options.filter, &view)?;
 
-    let Some(stamp) = Stamp::new(Some(table), &WriteOptions::default(), 0) else {
+    let Some(stamp) = Stamp::new(Some(table), &WriteOptions::default()) else {
         return Ok(Written::default());
     };
     let parents = view.parents(None);

@@ -42,10 +42,15 @@ pub(super) fn now() -> i64 {
 
 impl Stamp {
     /// What the n-th commit of a write carries: a time later than anything in the table (H15). Nothing
-    /// if the caller has named the write, and this commit of it is in the table already.
-    pub(super) fn new(table: Option<&Table>, options: &WriteOptions, commit: u64) -> Option<Self> {
+    /// if the caller has named the write, and this commit of it, with seals or not, is in the table already.
+    pub(super) fn of_commit(
+        table: Option<&Table>,
+        options: &WriteOptions,
+        commit: u64,
+        with_seals: bool,
+    ) -> Option<Self> {
         let token = options.token.as_ref().map(|name| write_token(name, commit));
-        let is_known = |token| table.is_some_and(|table| table.has_token(token));
+        let is_known = |token| table.is_some_and(|table| table.has_token(token, with_seals));
         if token.is_some_and(is_known) {
             return None;
         }
@@ -53,6 +58,11 @@ impl Stamp {
         let time = latest.map_or_else(now, |latest| now().max(latest.saturating_add(1)));
         let run = options.materialization_id.clone();
         Some(Self { time, token: token.unwrap_or_else(random), run })
+    }
+
+    /// The same for a write of one commit without seals.
+    pub(super) fn new(table: Option<&Table>, options: &WriteOptions) -> Option<Self> {
+        Self::of_commit(table, options, 0, false)
     }
 
     /// A row again, as written now.
@@ -250,7 +260,7 @@ pub(super) fn commit(
     view.check_duplicates(rows, view.ids())?;
     view.check_sealed_once(seals)?;
     let columns = view.columns_with(&specs)?;
-    let Some(stamp) = Stamp::new(view.table(), options, commit) else {
+    let Some(stamp) = Stamp::of_commit(view.table(), options, commit, !seals.is_empty()) else {
         return Ok(Written { repeated: true, ..Written::default() });
     };
     if rows.is_empty() && seals.is_empty() {
@@ -302,7 +312,7 @@ pub(super) fn sync(
         append(state, view, columns, Addition::default());
         return Ok((counts, Written::default()));
     }
-    let Some(stamp) = Stamp::new(view.table(), &options.write, 0) else {
+    let Some(stamp) = Stamp::new(view.table(), &options.write) else {
         return Ok((counts, Written { repeated: true, ..Written::default() }));
     };
     let rows: Vec<Staged> =

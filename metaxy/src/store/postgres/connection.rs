@@ -20,6 +20,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+/// So long a change of a table waits for those who read it.
+const LOCK_TIMEOUT: &str = "5s";
+
 /// How many batches wait for a reader: enough to keep both sides busy.
 const BATCHES_AHEAD: usize = 4;
 
@@ -152,7 +155,7 @@ impl PostgresConnection {
     }
 
     async fn change(&mut self, statement: Statement) -> Result<u64> {
-        let sql = print(&statement, &Sql)?;
+        let mut sql = print(&statement, &Sql)?;
         match &statement {
             Statement::CreateTable { table, temporary: false, .. } => {
                 return self.create_table(table, sql).await;
@@ -165,7 +168,13 @@ impl PostgresConnection {
                 self.grown.insert(table.as_str().to_owned(), rows);
                 return Ok(rows);
             }
-            Statement::AddColumn { table, .. } | Statement::DropTemporary { table } => {
+            Statement::AddColumn { table, .. } => {
+                self.columns.remove(table.as_str());
+                self.grown.remove(table.as_str());
+                // Who reads the table may be the one who waits here, and all who come later wait behind.
+                sql = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{sql}");
+            }
+            Statement::DropTemporary { table } => {
                 self.columns.remove(table.as_str());
                 self.grown.remove(table.as_str());
             }

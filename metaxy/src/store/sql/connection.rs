@@ -117,6 +117,13 @@ pub(crate) trait Connection: Send {
     /// the same names. Rows for a temporary table may wait here until something else is asked.
     fn append<'a>(&'a mut self, table: &'a str, rows: RecordBatch) -> BoxFuture<'a, Result<()>>;
 
+    /// Waits until no statement appends rows with this token, for somebody who has gone: what he has left is
+    /// there then or not. Where transactions take turns nobody has to be waited for.
+    fn ended(&mut self, token: i64) -> BoxFuture<'_, Result<()>> {
+        let _ = token;
+        futures::future::ready(Ok(())).boxed()
+    }
+
     /// Waits until all rows that were appended are in their table. Other calls do so by themselves; but what
     /// is tried again when it fails should not begin with rows, which cannot be sent again.
     fn arrive(&mut self) -> BoxFuture<'_, Result<()>> {

@@ -1,9 +1,9 @@
 //! Durations: how long records took to compute.
 
 use super::Shared;
-use super::connection::{Access, end};
+use super::connection::Connection;
 use super::session::now;
-use super::tables::ensure_system_table;
+use super::tables::append_to_system_table;
 use crate::error::Result;
 use crate::key::FeatureKey;
 use crate::store::backend::{FeatureContext, Measured, WriteOptions};
@@ -21,20 +21,14 @@ const MOST: u64 = 1_000;
 /// Keeps how long so many records took.
 pub(super) async fn add(
     shared: &Shared,
+    connection: &mut dyn Connection,
     feature: &FeatureContext,
     records: u64,
     took: Duration,
     options: &WriteOptions,
 ) -> Result<()> {
-    let table = system::DURATIONS;
-    let connection = &mut *shared.connect_to_write().await?;
-    connection.begin(Access::Write(&[table.to_owned()])).await?;
-    let done = async {
-        ensure_system_table(shared, connection, table, lower::durations()).await?;
-        connection.append(table, row(feature, records, took, options)?).await
-    };
-    let done = done.await;
-    end(connection, done).await
+    let row = row(feature, records, took, options)?;
+    append_to_system_table(shared, connection, system::DURATIONS, lower::durations, row).await
 }
 
 /// The row of the table.

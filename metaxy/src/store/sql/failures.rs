@@ -1,10 +1,10 @@
 //! Failures: which records could not be computed, and from what.
 
 use super::Shared;
-use super::connection::{Access, Connection, end};
+use super::connection::Connection;
 use super::plan::Tables;
 use super::session::now;
-use super::tables::ensure_system_table;
+use super::tables::append_to_system_table;
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::store::backend::{Failure, FeatureContext, WriteOptions};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// Keeps failures.
 pub(super) async fn add(
     shared: &Shared,
+    connection: &mut dyn Connection,
     feature: &FeatureContext,
     failures: &[Failure],
     options: &WriteOptions,
@@ -24,15 +25,8 @@ pub(super) async fn add(
     if failures.is_empty() {
         return Ok(());
     }
-    let connection = &mut *shared.connect_to_write().await?;
-    connection.begin(Access::Write(&[system::FAILURES.to_owned()])).await?;
-    let done = append(shared, connection, rows_of(feature, failures, options)?).await;
-    end(connection, done).await
-}
-
-async fn append(shared: &Shared, connection: &mut dyn Connection, rows: RecordBatch) -> Result<()> {
-    ensure_system_table(shared, connection, system::FAILURES, lower::failures()).await?;
-    connection.append(system::FAILURES, rows).await
+    let rows = rows_of(feature, failures, options)?;
+    append_to_system_table(shared, connection, system::FAILURES, lower::failures, rows).await
 }
 
 /// Failures as rows of their table.

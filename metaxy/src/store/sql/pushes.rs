@@ -67,7 +67,7 @@ fn decode(batch: &RecordBatch, rows: &mut Vec<PushedRow>) -> Result<()> {
 
 /// Appends a push, unless there has been another one.
 pub(super) async fn push(shared: &Shared, push: &PushRequest) -> Result<Option<i64>> {
-    let connection = &mut *shared.connect().await?;
+    let connection = &mut *shared.connect_to_write().await?;
     let features = push.features.iter().map(|feature| feature.key().table_name());
     let turns: Vec<String> = features.chain([system::PUSHES.to_owned()]).collect();
     connection.begin(Access::Write(&turns)).await?;

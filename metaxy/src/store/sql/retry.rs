@@ -39,6 +39,19 @@ impl Tries {
         Self { is_worth_it: |error| matches!(error, Error::Conflict { .. }), failed: 0 }
     }
 
+    /// Makes a call until it is done, or not worth another try.
+    pub(crate) async fn run<T, F>(mut self, call: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        loop {
+            match call().await {
+                Err(error) => self.after(error).await?,
+                done => return done,
+            }
+        }
+    }
+
     /// Waits until the next try; gives the error back if there is none.
     pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
         self.failed += 1;
@@ -53,13 +66,7 @@ impl Tries {
 
 /// A connection for a call that is not made again as a whole.
 pub(super) async fn connect(engine: &dyn Engine) -> Result<Box<dyn Connection>> {
-    let mut tries = Tries::to_read();
-    loop {
-        match engine.connect().await {
-            Err(error) => tries.after(error).await?,
-            connected => return connected,
-        }
-    }
+    Tries::to_read().run(|| engine.connect()).await
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! Writes: rows are staged in a temporary table and appended in one transaction.
 
-use super::Shared;
 use super::connection::{Access, Connection, end};
-use super::failures::clear as clear_failures;
+use super::failures::{self, clear as clear_failures};
 use super::plan::{Planner, Tables, stage};
 use super::retry::Tries;
 use super::rows::number;
 use super::seen::Seen;
 use super::tables::{ensure_tables, record_definition, tables_of};
 use super::temporary::{INCREMENT, drop_temporary, make_increment};
+use super::{Shared, durations};
 use crate::error::{Error, Result};
 use crate::increment::Counts;
 use crate::store::backend::{
-    FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
+    Failure, FeatureContext, Layout, SyncOptions, WriteOptions, WriteSession, Written,
 };
 use crate::store::hashing::{Hashing, write_token};
 use crate::store::stage::{WriteError, describe_ids, write_error};
@@ -23,7 +23,7 @@ use metaxy_sql::lower;
 use metaxy_sql::plan::{AppendFrom, Time, orphan};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The staged rows of a session; temporary tables are seen by their connection alone. They hide tables
 /// of the same name, and no feature's table has an `@`.
@@ -38,8 +38,14 @@ pub(super) struct Session {
     feature: FeatureContext,
     layout: Layout,
     options: WriteOptions,
-    /// Whether there are rows or seals in the stages.
+    /// Whether there are rows or seals in the stages that are not committed.
     is_staged: bool,
+    /// Whether there are seals among them.
+    has_seals: bool,
+    /// Whether the stages hold what was committed already.
+    is_committed: bool,
+    /// Whether the engine has failed while rows were staged, so that nobody knows which of them it has.
+    is_torn: bool,
     /// The ids in the stage.
     seen: Seen,
     /// How often it was committed: with the token it says which write a commit is.
@@ -64,21 +70,35 @@ impl Session {
             });
         }
         let (connection, seen) = (shared.connect_to_write().await?, Seen::new(&layout)?);
-        let (is_staged, commits) = (false, 0);
-        let mut session =
-            Self { shared, connection, feature, layout, options, is_staged, seen, commits };
+        let mut session = Self {
+            shared,
+            connection,
+            feature,
+            layout,
+            options,
+            is_staged: false,
+            has_seals: false,
+            is_committed: false,
+            is_torn: false,
+            seen,
+            commits: 0,
+        };
         session.make_stages().await?;
         Ok(session)
     }
 
-    /// An error that names a staged column names the one that the caller has.
-    fn in_words_of_the_caller(&self, error: Error) -> Error {
-        let Error::CannotKeep { engine, column, problem } = error else { return error };
+    /// An error that names a staged column and a row names the column that the caller has, and the record.
+    fn in_words_of_the_caller(&self, error: Error, rows: &RecordBatch) -> Error {
+        let Error::CannotKeep { engine, column, row, record, problem } = error else {
+            return error;
+        };
+        let names = self.layout.ids.iter().map(|id| id.name.as_str());
+        let record = format!("{record} ({})", describe_ids(names.zip(rows.columns()), row));
         let ids = self.layout.ids.iter().enumerate().map(|(i, id)| (format!("id{i}"), id));
         let columns = self.layout.columns.iter().enumerate().map(|(i, c)| (format!("c{i}"), c));
         let named = ids.chain(columns).find(|(staged, _)| *staged == column);
         let column = named.map_or(column, |(_, of)| of.name.clone());
-        Error::CannotKeep { engine, column, problem }
+        Error::CannotKeep { engine, column, row, record, problem }
     }
 
     /// Rows with the hash over their provenances, the last column of a stage.
@@ -111,15 +131,32 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets what is staged.
-    async fn clear(&mut self) -> Result<()> {
-        self.is_staged = false;
-        self.seen = Seen::new(&self.layout)?;
-        drop_temporary(&mut *self.connection, STAGE).await?;
-        if self.layout.parents.is_some() {
-            drop_temporary(&mut *self.connection, SEALS).await?;
+    /// Forgets what was committed: not with the commit, which is done whether or not this can be.
+    async fn begin_anew(&mut self) -> Result<()> {
+        if self.is_torn {
+            return Err(Error::Database {
+                engine: self.shared.engine.dialect().name(),
+                message: "an earlier call of this write has failed, and a part of its rows may be missing; \
+                          begin a new write"
+                    .to_owned(),
+            });
         }
-        self.make_stages().await
+        if self.is_committed {
+            drop_temporary(&mut *self.connection, STAGE).await?;
+            if self.layout.parents.is_some() {
+                drop_temporary(&mut *self.connection, SEALS).await?;
+            }
+            self.make_stages().await?;
+            self.is_committed = false;
+        }
+        Ok(())
+    }
+
+    /// What an engine says of rows on their way into a stage. Those that it cannot keep are refused before
+    /// any of them is sent.
+    fn arrived(&mut self, sent: Result<()>) -> Result<()> {
+        self.is_torn |= matches!(&sent, Err(error) if !matches!(error, Error::CannotKeep { .. }));
+        sent
     }
 
     /// Compares what is staged with the records of a root, and appends what differs.
@@ -171,6 +208,7 @@ impl Session {
         if self.options.token.is_none() {
             return Ok(false);
         }
+        self.connection.ended(token).await?;
         for table in tables {
             let found = self.connection.rows(lower::has_token(table, token)).await?;
             if found.iter().any(|batch| batch.num_rows() > 0) {
@@ -187,7 +225,9 @@ impl Session {
         let planner = Planner { feature: &feature, tables: &tables };
         let appended_to = planner.appended_to()?;
         let token = self.token();
-        if self.is_repeated(&appended_to, token).await? {
+        // What comes last tells that all of it is there: without transactions, children may be without it.
+        let told_by = if self.has_seals { &appended_to[1..] } else { &appended_to[..] };
+        if self.is_repeated(told_by, token).await? {
             return Ok(Written { repeated: true, ..Written::default() });
         }
         if !self.is_staged {
@@ -267,7 +307,8 @@ impl Session {
 
     /// Refuses ids that are staged more than once, and parents that are sealed more than once.
     async fn check_duplicates(&mut self) -> Result<()> {
-        self.connection.arrive().await?;
+        let sent = self.connection.arrive().await;
+        self.arrived(sent)?;
         let all: Vec<usize> = (0..self.layout.ids.len()).collect();
         let stages = [(STAGE, Some(&all)), (SEALS, self.layout.parents.as_ref())];
         for (stage, places) in stages {
@@ -295,22 +336,49 @@ impl Session {
 impl WriteSession for Session {
     fn stage(&mut self, rows: RecordBatch) -> BoxFuture<'_, Result<()>> {
         async move {
+            self.begin_anew().await?;
             self.is_staged |= rows.num_rows() > 0;
             self.seen.add(&rows)?;
-            let rows = self.hashed(&rows)?;
-            let appended = self.connection.append(STAGE, rows).await;
-            appended.map_err(|error| self.in_words_of_the_caller(error))
+            let sent = self.connection.append(STAGE, self.hashed(&rows)?).await;
+            self.arrived(sent).map_err(|error| self.in_words_of_the_caller(error, &rows))
         }
         .boxed()
     }
 
     fn seal(&mut self, parents: RecordBatch) -> BoxFuture<'_, Result<()>> {
-        self.is_staged |= parents.num_rows() > 0;
-        self.connection.append(SEALS, parents)
+        async move {
+            self.begin_anew().await?;
+            self.is_staged |= parents.num_rows() > 0;
+            self.has_seals |= parents.num_rows() > 0;
+            let sent = self.connection.append(SEALS, parents).await;
+            self.arrived(sent)
+        }
+        .boxed()
+    }
+
+    fn fail(&mut self, failures: Vec<Failure>) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let sent = self.connection.arrive().await;
+            self.arrived(sent)?;
+            let Self { shared, connection, feature, options, .. } = self;
+            failures::add(shared, &mut **connection, feature, &failures, options).await
+        }
+        .boxed()
+    }
+
+    fn measure(&mut self, records: u64, took: Duration) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let sent = self.connection.arrive().await;
+            self.arrived(sent)?;
+            let Self { shared, connection, feature, options, .. } = self;
+            durations::add(shared, &mut **connection, feature, records, took, options).await
+        }
+        .boxed()
     }
 
     fn commit(&mut self) -> BoxFuture<'_, Result<Written>> {
         async move {
+            self.begin_anew().await?;
             self.check_duplicates().await?;
             let tables = [self.feature.key().table_name()];
             let mut tries = Tries::to_write();
@@ -325,7 +393,8 @@ impl WriteSession for Session {
                 }
             };
             self.commits += 1;
-            self.clear().await?;
+            (self.is_staged, self.has_seals, self.is_committed) = (false, false, true);
+            self.seen = Seen::new(&self.layout)?;
             Ok(written)
         }
         .boxed()

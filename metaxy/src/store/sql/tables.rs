@@ -1,13 +1,15 @@
 //! The tables of features and of the store: found, checked, made.
 
-use super::connection::Connection;
+use super::connection::{Access, Connection, end};
 use super::plan::{Planner, Tables, parents_text};
+use super::retry::Tries;
 use super::{Shared, text_batch, texts};
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::spec::FeatureSpec;
 use crate::store::backend::{FeatureContext, Layout};
 use crate::store::stage::{WriteError, write_error};
+use arrow::array::RecordBatch;
 use metaxy_sql::ast::{ColumnDecl, Statement};
 use metaxy_sql::{ColumnType, Dialect, Ident, lower, system};
 
@@ -156,6 +158,29 @@ pub(super) async fn ensure_system_table(
     Ok(())
 }
 
+/// Appends rows to a table of the store's own, in a transaction of their own.
+pub(super) async fn append_to_system_table(
+    shared: &Shared,
+    connection: &mut dyn Connection,
+    table: &str,
+    declared: fn() -> Statement,
+    rows: RecordBatch,
+) -> Result<()> {
+    let mut tries = Tries::to_write();
+    loop {
+        let done = async {
+            connection.begin(Access::Write(&[table.to_owned()])).await?;
+            ensure_system_table(shared, connection, table, declared()).await?;
+            connection.append(table, rows.clone()).await
+        };
+        let done = done.await;
+        match end(connection, done).await {
+            Err(error) => tries.after(error).await?,
+            done => return done,
+        }
+    }
+}
+
 /// What makes the tables of a feature: for a store that may, and for migrations.
 pub(crate) struct FeatureTables {
     /// That of its records.
@@ -286,8 +311,18 @@ pub(super) async fn add_columns(
     let any = !lacking.is_empty();
     for (name, ty) in lacking {
         let column = added(name, ty)?;
-        let table = Ident::new(table)?;
-        connection.execute(Statement::AddColumn { table, column }).await?;
+        let add = Statement::AddColumn { table: Ident::new(table)?, column };
+        connection.execute(add).await.map_err(|error| match error {
+            Error::Conflict { engine, message } => {
+                let message = format!(
+                    "the column `{name}` cannot be added to `{table}` while somebody reads it, which may be \
+                     this program: read the increment to its end before anything is committed, or add the \
+                     column by a migration ({message})"
+                );
+                Error::Conflict { engine, message }
+            }
+            error => error,
+        })?;
     }
     Ok(any)
 }
