@@ -1,6 +1,7 @@
 //! `metaxy compile`: a graph as plain SQL, for people without Rust.
 
 use super::output::{Answer, Format};
+use super::versions::length;
 use super::{Context, Failure, Output};
 use crate::migrate::Engine;
 use crate::store::sql::offline::Offline;
@@ -24,7 +25,7 @@ pub(super) struct Hashing {
     #[arg(long, value_name = "NAME", requires = "dialect", value_parser = algorithm)]
     hash_algorithm: Option<HashAlgorithm>,
     /// How many characters of every hash the store keeps
-    #[arg(long, value_name = "N", requires = "dialect", default_value_t = DEFAULT_HASH_TRUNCATION_LENGTH)]
+    #[arg(long, value_name = "N", requires = "dialect", default_value_t = DEFAULT_HASH_TRUNCATION_LENGTH, value_parser = length)]
     hash_truncation_length: usize,
 }
 

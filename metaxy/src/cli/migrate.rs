@@ -4,6 +4,7 @@ use super::compile::{algorithm, engine};
 use super::context::shown;
 use super::explain::time;
 use super::output::{Answer, Format};
+use super::versions::length;
 use super::{Context, Failure, Output};
 use crate::HashAlgorithm;
 use crate::error::Error;
@@ -99,7 +100,7 @@ struct Generate {
     #[arg(long, value_name = "NAME", value_parser = algorithm)]
     hash_algorithm: Option<HashAlgorithm>,
     /// How many characters of every hash the store keeps from then on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = length)]
     hash_truncation_length: Option<usize>,
     /// Print the SQL, and write nothing
     #[arg(long)]

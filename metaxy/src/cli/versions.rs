@@ -18,7 +18,8 @@ pub(super) struct Versions {
     hash_truncation_length: usize,
 }
 
-fn length(text: &str) -> Result<usize, String> {
+/// How many characters of every hash are kept, as an argument.
+pub(super) fn length(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(length) if length >= MIN_HASH_TRUNCATION_LENGTH => Ok(length),
         Ok(_) => {

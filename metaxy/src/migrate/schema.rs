@@ -10,6 +10,7 @@ use crate::graph::{FeatureGraph, ParentField};
 use crate::spec::FeatureDefinition;
 use crate::store::Settings;
 use crate::store::backend::FeatureContext;
+use crate::store::open::check_length;
 use crate::store::sql::check_column;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
 use crate::store::sql::tables::FeatureTables;
@@ -162,8 +163,9 @@ fn of_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ColumnType, D::
 
 /// The settings of a store as JSON.
 mod settings {
-    use super::{Deserialize, Deserializer, HashAlgorithm, Serialize, Serializer, Settings};
-    use crate::version::MIN_HASH_TRUNCATION_LENGTH;
+    use super::{
+        Deserialize, Deserializer, HashAlgorithm, Serialize, Serializer, Settings, check_length,
+    };
     use serde::de::Error;
 
     #[derive(Serialize, Deserialize)]
@@ -190,9 +192,7 @@ mod settings {
         let known = HashAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
         let hash_algorithm =
             known.ok_or_else(|| D::Error::custom(format!("`{name}` is no hash algorithm")))?;
-        if hash_truncation_length < MIN_HASH_TRUNCATION_LENGTH {
-            return Err(D::Error::custom("`hash_truncation_length` is at least 8"));
-        }
+        check_length(hash_truncation_length).map_err(D::Error::custom)?;
         Ok(Settings { hash_algorithm, hash_truncation_length })
     }
 }
@@ -214,7 +214,7 @@ impl Schema {
     ///
     /// # Errors
     /// When the columns of a feature are not known, or something has a name that the engine cannot
-    /// keep, or it has no such hash.
+    /// keep, or it has no such hash, or too few characters of one are kept.
     pub fn of(graph: &FeatureGraph, engine: Engine, settings: Settings) -> Result<Self> {
         let dialect = engine.dialect();
         let algorithm = settings.hash_algorithm;
@@ -225,6 +225,7 @@ impl Schema {
                 problem: "the engine cannot compute it; take `md5` or `sha256`",
             });
         }
+        check_length(settings.hash_truncation_length)?;
         let mut schema = Self { graph: Some(graph.clone()), ..Self::empty(engine, settings) };
         for statement in lower::system_tables() {
             schema.add(None, statement)?;

@@ -23,6 +23,18 @@ pub struct Settings {
     pub hash_truncation_length: usize,
 }
 
+/// Refuses hashes of so few characters that they would be alike by chance.
+pub(crate) fn check_length(hash_truncation_length: usize) -> Result<()> {
+    if hash_truncation_length >= MIN_HASH_TRUNCATION_LENGTH {
+        return Ok(());
+    }
+    Err(Error::Setting {
+        setting: "hash_truncation_length",
+        value: hash_truncation_length.to_string(),
+        problem: "it is at least 8",
+    })
+}
+
 impl Settings {
     pub(crate) fn hash(self) -> Hash {
         Hash {
@@ -388,15 +400,7 @@ impl OpenStore {
     }
 
     async fn run(mut self) -> Result<Store> {
-        if let Some(length) = self.settings.hash_truncation_length
-            && length < MIN_HASH_TRUNCATION_LENGTH
-        {
-            return Err(Error::Setting {
-                setting: "hash_truncation_length",
-                value: length.to_string(),
-                problem: "it is at least 8",
-            });
-        }
+        self.settings.hash_truncation_length.map_or(Ok(()), check_length)?;
         if let Some(share) = self.access.incremental
             && !(0.0..=1.0).contains(&share)
         {

@@ -152,6 +152,10 @@ fn mistakes_about_migrations() {
         place.run("migrate generate a --layout flyway").refused()
     );
     insta::assert_snapshot!(
+        "migrate_length",
+        place.run("migrate generate a --hash-truncation-length 4").refused()
+    );
+    insta::assert_snapshot!(
         "migrate_renamed",
         place.run("migrate generate a --renamed face").refused()
     );

@@ -260,6 +260,24 @@ fn another_hash_comes_alone_and_has_to_be_there() {
 }
 
 #[test]
+fn hashes_that_are_too_short_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::DuckDb;
+    let mut settings = engine.default_settings();
+    let mut migrations = Migrations::new(folder.path(), engine, Layout::Plain, settings);
+    migrations.add(&Version::First.graph(), named("first")).expect("files");
+    settings.hash_truncation_length = 7;
+    let error = migrations.next_settings(&Version::First.graph(), settings, named("short"));
+    let expected = "hash_truncation_length cannot be 7: it is at least 8";
+    assert_eq!(error.expect_err("a refusal").to_string(), expected);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut migrations = Migrations::new(folder.path(), engine, Layout::Plain, settings);
+    let error = migrations.add(&Version::First.graph(), named("first")).expect_err("a refusal");
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was written");
+}
+
+#[test]
 fn fields_that_are_renamed_have_to_be_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = Engine::DuckDb;
