@@ -92,13 +92,14 @@ fn of_text(sql: &str, engine: Engine) -> Result<Vec<(Danger, String, &'static st
     let mut own = HashSet::new();
     for statement in script::statements(sql, &*dialect)? {
         let words = Words(&statement.tokens);
-        if words.begin(&["CREATE", "TABLE"]) || words.begin(&["CREATE", "TEMPORARY", "TABLE"]) {
-            own.extend(words.name_after(&["TABLE"]));
-        }
-        for (danger, table, what) in of_statement(words, engine) {
+        for (danger, table, what) in words.parts().flat_map(|part| of_statement(part, engine)) {
             if !own.contains(&table) && !table.starts_with('@') {
                 found.push((danger, table, what));
             }
+        }
+        // One that is there is left as it is.
+        if words.make_table() && !words.has(&["IF", "NOT", "EXISTS"]) {
+            own.extend(words.name_after(&["TABLE"]));
         }
     }
     Ok(found)
@@ -119,8 +120,19 @@ fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'stat
         of(after, &anyhow.iter().copied().chain(here).collect::<Vec<_>>())
     };
     let all = "all rows are written again";
-    if words.begin(&["DROP", "TABLE"]) {
+    if words.begin(&["DROP", "TABLE"])
+        || (words.make_table() && words.begin(&["CREATE", "OR", "REPLACE"]))
+    {
         return of(&["TABLE"], &[(Destroys, "all rows are gone")]);
+    }
+    for (kind, what) in [
+        ("SCHEMA", "all tables in it are gone"),
+        ("DATABASE", "all tables in it are gone"),
+        ("VIEW", "whoever reads it fails"),
+    ] {
+        if words.begin(&["DROP", kind]) || words.begin(&["DROP", "MATERIALIZED", kind]) {
+            return of(&[kind], &[(Destroys, what)]);
+        }
     }
     if words.begin(&["TRUNCATE"]) {
         return of(&["TRUNCATE"], &[(Destroys, "all rows are gone")]);
@@ -138,13 +150,18 @@ fn of_statement(words: Words<'_>, engine: Engine) -> Vec<(Danger, String, &'stat
             _ => of(&["INTO"], &[(Rewrites, "rows are appended that are made of stored ones")]),
         };
     }
-    if words.begin(&["CREATE", "INDEX"]) && !words.has(&["CONCURRENTLY"]) {
+    let makes_index =
+        words.begin(&["CREATE", "INDEX"]) || words.begin(&["CREATE", "UNIQUE", "INDEX"]);
+    if makes_index && !words.has(&["CONCURRENTLY"]) {
         return change(&["ON"], &[], Change::MakeIndex);
     }
     if !words.begin(&["ALTER", "TABLE"]) {
         return Vec::new();
     }
-    if words.has(&["DROP", "COLUMN"]) {
+    if words.has(&["DROP", "PARTITION"]) {
+        return of(&["TABLE"], &[(Destroys, "the rows of a partition are gone")]);
+    }
+    if words.drop_column() {
         let values = [(Destroys, "the values of a column are gone")];
         return change(&["TABLE"], &values, Change::DropColumn);
     }
@@ -191,10 +208,50 @@ impl Words<'_> {
         (0..self.0.len()).any(|at| self.are(at, words))
     }
 
+    fn is_any(self, at: usize, words: &[&str]) -> bool {
+        words.iter().any(|word| self.is(at, word))
+    }
+
+    /// The statement; of one with queries before it (`WITH x AS (..) DELETE ..`) what in it changes rows.
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let is_with = self.begin(&["WITH"]);
+        let is_part = move |at: &usize| match at.checked_sub(1).and_then(|at| self.0.get(at)) {
+            Some(Token::LParen | Token::RParen) => {
+                is_with && self.is_any(*at, &["DELETE", "UPDATE", "INSERT"])
+            }
+            Some(_) => false,
+            None => true,
+        };
+        (0..self.0.len()).filter(is_part).map(move |at| Self(&self.0[at..]))
+    }
+
+    /// Whether it makes a table, of whatever kind.
+    fn make_table(self) -> bool {
+        const KINDS: [&str; 5] = ["OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED"];
+        let kind = (1..self.0.len()).find(|at| !self.is_any(*at, &KINDS));
+        self.begin(&["CREATE"]) && kind.is_some_and(|at| self.is(at, "TABLE"))
+    }
+
+    /// Whether it drops a column, which is not always called one, and nothing else that can be dropped of
+    /// a table.
+    fn drop_column(self) -> bool {
+        const OTHERS: [&str; 8] = [
+            "CONSTRAINT",
+            "DEFAULT",
+            "EXPRESSION",
+            "IDENTITY",
+            "INDEX",
+            "NOT",
+            "PROJECTION",
+            "STATISTICS",
+        ];
+        (0..self.0.len()).any(|at| self.is(at, "DROP") && !self.is_any(at + 1, &OTHERS))
+    }
+
     /// The name that follows some words: of one with dots the last part.
     fn name_after(self, words: &[&str]) -> Option<String> {
         let mut at = (0..self.0.len()).find(|at| self.are(*at, words))? + words.len();
-        while ["IF", "NOT", "EXISTS", "ONLY", "TABLE"].iter().any(|word| self.is(at, word)) {
+        while self.is_any(at, &["IF", "NOT", "EXISTS", "ONLY", "TABLE"]) {
             at += 1;
         }
         while matches!(self.0.get(at + 1), Some(Token::Period)) {
@@ -218,7 +275,7 @@ mod tests {
 
     #[test]
     fn what_is_destroyed_locked_and_rewritten() {
-        let cases: [(&str, [&[&str]; 3]); 12] = [
+        let cases: [(&str, [&[&str]; 3]); 31] = [
             ("DROP TABLE IF EXISTS \"a__b\"", [&["destroys a__b"]; 3]),
             ("drop table s.a", [&["destroys a"]; 3]),
             (
@@ -240,6 +297,34 @@ mod tests {
                 [&[]; 3],
             ),
             ("CREATE INDEX ON a (x)", [&["rewrites a"], &["locks a"], &["rewrites a"]]),
+            ("CREATE UNIQUE INDEX i ON a (x)", [&["rewrites a"], &["locks a"], &["rewrites a"]]),
+            (
+                "ALTER TABLE a DROP c",
+                [&["destroys a"], &["destroys a", "locks a"], &["destroys a", "rewrites a"]],
+            ),
+            (
+                "ALTER TABLE a DROP IF EXISTS \"constraint\"",
+                [&["destroys a"], &["destroys a", "locks a"], &["destroys a", "rewrites a"]],
+            ),
+            ("ALTER TABLE a DROP CONSTRAINT c", [&[], &["locks a"], &[]]),
+            ("ALTER TABLE a ALTER c DROP DEFAULT", [&[], &["locks a"], &[]]),
+            ("ALTER TABLE a DROP PARTITION 'p'", [&["destroys a"]; 3]),
+            ("CREATE TABLE a (x int); DELETE FROM a", [&[]; 3]),
+            ("CREATE TEMP TABLE a (x int); DELETE FROM a", [&[]; 3]),
+            ("CREATE TABLE IF NOT EXISTS a (x int); DELETE FROM a", [&["destroys a"]; 3]),
+            ("CREATE OR REPLACE TABLE a (x int); DELETE FROM a", [&["destroys a"]; 3]),
+            ("CREATE TABLE a (x int); CREATE OR REPLACE TABLE a (y int)", [&[]; 3]),
+            ("CREATE OR REPLACE VIEW a AS SELECT 1", [&[]; 3]),
+            ("WITH x AS (SELECT 1 FROM b) DELETE FROM a", [&["destroys a"]; 3]),
+            ("WITH x AS (DELETE FROM a RETURNING y) SELECT y FROM x", [&["destroys a"]; 3]),
+            (
+                "WITH x AS (UPDATE a SET y = 1 RETURNING y) INSERT INTO b SELECT y FROM x",
+                [&["destroys a", "rewrites b"]; 3],
+            ),
+            ("WITH x AS (SELECT 1) SELECT \"DELETE\" FROM x", [&[]; 3]),
+            ("DROP SCHEMA s CASCADE", [&["destroys s"]; 3]),
+            ("DROP DATABASE IF EXISTS d", [&["destroys d"]; 3]),
+            ("DROP VIEW v; DROP MATERIALIZED VIEW w", [&["destroys v", "destroys w"]; 3]),
         ];
         for (sql, expected) in cases {
             for (engine, expected) in Engine::ALL.into_iter().zip(expected) {
