@@ -1,7 +1,7 @@
 //! Migrations on their way into a store: what was applied is kept there, and compared with the files.
 
 use super::MigrationError;
-use super::files::{File, Layout, Migrations, problem};
+use super::files::{File, Layout, Migrations, none_are_in};
 use super::schema::Schema;
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
@@ -91,7 +91,7 @@ impl Migrations {
         graph: &FeatureGraph,
         layout: Layout,
     ) -> Result<Self> {
-        let migrations = Self::found_in(dir, store, graph, layout).await?;
+        let mut migrations = Self::found_in(dir, store, graph, layout).await?;
         migrations.save()?;
         Ok(migrations)
     }
@@ -107,13 +107,7 @@ impl Migrations {
         layout: Layout,
     ) -> Result<Self> {
         let (dir, store) = (dir.into(), store.into());
-        if let Ok(there) = Self::open(&dir) {
-            let n = there.iter().len();
-            return Err(problem(
-                &dir,
-                format!("the folder has a schema and {n} migrations already"),
-            ));
-        }
+        none_are_in(&dir)?;
         let requested = store.requested();
         let engine = store.engine().await?;
         let settings = settings::open(&*engine, false, requested).await?;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,6 +20,9 @@ const SCHEMA: &str = "metaxy.schema.json";
 
 /// The version of that file.
 const FORMAT: u32 = 1;
+
+/// What is wrong if files are there that were not when the folder was read.
+const MEANWHILE: &str = "a migration was added in the meantime; make it anew";
 
 /// How files of migrations are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +132,8 @@ pub struct Migrations {
     schema: Schema,
     /// By version.
     pub(super) files: Vec<File>,
+    /// Whether nothing was written yet.
+    is_new: bool,
 }
 
 impl Migrations {
@@ -139,14 +145,13 @@ impl Migrations {
         layout: Layout,
         settings: Settings,
     ) -> Self {
-        let schema = Schema::empty(engine, settings);
-        Self { dir: dir.into(), layout, schema, files: Vec::new() }
+        Self::over(dir.into(), layout, Schema::empty(engine, settings))
     }
 
     /// Whether a folder has migrations, or the schema of a store that [went over](Self::adopt) to them.
     #[must_use]
     pub fn are_in(dir: &Path) -> bool {
-        dir.join(SCHEMA).exists()
+        dir.join(SCHEMA).exists() || has_files(dir)
     }
 
     /// A folder as it is.
@@ -156,7 +161,16 @@ impl Migrations {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         let path = dir.join(SCHEMA);
-        let record = fs::read_to_string(&path).map_err(|error| problem(&path, error))?;
+        let record = fs::read_to_string(&path).map_err(|error| match has_files(&dir) {
+            true if error.kind() == ErrorKind::NotFound => problem(
+                &dir,
+                format!(
+                    "the folder has files of SQL, and no `{SCHEMA}` that says what they leave; bring it back \
+                     from version control, or name another folder"
+                ),
+            ),
+            _ => problem(&path, error),
+        })?;
         let record: Record =
             serde_json::from_str(&record).map_err(|error| problem(&path, error))?;
         if record.format != FORMAT {
@@ -180,7 +194,7 @@ impl Migrations {
                 ),
             ));
         }
-        Ok(Self { dir, layout: record.layout, schema: record.schema, files })
+        Ok(Self { dir, layout: record.layout, schema: record.schema, files, is_new: false })
     }
 
     /// The engine that they are for.
@@ -249,15 +263,18 @@ impl Migrations {
     /// Writes a migration that [`next`](Self::next) has given.
     ///
     /// # Errors
-    /// When it belongs elsewhere, or the folder cannot be written.
+    /// When it belongs elsewhere, or the folder cannot be written, or would lose a file that is there.
     pub fn write(&mut self, migration: &Migration) -> Result<Vec<PathBuf>> {
+        if self.is_new {
+            none_are_in(&self.dir)?;
+        }
         if migration.is_empty() {
             return Ok(Vec::new());
         }
         let version = migration.options.version.parse();
         let version: u64 = version.map_err(|_| Error::internal("a migration has a version"))?;
         if self.files.last().is_some_and(|last| last.version >= version) {
-            return Err(problem(&self.dir, "a migration was added in the meantime; make it anew"));
+            return Err(problem(&self.dir, MEANWHILE));
         }
         let (up_name, down_name) = self.layout.names(version, &migration.options.name);
         let file = File {
@@ -271,7 +288,14 @@ impl Migrations {
         let mut written = vec![(file.path.clone(), file.up.clone())];
         written.extend(down_name.map(|name| self.dir.join(name)).zip(file.down.clone()));
         for (path, text) in &written {
-            fs::write(path, text).map_err(|error| problem(path, error))?;
+            // What is there may have been applied somewhere.
+            let created = fs::OpenOptions::new().write(true).create_new(true).open(path);
+            created.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::AlreadyExists => problem(path, MEANWHILE),
+                    _ => problem(path, error),
+                }
+            })?;
         }
         self.files.push(file);
         self.schema = migration.schema.clone();
@@ -281,7 +305,7 @@ impl Migrations {
     }
 
     /// Writes down what the last migration leaves; gives the path.
-    pub(super) fn save(&self) -> Result<PathBuf> {
+    pub(super) fn save(&mut self) -> Result<PathBuf> {
         let record = Record {
             format: FORMAT,
             layout: self.layout,
@@ -293,12 +317,13 @@ impl Migrations {
         let path = self.dir.join(SCHEMA);
         fs::create_dir_all(&self.dir).map_err(|error| problem(&self.dir, error))?;
         fs::write(&path, record + "\n").map_err(|error| problem(&path, error))?;
+        self.is_new = false;
         Ok(path)
     }
 
     /// A folder without any migration, over tables that are there already.
     pub(super) fn over(dir: PathBuf, layout: Layout, schema: Schema) -> Self {
-        Self { dir, layout, schema, files: Vec::new() }
+        Self { dir, layout, schema, files: Vec::new(), is_new: true }
     }
 
     /// Whether the tables that the files make are those that a graph needs.
@@ -331,6 +356,21 @@ impl Migrations {
             }
         }
     }
+}
+
+/// Refuses a folder that has migrations, or a schema, also one that cannot be read.
+pub(super) fn none_are_in(dir: &Path) -> Result<()> {
+    if !Migrations::are_in(dir) {
+        return Ok(());
+    }
+    let n = Migrations::open(dir)?.files.len();
+    Err(problem(dir, format!("the folder has a schema and {n} migrations already")))
+}
+
+/// Whether a folder has a file that may be that of a migration.
+fn has_files(dir: &Path) -> bool {
+    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| entry.path().extension().is_some_and(|extension| extension == "sql"))
 }
 
 /// The migrations in a folder, by version.

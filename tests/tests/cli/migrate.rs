@@ -169,4 +169,18 @@ fn mistakes_about_migrations() {
     place.write(file, &format!("{text}-- more\n"));
     let edited = place.run(&format!("migrate apply {store}")).refused();
     insta::assert_snapshot!("migrate_edited", edited);
+
+    let schema = place.path("migrations/metaxy.schema.json");
+    std::fs::write(&schema, "{").expect("a file");
+    for command in
+        ["migrate generate next --engine duckdb", "migrate adopt --store duckdb:meta.duckdb"]
+    {
+        assert!(place.run(command).refused().contains("metaxy.schema.json"), "{command}");
+    }
+    std::fs::remove_file(&schema).expect("a file");
+    for command in ["migrate generate first --engine duckdb", "migrate check"] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!("migrate_no_schema", place.run(command).refused());
+        }
+    }
 }

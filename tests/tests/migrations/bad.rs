@@ -277,6 +277,47 @@ fn hashes_that_are_too_short_are_refused() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing was written");
 }
 
+/// Files that may have been applied are never written over.
+#[tokio::test]
+async fn what_is_in_a_folder_stays_there() {
+    let target = Target::duckdb();
+    let graph = Version::First.graph();
+    target.migrations(Layout::Plain).add(&graph, named("first")).expect("files");
+    let (up, schema) =
+        (target.dir().join("0001_first.sql"), target.dir().join("metaxy.schema.json"));
+    let [text, json] = [&up, &schema].map(|path| fs::read_to_string(path).expect("a text"));
+    let problems = async |expected: &str| {
+        let mut migrations = target.migrations(Layout::Plain);
+        let added = migrations.add(&Version::Added.graph(), named("first")).map(drop);
+        let adopted = Migrations::adopt(target.dir(), target.url(), &graph, Layout::Plain).await;
+        for result in [added, adopted.map(drop)] {
+            let error = result.expect_err("a refusal").to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+        assert_eq!(fs::read_to_string(&up).expect("a text"), text);
+    };
+    problems("has a schema and 1 migrations already").await;
+    fs::write(&schema, "{").expect("a file");
+    problems("metaxy.schema.json").await;
+    assert_eq!(fs::read_to_string(&schema).expect("a text"), "{");
+    fs::remove_file(&schema).expect("a file");
+    problems("bring it back from version control").await;
+    assert!(!schema.exists() && Migrations::are_in(&target.dir()));
+    let error = Migrations::open(target.dir()).expect_err("no schema").to_string();
+    assert!(error.contains("no `metaxy.schema.json` that says what they leave"), "{error}");
+    fs::write(&schema, json).expect("a file");
+
+    // Two that began with the same.
+    let open = || Migrations::open(target.dir()).expect("a folder");
+    let (mut one, mut other) = (open(), open());
+    one.add(&Version::Added.graph(), named("second")).expect("files");
+    let second = fs::read_to_string(target.dir().join("0002_second.sql")).expect("a text");
+    let error = other.add(&Version::Widened.graph(), named("second")).expect_err("it is there");
+    assert!(error.to_string().contains("was added in the meantime"), "{error}");
+    let now = fs::read_to_string(target.dir().join("0002_second.sql")).expect("a text");
+    assert_eq!(now, second);
+}
+
 #[test]
 fn fields_that_are_renamed_have_to_be_there() {
     let folder = tempfile::tempdir().expect("a folder");
