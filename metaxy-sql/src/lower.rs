@@ -29,8 +29,8 @@ pub use durations::{durations, durations_of};
 pub use filter::filter;
 pub use found::{found, remove_found};
 pub use migrate::{
-    applied, migrations, note_applied, record_definitions, restamp_settings, stamp_settings,
-    system_tables, take_back, take_back_note, unnote_applied,
+    applied, forget_features, migrations, note_applied, record_definitions, restamp_settings,
+    stamp_settings, system_tables, take_back, take_back_note, unnote_applied,
 };
 pub use planned::{as_computed, as_samples, groups};
 pub use pushes::{

@@ -78,6 +78,25 @@ pub fn record_definitions(key: &str, rows: &[Vec<String>]) -> Statement {
     insert_once(system::DEFINITIONS, &COLUMNS, (FEATURE_VERSION, Some(of_feature)), rows)
 }
 
+/// Removes what a store keeps of features whose tables are gone, at least one: what their definitions
+/// said, which records failed, which were removed for good, and how long they took. What was pushed and
+/// what was rebased stays, as it says what was done.
+#[must_use]
+pub fn forget_features(keys: &[&str]) -> [Statement; 4] {
+    let all = [
+        (system::DEFINITIONS, system::definitions::FEATURE_KEY),
+        (system::FAILURES, system::failures::FEATURE_KEY),
+        (system::REMOVED, system::removed::FEATURE_KEY),
+        (system::DURATIONS, system::durations::FEATURE_KEY),
+    ];
+    all.map(|(table, column)| Statement::Delete {
+        with: Vec::new(),
+        table: name(table),
+        alias: name("u"),
+        filter: or(keys.iter().map(|key| eq(own(column), text(*key)))),
+    })
+}
+
 /// Removes what a write has appended to a table.
 ///
 /// # Errors

@@ -84,6 +84,7 @@ pub(super) fn cases() -> Result<Vec<Case>, Error> {
                 lower::take_back_note("example/video", "0a0b0c0d0e0f1011", "it's so"),
             ],
         ),
+        case("features_that_are_gone", lower::forget_features(&["example/video", "o'hara"]).into()),
         case(
             "views",
             vec![

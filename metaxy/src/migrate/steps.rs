@@ -432,9 +432,12 @@ impl Difference<'_> {
     /// Tables and columns that nothing has any more: removed if that is asked for, and kept in the
     /// schema if not.
     fn drops(&mut self, schema: &mut Schema) -> Result<()> {
+        let mut gone = Vec::new();
         for (name, before) in &self.old.tables {
             let Some(today) = self.new.tables.get(name) else {
-                self.drop_table(name, before, schema)?;
+                if self.drop_table(name, before, schema)? {
+                    gone.extend(before.feature.as_deref().filter(|key| table_of(key) == *name));
+                }
                 continue;
             };
             let Some(mut table) = schema.tables.get(name).cloned() else { continue };
@@ -443,10 +446,29 @@ impl Difference<'_> {
             }
             schema.tables.insert(name.clone(), table);
         }
+        if !gone.is_empty() {
+            // A feature of that key, should there be one again, has nothing to do with it.
+            let features: Vec<String> = gone.iter().map(|key| format!("`{key}`")).collect();
+            let features = features.join(", ");
+            self.steps.push(Step {
+                summary: format!(
+                    "forgets definitions, failures, removals and durations of {features}"
+                ),
+                features: gone.iter().map(|key| (*key).to_owned()).collect(),
+                up: lower::forget_features(&gone).into(),
+                down: Down::Irreversible(format!("what was kept of {features} is gone")),
+            });
+        }
         Ok(())
     }
 
-    fn drop_table(&mut self, name: &str, before: &TableSchema, schema: &mut Schema) -> Result<()> {
+    /// Whether the table is removed.
+    fn drop_table(
+        &mut self,
+        name: &str,
+        before: &TableSchema,
+        schema: &mut Schema,
+    ) -> Result<bool> {
         let what = match &before.feature {
             Some(feature) => {
                 format!("the table `{name}` of `{feature}`, which is no feature any more")
@@ -458,12 +480,12 @@ impl Difference<'_> {
                 "{what}, stays with its rows; it is removed when drops are asked for"
             ));
             schema.tables.insert(name.to_owned(), before.clone());
-            return Ok(());
+            return Ok(false);
         }
         let up = vec![Statement::DropTable { table: Ident::new(name)? }];
         let down = Down::Irreversible(format!("the rows of `{name}` are gone"));
         self.step(before.feature.as_ref(), format!("removes {what}"), up, down);
-        Ok(())
+        Ok(true)
     }
 
     fn drop_column(

@@ -1,14 +1,20 @@
 //! A walk over several versions of a project.
 
-use crate::{Target, Version, named, on_every_database, work};
-use metaxy::Store;
+use crate::{TEXT, Target, Version, named, on_every_database, plain, work};
+use futures::TryStreamExt;
+use metaxy::arrow::array::RecordBatch;
+use metaxy::builder::FeatureBuilder;
 use metaxy::migrate::{Engine, Layout, Migrations, State};
+use metaxy::{FeatureGraph, Store};
+use metaxy_tests::flow::{self, key};
+use serde_json::json;
 
 on_every_database! {
     a_store_works_after_each_version,
     tables_are_those_that_the_store_would_make,
     it_goes_down_and_up_again,
     drops_are_done_when_asked_for,
+    what_is_dropped_can_be_made_again,
     what_is_null_stands_in_the_way_back,
     a_dry_run_changes_nothing,
     a_store_that_made_its_own_tables_goes_over,
@@ -119,6 +125,48 @@ async fn drops_are_done_when_asked_for(target: &Target) {
     assert_eq!(target.tables().await, tables);
     let status = migrations.status(target.url()).await.expect("a status");
     assert!(status.iter().all(|line| line.state == State::Applied));
+}
+
+/// A feature of the same key that has other ids has nothing to do with the one before.
+async fn what_is_dropped_can_be_made_again(target: &Target) {
+    let kept = || FeatureBuilder::new("kept").id("id", TEXT).field("x");
+    let graph = |id: &str| {
+        let video = FeatureBuilder::new("video").id(id, TEXT).field("frames");
+        let crop = FeatureBuilder::new("crop").id(id, TEXT).dep(plain("video")).field("frames");
+        let graph = FeatureGraph::builder().feature(kept()).feature(video).feature(crop);
+        graph.build().expect("a graph")
+    };
+    let without = FeatureGraph::builder().feature(kept()).build().expect("a graph");
+    let mut migrations = target.migrations(Layout::Plain);
+    for (round, id) in ["id", "name"].into_iter().enumerate() {
+        let today = graph(id);
+        migrations.add(&today, named("made")).expect("files");
+        migrations.apply(target.url(), false).await.expect("an application");
+        let store = target.open(&today).await;
+        store.push().await.expect("a push");
+        let video = |value: &str| {
+            let mut row = json!({ "metaxy_provenance_by_field": { "frames": round.to_string() } });
+            row[id] = json!(value);
+            row
+        };
+        let videos = ["a", "b", "c"].map(video);
+        flow::write(&store, "video", &videos).await.expect("rows");
+        let crop = key("crop");
+        assert_eq!(store.failures_of(&crop).await.expect("failures"), [], "of those before");
+        let increment = store.resolve_update_of(&crop).await.expect("an increment");
+        let work: Vec<RecordBatch> = increment.to_compute().try_collect().await.expect("batches");
+        let mut out = store.batch_writer(&crop);
+        out.fail(&work[0].slice(0, 1), &["no"]).expect("a failure");
+        out.push(&work[0].slice(1, work[0].num_rows() - 1)).await.expect("rows");
+        out.commit().await.expect("a commit");
+        assert_eq!(store.failures_of(&crop).await.expect("failures").len(), 1);
+        assert_eq!(flow::read(&store, "video").await.len(), 3);
+        assert!(!flow::read(&store, "crop").await.is_empty());
+        drop(store);
+        migrations.add(&without, named("dropped").drops(true)).expect("files");
+        migrations.apply(target.url(), false).await.expect("an application");
+        assert!(!target.table_names().await.contains(&"crop".to_owned()));
+    }
 }
 
 async fn what_is_null_stands_in_the_way_back(target: &Target) {
