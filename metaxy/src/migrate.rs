@@ -47,6 +47,14 @@
 //! | a feature or a column that is gone | nothing, or, with [`Options::drops`], its removal |
 //! | another version of a feature whose records stay as they are | nothing, or, with [`Options::rebase`], a rebase |
 //! | another hash | rows with the new hash, where they were up to date |
+//! | a feature of another project, out of a [lock file](crate::history::LockFile) | nothing: that project makes its table |
+//!
+//! What becomes nothing is written to `metaxy.schema.json` alone: the next migration begins with it.
+//!
+//! The table of a feature goes with all that the store keeps of it, so that another one of its key can be
+//! made. Those of other projects are never dropped, also not those that were this project's before. What
+//! moves rows may have to read them, and says so; and a store hashes in one way, so that another hash is for
+//! a program that declares the features of all of its projects.
 //!
 //! What undoes a migration fails, and changes nothing, where rows hold what was impossible before: a
 //! number that is too large, or NULL. What cannot be undone says so when it is tried.

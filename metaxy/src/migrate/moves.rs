@@ -10,13 +10,13 @@
 //! provenance that it would have. All such records are found before the first is carried. A record that
 //! is stale or blocked is left as it is, and is computed again in its turn.
 
-use super::schema::{FeatureSchema, Schema};
+use super::schema::{FeatureSchema, Schema, refuse_if_any};
 use super::steps::{Difference, Down, Step, no_graph};
 use crate::error::Result;
 use crate::graph::FeatureGraph;
 use crate::increment::Reason;
 use crate::key::{FeatureKey, FieldKey};
-use crate::store::backend::{FeatureContext, RebaseOptions, WriteOptions};
+use crate::store::backend::{FeatureContext, RebaseOptions, ResolveOptions, WriteOptions};
 use crate::store::hashing::write_token;
 use crate::store::sql::plan::{Planner, Tables};
 use crate::store::sql::rebase::{Find, REBASED, Stored, Which, copies, find};
@@ -24,33 +24,44 @@ use crate::store::sql::settings::stamp;
 use crate::store::sql::tables::today;
 use crate::store::sql::temporary::INCREMENT;
 use metaxy_sql::ast::{Query, Statement};
-use metaxy_sql::plan::{Records, Restated, Time, Unchanged};
+use metaxy_sql::plan::{Expected, Records, Restated, Time, Unchanged};
 use metaxy_sql::{Ident, lower, system};
+use std::collections::BTreeMap;
 
 /// Who has noted the rebases of migrations.
 const BY: &str = "metaxy migrate";
 
-/// Adds what moves rows between tables that are as `schema` says.
-pub(super) fn add(difference: &mut Difference<'_>, schema: &Schema) -> Result<()> {
+/// Adds what moves rows between tables that are as `schema` says; a feature whose records could be
+/// rebased, and are not, keeps the version there that they have.
+pub(super) fn add(difference: &mut Difference<'_>, schema: &mut Schema) -> Result<()> {
     let graph = schema.graph.as_ref().ok_or_else(no_graph)?;
-    let moves = Moves { graph, tables: schema.tables(), difference };
-    let has_other_hash = moves.difference.old.settings != schema.settings
-        && moves.difference.old.tables.contains_key(system::SETTINGS);
+    let has_other_hash = difference.old.settings != schema.settings
+        && difference.old.tables.contains_key(system::SETTINGS);
+    let (tables, external) = (schema.tables(), BTreeMap::new());
+    let (steps, notes, refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut moves = Moves { graph, tables, difference, external, steps, notes, refused };
+    let mut carried = Vec::new();
     if has_other_hash || !moves.difference.options.renamed.is_empty() {
-        let step = moves.carry(has_other_hash)?;
-        difference.steps.push(step);
-        if has_other_hash {
-            difference.notes.push(
-                "records that are stale or blocked keep versions of the old hash, and are stale until \
-                 they are computed again; failures that were noted do not count any more"
-                    .to_owned(),
-            );
-        }
-        return Ok(());
+        carried = moves.carried(has_other_hash);
+        moves.carry(&carried, has_other_hash)?;
     }
-    let (steps, notes) = moves.rebases()?;
+    let postponed = moves.rebases(&carried)?;
+    let Moves { steps, mut notes, refused, external, .. } = moves;
+    refuse_if_any(refused)?;
+    notes.extend(external.into_iter().map(|(key, project)| {
+        let table = key.table_name();
+        format!(
+            "it reads the table `{table}` of `{key}` of the project `{project}`, which has to be in this \
+             database"
+        )
+    }));
     difference.steps.extend(steps);
     difference.notes.extend(notes);
+    for (key, version) in postponed {
+        if let Some(feature) = schema.features.get_mut(key.as_str()) {
+            feature.version = version;
+        }
+    }
     Ok(())
 }
 
@@ -58,12 +69,18 @@ struct Moves<'a, 'd> {
     graph: &'a FeatureGraph,
     tables: Tables,
     difference: &'a Difference<'d>,
+    /// The features of other projects whose tables are read, each with its project.
+    external: BTreeMap<FeatureKey, String>,
+    steps: Vec<Step>,
+    notes: Vec<String>,
+    refused: Vec<String>,
 }
 
 impl Moves<'_, '_> {
-    /// Whether the table of a feature was there before the migration.
+    /// Whether a feature is one of ours, whose table was there before the migration.
     fn was_there(&self, key: &FeatureKey) -> bool {
-        self.difference.old.tables.contains_key(&key.table_name())
+        let Difference { old, new, .. } = self.difference;
+        old.tables.contains_key(&key.table_name()) && new.features.contains_key(key.as_str())
     }
 
     fn context(&self, key: &FeatureKey) -> Result<FeatureContext> {
@@ -79,10 +96,50 @@ impl Moves<'_, '_> {
         }
     }
 
-    /// What gives unchanged records today's definition, for each feature that has another one.
-    fn rebases(&self) -> Result<(Vec<Step>, Vec<String>)> {
-        let (mut steps, mut notes) = (Vec::new(), Vec::new());
-        for definition in self.graph.iter() {
+    /// Whether it can be found which records of a feature are unchanged: of every feature of another
+    /// project that it is computed from the columns are known. It is kept whose tables that reads.
+    fn can_look_up(&mut self, feature: &FeatureContext) -> Result<bool> {
+        let new = self.difference.new;
+        let mut is_known = true;
+        for dep in &feature.definition().spec.deps {
+            if let Some(external) = new.external_feature(dep.feature.as_str())
+                && external.columns.is_none()
+            {
+                is_known = false;
+                self.refused.push(format!(
+                    "what is unchanged of `{}` is told by the table of `{}` of the project `{}`, the types \
+                     of whose columns are not known; make the migration with a program that declares both",
+                    feature.key(),
+                    dep.feature,
+                    external.project
+                ));
+            }
+        }
+        if !is_known {
+            return Ok(false);
+        }
+        let planner = Planner { feature, tables: &self.tables };
+        let resolve = planner.resolve(&ResolveOptions::default())?;
+        let Expected::Inputs(inputs) = resolve.plan.expected else { return Ok(true) };
+        let read = inputs.into_iter().flat_map(|input| {
+            let sources = input.sources.into_iter().filter_map(|source| source.records);
+            input.records.into_iter().chain(sources)
+        });
+        for records in read {
+            if let Some(external) = new.external_feature(&records.key) {
+                self.external.insert(external.spec.key.clone(), external.project.clone());
+            }
+        }
+        Ok(true)
+    }
+
+    /// What gives unchanged records today's definition, for each feature that has another one, but for
+    /// those that are carried over, which have today's. Gives those that could be rebased and are not, with
+    /// the version that their records have.
+    fn rebases(&mut self, carried: &[FeatureKey]) -> Result<Vec<(FeatureKey, String)>> {
+        let mut postponed = Vec::new();
+        let graph = self.graph;
+        for definition in graph.iter() {
             let key = &definition.spec.key;
             let (old, new) = (&self.difference.old.features, &self.difference.new.features);
             let (Some(before), Some(feature)) = (old.get(key.as_str()), new.get(key.as_str()))
@@ -92,18 +149,23 @@ impl Moves<'_, '_> {
             if before.version == feature.version
                 || definition.spec.deps.is_empty()
                 || !self.was_there(key)
+                || carried.contains(key)
                 || !are_fields_alike(before, feature)
             {
                 continue;
             }
             if !self.difference.options.rebase {
-                notes.push(format!(
+                self.notes.push(format!(
                     "`{key}` has another version, and its records keep the old one; a rebase, if asked for, \
                      gives today's to those that are unchanged"
                 ));
+                postponed.push((key.clone(), before.version.clone()));
                 continue;
             }
             let context = self.context(key)?;
+            if !self.can_look_up(&context)? {
+                continue;
+            }
             let planner = Planner { feature: &context, tables: &self.tables };
             let records = planner.own_records()?;
             let mut step = Step {
@@ -121,9 +183,9 @@ impl Moves<'_, '_> {
             let stored = Stored { names: context.field_names(), follows: false };
             self.append(&mut step, &planner, records, stored)?;
             forget(&mut step.up, [INCREMENT, REBASED])?;
-            steps.push(step);
+            self.steps.push(step);
         }
-        Ok((steps, notes))
+        Ok(postponed)
     }
 
     /// Appends the records that are found, notes it, and says how it is undone.
@@ -187,10 +249,9 @@ impl Moves<'_, '_> {
         self.graph.keys().filter(|key| self.was_there(key) && is_carried(key)).cloned().collect()
     }
 
-    fn carry(&self, has_other_hash: bool) -> Result<Step> {
+    fn carry(&mut self, features: &[FeatureKey], has_other_hash: bool) -> Result<()> {
         let (old, new) = (self.difference.old.settings, self.difference.new.settings);
         let before = self.graph_before()?;
-        let features = self.carried(has_other_hash);
         let mut what = Vec::new();
         if has_other_hash {
             what.push(format!(
@@ -213,7 +274,7 @@ impl Moves<'_, '_> {
         let unchanged = |n: usize| format!("@unchanged {n}");
         for (n, key) in features.iter().enumerate() {
             let was = FeatureContext::new(&before, key, old.hash())?;
-            if was.is_root() {
+            if was.is_root() || !self.can_look_up(&was)? {
                 continue;
             }
             let planner = Planner { feature: &was, tables: &self.tables };
@@ -221,6 +282,9 @@ impl Moves<'_, '_> {
             let find = find(&planner, &planner.own_records()?, &RebaseOptions::default(), which)?;
             keep_increment(&mut step.up, &find)?;
             keep(&mut step.up, &unchanged(n), find.rebased)?;
+        }
+        if !self.refused.is_empty() {
+            return Ok(());
         }
         for (n, key) in features.iter().enumerate() {
             let names = FeatureContext::new(&before, key, old.hash())?.field_names();
@@ -252,8 +316,14 @@ impl Moves<'_, '_> {
             if let Down::Statements(down) = &mut step.down {
                 down.extend(lower::restamp_settings(&stamp(old)));
             }
+            self.notes.push(
+                "records that are stale or blocked keep versions of the old hash, and are stale until \
+                 they are computed again; failures that were noted do not count any more"
+                    .to_owned(),
+            );
         }
-        Ok(step)
+        self.steps.push(step);
+        Ok(())
     }
 }
 

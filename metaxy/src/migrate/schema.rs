@@ -7,6 +7,7 @@
 use super::MigrationError;
 use crate::error::{Error, Result};
 use crate::graph::{FeatureGraph, ParentField};
+use crate::key::FeatureKey;
 use crate::spec::FeatureDefinition;
 use crate::store::Settings;
 use crate::store::backend::FeatureContext;
@@ -102,6 +103,10 @@ pub struct Schema {
     pub(super) features: BTreeMap<String, FeatureSchema>,
     /// By name.
     pub(super) tables: BTreeMap<String, TableSchema>,
+    /// Those of features of other projects, as far as their columns are known: statements read them, and
+    /// nothing here makes, changes or removes them.
+    #[serde(skip)]
+    pub(super) external: BTreeMap<String, TableSchema>,
     /// The graph, if this is the schema of one.
     #[serde(skip)]
     pub(super) graph: Option<FeatureGraph>,
@@ -207,10 +212,11 @@ impl Schema {
     #[must_use]
     pub fn empty(engine: Engine, settings: Settings) -> Self {
         let (features, tables) = (BTreeMap::new(), BTreeMap::new());
-        Self { engine, settings, features, tables, graph: None }
+        Self { engine, settings, features, tables, external: BTreeMap::new(), graph: None }
     }
 
-    /// The schema of a store with a graph.
+    /// The schema of a store with a graph: the tables of the store, and those of all features but the
+    /// [external](FeatureDefinition::is_external) ones, whose projects make them.
     ///
     /// # Errors
     /// When the columns of a feature are not known, or something has a name that the engine cannot
@@ -230,8 +236,8 @@ impl Schema {
         for statement in lower::system_tables() {
             schema.add(None, statement)?;
         }
-        let unknown = graph.iter().filter(|definition| definition.columns.is_none());
-        let unknown = unknown.map(|definition| {
+        let own = || graph.iter().filter(|definition| !definition.is_external());
+        let unknown = own().filter(|definition| definition.columns.is_none()).map(|definition| {
             format!(
                 "the types of the columns of `{}` are not known, as in every spec file; make \
                  migrations with the program that declares it",
@@ -239,8 +245,17 @@ impl Schema {
             )
         });
         refuse_if_any(unknown.collect())?;
-        for definition in graph.iter() {
+        for definition in own() {
             schema.add_feature(graph, definition)?;
+        }
+        let is_known = |d: &&FeatureDefinition| d.is_external() && d.columns.is_some();
+        for definition in graph.iter().filter(is_known) {
+            let key = &definition.spec.key;
+            let feature = FeatureContext::new(graph, key, settings.hash())?;
+            for statement in statements(&feature)? {
+                let (name, table) = TableSchema::of(Some(key.to_string()), statement)?;
+                schema.external.insert(name, table);
+            }
         }
         Ok(schema)
     }
@@ -248,13 +263,11 @@ impl Schema {
     fn add_feature(&mut self, graph: &FeatureGraph, definition: &FeatureDefinition) -> Result<()> {
         let spec = &definition.spec;
         let feature = FeatureContext::new(graph, &spec.key, self.settings.hash())?;
-        let layout = stage::layout(&feature, &arrow::datatypes::Schema::empty())?;
         let table = spec.key.table_name();
-        for column in layout.ids.iter().chain(&layout.columns) {
+        for column in definition.columns.iter().flatten() {
             check_column(self.engine.dialect(), &table, &column.name)?;
         }
-        let tables = FeatureTables::of(&spec.key, &layout)?;
-        for statement in [tables.records].into_iter().chain(tables.seals) {
+        for statement in statements(&feature)? {
             self.add(Some(spec.key.to_string()), statement)?;
         }
         let field = |field: &crate::spec::FieldSpec| {
@@ -279,22 +292,8 @@ impl Schema {
     fn add(&mut self, feature: Option<String>, statement: Statement) -> Result<()> {
         // Names that the engine would cut are seen here.
         print(&statement, self.engine.dialect())?;
-        let Statement::CreateTable { table, columns, key, .. } = statement else {
-            return Err(Error::internal("a table is made by another statement"));
-        };
-        let columns = columns.into_iter().map(|decl| {
-            let (ty, local) = match decl.ty {
-                SqlType::Column(ty) => (ty, false),
-                SqlType::LocalTimestamp => (ColumnType::Scalar(ScalarType::Timestamp), true),
-                _ => return Err(Error::internal("a table of a store has a column of a plan")),
-            };
-            let name = decl.name.as_str().to_owned();
-            Ok(ColumnSchema { name, ty, local, nullable: decl.nullable })
-        });
-        let columns = columns.collect::<Result<_>>()?;
-        let key = key.iter().map(|column| column.as_str().to_owned()).collect();
-        let schema = TableSchema { feature, key, columns };
-        self.tables.insert(table.as_str().to_owned(), schema);
+        let (name, table) = TableSchema::of(feature, statement)?;
+        self.tables.insert(name, table);
         Ok(())
     }
 
@@ -341,7 +340,13 @@ impl Schema {
             let columns = table.columns.iter().map(column).collect();
             (name.clone(), TableInfo { columns, ..TableInfo::default() })
         };
-        self.tables.iter().map(table).collect()
+        self.tables.iter().chain(&self.external).map(table).collect()
+    }
+
+    /// The definition of a feature of the graph that is another project's.
+    pub(super) fn external_feature(&self, key: &str) -> Option<&FeatureDefinition> {
+        let definition = self.graph.as_ref()?.get(&FeatureKey::new(key).ok()?)?;
+        definition.is_external().then_some(definition)
     }
 
     /// The engine.
@@ -358,6 +363,25 @@ impl Schema {
 }
 
 impl TableSchema {
+    /// The table that a statement makes, and its name.
+    fn of(feature: Option<String>, statement: Statement) -> Result<(String, Self)> {
+        let Statement::CreateTable { table, columns, key, .. } = statement else {
+            return Err(Error::internal("a table is made by another statement"));
+        };
+        let columns = columns.into_iter().map(|decl| {
+            let (ty, local) = match decl.ty {
+                SqlType::Column(ty) => (ty, false),
+                SqlType::LocalTimestamp => (ColumnType::Scalar(ScalarType::Timestamp), true),
+                _ => return Err(Error::internal("a table of a store has a column of a plan")),
+            };
+            let name = decl.name.as_str().to_owned();
+            Ok(ColumnSchema { name, ty, local, nullable: decl.nullable })
+        });
+        let columns = columns.collect::<Result<_>>()?;
+        let key = key.iter().map(|column| column.as_str().to_owned()).collect();
+        Ok((table.as_str().to_owned(), Self { feature, key, columns }))
+    }
+
     /// The statement that makes the table.
     pub(super) fn create(&self, name: &str) -> Result<Statement> {
         let key = self.key.iter().map(|column| Ok(Ident::new(column)?));
@@ -382,6 +406,13 @@ impl ColumnSchema {
         let ty = if self.local { SqlType::LocalTimestamp } else { self.ty.into() };
         Ok(ColumnDecl { name, ty, nullable: self.nullable })
     }
+}
+
+/// What makes the tables of a feature.
+fn statements(feature: &FeatureContext) -> Result<impl Iterator<Item = Statement>> {
+    let layout = stage::layout(feature, &arrow::datatypes::Schema::empty())?;
+    let tables = FeatureTables::of(feature.key(), &layout)?;
+    Ok([tables.records].into_iter().chain(tables.seals))
 }
 
 /// An error with all reasons, if there are any.

@@ -4,6 +4,9 @@
 use super::moves;
 use super::schema::{ColumnSchema, Engine, FeatureSchema, Schema, TableSchema, refuse_if_any};
 use crate::error::{Error, Result};
+use crate::graph::FeatureGraph;
+use crate::key::FeatureKey;
+use crate::spec::FeatureDep;
 use crate::store::sql::settings::stamp;
 use crate::store::sql::tables::added;
 use metaxy_sql::ast::Statement;
@@ -126,7 +129,7 @@ impl Migration {
         difference.settings(&schema)?;
         difference.fields();
         refuse_if_any(std::mem::take(&mut difference.refused))?;
-        moves::add(&mut difference, &schema)?;
+        moves::add(&mut difference, &mut schema)?;
         // What is lost is lost last.
         difference.drops(&mut schema)?;
         let Difference { steps, notes, .. } = difference;
@@ -205,14 +208,19 @@ impl Difference<'_> {
                         .to_owned(),
                 );
             }
+            self.refused.extend(self.not_carried());
         }
         for (feature, before, today) in &self.options.renamed {
             let field = new.features.get(feature).and_then(|feature| feature.fields.get(today));
             let was = old.features.get(feature).and_then(|feature| feature.fields.get(before));
-            let problem = match (was, field) {
-                (None, _) => format!("there was no field `{before}` in `{feature}`"),
-                (_, None) => format!("there is no field `{today}` in `{feature}`"),
-                (Some(was), Some(field)) if was.first_name == field.first_name => format!(
+            let problem = match (new.external_feature(feature), was, field) {
+                (Some(external), ..) => format!(
+                    "`{feature}` is a feature of the project `{}`, whose own migrations rename its fields",
+                    external.project
+                ),
+                (_, None, _) => format!("there was no field `{before}` in `{feature}`"),
+                (_, _, None) => format!("there is no field `{today}` in `{feature}`"),
+                (_, Some(was), Some(field)) if was.first_name == field.first_name => format!(
                     "the field `{today}` of `{feature}` has `renamed_from`, so that nothing has to \
                      move: leave the renaming out"
                 ),
@@ -220,6 +228,27 @@ impl Difference<'_> {
             };
             self.refused.push(problem);
         }
+    }
+
+    /// Features of other projects whose records would keep the old hash, so that what is computed from them
+    /// here would be stale.
+    fn not_carried(&self) -> Vec<String> {
+        let own = self.new.graph.iter().flat_map(FeatureGraph::iter).filter(|d| !d.is_external());
+        let inputs = own.flat_map(|d| d.spec.deps.iter().map(move |dep| (&d.spec.key, dep)));
+        let reason = |(key, dep): (&FeatureKey, &FeatureDep)| {
+            let external = self.new.external_feature(dep.feature.as_str())?;
+            // What callers have said of a root is no hash of the store.
+            let is_computed = !external.spec.deps.is_empty();
+            is_computed.then(|| {
+                format!(
+                    "the records of `{}` of the project `{}` would keep the old hash, and those of `{key}`, \
+                     which are computed from them, would be stale; make the migration with a program that \
+                     declares the features of both projects",
+                    dep.feature, external.project
+                )
+            })
+        };
+        inputs.filter_map(reason).collect()
     }
 
     /// Tables that are missing, and columns that are missing or other ones.
@@ -469,6 +498,15 @@ impl Difference<'_> {
         before: &TableSchema,
         schema: &mut Schema,
     ) -> Result<bool> {
+        let feature = before.feature.as_deref();
+        if let Some(external) = feature.and_then(|feature| self.new.external_feature(feature)) {
+            self.notes.push(format!(
+                "the table `{name}` of `{}` belongs to the project `{}` now: it stays as it is, and \
+                 migrations of this project do not change it any more",
+                external.spec.key, external.project
+            ));
+            return Ok(false);
+        }
         let what = match &before.feature {
             Some(feature) => {
                 format!("the table `{name}` of `{feature}`, which is no feature any more")
@@ -524,7 +562,7 @@ impl Difference<'_> {
 
 /// The name of the table of a feature.
 pub(super) fn table_of(feature: &str) -> String {
-    crate::FeatureKey::new(feature).map_or_else(|_| feature.to_owned(), |key| key.table_name())
+    FeatureKey::new(feature).map_or_else(|_| feature.to_owned(), |key| key.table_name())
 }
 
 /// The fields that a feature does not have any more.

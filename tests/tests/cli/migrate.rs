@@ -2,6 +2,7 @@
 
 use crate::life::video;
 use crate::place::Place;
+use serde_json::json;
 
 /// A folder whose store makes no tables of its own.
 fn place() -> Place {
@@ -51,13 +52,30 @@ fn a_store_works_after_a_migration() {
     assert_eq!(place.run("resolve demo/crop --format json").json()["counts"]["new"], 1);
 }
 
-/// Features come and go. The smaller graph is one feature of the other, out of a lock file.
+/// The feature that others of the demo are computed from, as a program declares it that has no other one.
+fn push_video(place: &Place, code_version: &str) {
+    let text = json!({ "type": "string" });
+    let features = json!({ "project": "demo", "features": [{
+        "spec": { "key": "demo/video", "id_columns": ["video_id"], "fields": [
+            { "key": "audio", "code_version": code_version },
+            { "key": "frames", "code_version": "1" },
+        ] },
+        "feature_schema": { "properties": {
+            "video_id": text,
+            "path": { "anyOf": [text, { "type": "null" }] },
+            "duration": { "type": "number", "format": "double" },
+        } },
+    }] });
+    place.write("video.json", &features.to_string());
+    place.run("push --spec video.json --create-tables --store duckdb:other.duckdb").ok();
+}
+
+/// Features come and go. The smaller graph is what another program has pushed elsewhere.
 #[test]
 fn changes_after_the_first() {
     let place = place();
-    let video = "--lock metaxy.lock";
-    place.run("push --create-tables --store duckdb:other.duckdb").ok();
-    place.run("lock demo/video --project mine --store duckdb:other.duckdb").ok();
+    push_video(&place, "1");
+    let video = "--recorded --store duckdb:other.duckdb";
     place.run(&format!("migrate generate first --layout sqlx {video}")).ok();
     place.run(&format!("migrate check {video}")).ok();
     let missing = place.run("migrate check");
@@ -90,6 +108,22 @@ fn changes_after_the_first() {
     );
     let back = place.run("migrate revert --steps 3");
     assert_eq!(back.code, Some(1), "what was dropped does not come back: {back:?}");
+}
+
+/// Another project's features, out of a lock file, have tables of that project's making.
+#[test]
+fn locked_features_get_no_table() {
+    let place = place();
+    place.run("push --create-tables --store duckdb:other.duckdb").ok();
+    place.run("lock demo/video --project mine --store duckdb:other.duckdb").ok();
+    place.configure(
+        "store = \"dev\"\nlock = \"metaxy.lock\"\n[stores.dev]\nurl = \"duckdb:meta.duckdb\"\n",
+    );
+    place.run("migrate generate first").ok();
+    let up = std::fs::read_to_string(place.path("migrations/0001_first.sql")).expect("a file");
+    assert!(up.contains("demo__crop") && !up.contains("demo__video"), "{up}");
+    place.run("migrate apply").ok();
+    place.run("migrate check").ok();
 }
 
 #[test]

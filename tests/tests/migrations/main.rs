@@ -2,6 +2,7 @@
 //! store works after each without making a table itself.
 
 mod bad;
+mod external;
 mod files;
 mod moves;
 mod sqlx;
