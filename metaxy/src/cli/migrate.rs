@@ -160,7 +160,13 @@ impl Generate {
             "sql": if migration.is_empty() { "" } else { &up },
         }));
         if migration.is_empty() {
-            answer = answer.text("nothing to do: the migrations make all tables of these features");
+            answer = answer.text(match migration.changes_schema() {
+                true => {
+                    "nothing to do in a database: the migrations make all tables of these features, whose \
+                     definitions are others than before"
+                }
+                false => "nothing to do: the migrations make all tables of these features",
+            });
         }
         let for_all = steps.iter().map(|step| format!("- {step}"));
         let notes = migration.notes().iter().map(|note| format!("- note: {note}"));

@@ -251,7 +251,8 @@ impl Migrations {
     }
 
     /// Writes the migration that is missing for a graph; gives the paths of its files, or none if
-    /// nothing is missing.
+    /// nothing is missing. If nothing has to be done in a database, the schema alone is written where it
+    /// [is another one](Migration::changes_schema).
     ///
     /// # Errors
     /// As [`next`](Self::next), and when the folder cannot be written.
@@ -260,7 +261,7 @@ impl Migrations {
         self.write(&migration)
     }
 
-    /// Writes a migration that [`next`](Self::next) has given.
+    /// Writes a migration that [`next`](Self::next) has given, as [`add`](Self::add) does.
     ///
     /// # Errors
     /// When it belongs elsewhere, or the folder cannot be written, or would lose a file that is there.
@@ -269,7 +270,11 @@ impl Migrations {
             none_are_in(&self.dir)?;
         }
         if migration.is_empty() {
-            return Ok(Vec::new());
+            if !migration.changes_schema() {
+                return Ok(Vec::new());
+            }
+            self.schema = migration.schema.clone();
+            return Ok(vec![self.save()?]);
         }
         let version = migration.options.version.parse();
         let version: u64 = version.map_err(|_| Error::internal("a migration has a version"))?;

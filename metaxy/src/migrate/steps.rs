@@ -113,6 +113,7 @@ pub struct Migration {
     pub(super) steps: Vec<Step>,
     pub(super) notes: Vec<String>,
     pub(super) schema: Schema,
+    changes_schema: bool,
 }
 
 impl Migration {
@@ -133,7 +134,9 @@ impl Migration {
         // What is lost is lost last.
         difference.drops(&mut schema)?;
         let Difference { steps, notes, .. } = difference;
-        Ok(Self { engine: new.engine, options: options.clone(), steps, notes, schema })
+        let changes_schema = old.features != schema.features || old.tables != schema.tables;
+        let options = options.clone();
+        Ok(Self { engine: new.engine, options, steps, notes, schema, changes_schema })
     }
 
     /// What it does.
@@ -148,10 +151,17 @@ impl Migration {
         &self.notes
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do in a database.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Whether the schema that it leaves is another one, which is written down even if there is nothing to
+    /// do in a database: the next migration begins with it.
+    #[must_use]
+    pub fn changes_schema(&self) -> bool {
+        self.changes_schema
     }
 
     /// The schema that it leaves.

@@ -87,7 +87,9 @@ fn changes_after_the_first() {
     place.run("migrate generate all").ok();
     place.run("migrate check").ok();
 
-    assert!(place.run(&format!("migrate generate gone {video}")).ok().contains("nothing to do"));
+    let gone = place.run(&format!("migrate generate gone {video}")).ok();
+    assert!(gone.contains("nothing to do in a database"), "{gone}");
+    assert!(gone.contains("it is removed when drops are asked for"), "{gone}");
     let gone = place.run(&format!("migrate generate gone --drops {video}")).ok();
     assert!(gone.contains("wrote"), "{gone}");
     let lint = place.run("migrate lint --only destroys --check");
@@ -108,6 +110,27 @@ fn changes_after_the_first() {
     );
     let back = place.run("migrate revert --steps 3");
     assert_eq!(back.code, Some(1), "what was dropped does not come back: {back:?}");
+}
+
+/// What needs no SQL is written down as well.
+#[test]
+fn a_schema_follows_what_needs_no_sql() {
+    let place = place();
+    let video = "--recorded --store duckdb:other.duckdb";
+    push_video(&place, "1");
+    place.run(&format!("migrate generate first {video}")).ok();
+    push_video(&place, "2");
+    let sha = format!("migrate generate sha --hash-algorithm sha256 {video}");
+    assert!(place.run(&sha).refused().contains("make one for the features first"));
+    let mut text = String::new();
+    for command in
+        ["migrate generate code --dry-run", "migrate generate code", "migrate generate code"]
+    {
+        text += &format!("$ metaxy {command}\n{}", place.run(&format!("{command} {video}")).ok());
+    }
+    insta::assert_snapshot!("migrate_schema", text);
+    place.run(&format!("migrate check {video}")).ok();
+    place.run(&sha).ok();
 }
 
 /// Another project's features, out of a lock file, have tables of that project's making.

@@ -253,8 +253,13 @@ fn another_hash_comes_alone_and_has_to_be_there() {
             .and_then(|next| migrations.write(&next)),
     );
     assert!(error.contains("by a migration that does nothing else"), "{error}");
+    // That one has no SQL, and is known all the same.
+    let written = migrations.add(&graph("2"), named("code")).expect("a schema");
+    assert!(written.len() == 1 && written[0].ends_with("metaxy.schema.json"), "{written:?}");
+    assert_eq!(migrations.add(&graph("2"), named("code")).expect("nothing").len(), 0);
+    let mut migrations = Migrations::open(folder.path()).expect("a folder");
     migrations
-        .next_settings(&graph("1"), settings, named("hash"))
+        .next_settings(&graph("2"), settings, named("hash"))
         .and_then(|next| migrations.write(&next))
         .expect("files");
 }
@@ -335,6 +340,25 @@ fn fields_that_are_renamed_have_to_be_there() {
         let error = refused(migrations.add(&graph, options));
         assert!(error.contains(problem), "{error}");
     }
+}
+
+/// Also those that came without SQL.
+#[test]
+fn fields_that_were_added_can_be_renamed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::DuckDb;
+    let settings = engine.default_settings();
+    let mut migrations = Migrations::new(folder.path(), engine, Layout::Plain, settings);
+    let graph = |fields: &[&str]| {
+        let video = FeatureBuilder::new("v").id("id", TEXT);
+        let video = fields.iter().fold(video, |video, field| video.field(*field));
+        FeatureGraph::builder().feature(video).build().expect("a graph")
+    };
+    migrations.add(&graph(&["x"]), named("first")).expect("files");
+    assert_eq!(migrations.add(&graph(&["x", "y"]), named("more")).expect("a schema").len(), 1);
+    let mut migrations = Migrations::open(folder.path()).expect("a folder");
+    let options = named("names").renamed("v", "y", "z");
+    assert_eq!(migrations.add(&graph(&["x", "z"]), options).expect("files").len(), 3);
 }
 
 #[tokio::test]

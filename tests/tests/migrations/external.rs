@@ -4,7 +4,7 @@
 use crate::{TEXT, Target, named, on_every_database, plain};
 use metaxy::builder::{FeatureBuilder, FieldBuilder};
 use metaxy::history::LockFile;
-use metaxy::migrate::{Engine, Layout, Migrations, Schema};
+use metaxy::migrate::{Engine, Layout, Migrations, Options, Schema};
 use metaxy::spec::FeatureDefinition;
 use metaxy::{FeatureGraph, HashAlgorithm};
 use metaxy_tests::flow::{compute, counts, key, read, write};
@@ -59,6 +59,11 @@ fn folder(engine: Engine) -> (TempDir, Migrations) {
     (folder, migrations)
 }
 
+/// What was refused.
+fn refused(migrations: &Migrations, graph: &FeatureGraph, options: Options) -> String {
+    migrations.next(graph, options).expect_err("a refusal").to_string()
+}
+
 #[test]
 fn they_get_no_table() {
     for engine in Engine::ALL {
@@ -73,6 +78,50 @@ fn they_get_no_table() {
             assert!(schema.table_names().any(|name| name == "faces__crop"));
             assert!(!schema.table_names().any(|name| name.starts_with("media__")));
         }
+    }
+}
+
+#[test]
+fn a_table_that_went_to_another_project_is_not_dropped() {
+    for engine in Engine::ALL {
+        let (_folder, mut migrations) = folder(engine);
+        migrations.add(&both(), named("first")).expect("files");
+        let today = faces(&media(), "media/video", false);
+        let next = migrations.next(&today, named("theirs").drops(true)).expect("a migration");
+        assert!(next.is_empty(), "{:?}", next.steps());
+        let note = "the table `media__video` of `media/video` belongs to the project `media` now";
+        assert!(next.notes().iter().any(|said| said.contains(note)), "{:?}", next.notes());
+        assert_eq!(migrations.write(&next).expect("a schema").len(), 1);
+        let names: Vec<&str> = migrations.schema().table_names().collect();
+        assert!(!names.iter().any(|name| name.starts_with("media__")), "{names:?}");
+        // And it is nobody's here when nothing is computed from it any more.
+        let crop = FeatureBuilder::new("faces/crop").id("id", TEXT).field("frames");
+        let alone = FeatureGraph::builder().project("faces").feature(crop).build();
+        let next = migrations.next(&alone.expect("a graph"), named("alone").drops(true));
+        let next = next.expect("a migration");
+        assert!(next.is_empty(), "{:?}", next.steps());
+    }
+}
+
+#[test]
+fn what_has_to_be_read_has_to_be_known() {
+    for engine in Engine::ALL {
+        let unknown = without_columns(&media());
+        let (_folder, mut migrations) = folder(engine);
+        migrations.add(&faces(&unknown, "media/raw", true), named("first")).expect("files");
+        let today = faces(&unknown, "media/raw", false);
+        let reason = "told by the table of `media/raw` of the project `media`, the types of whose \
+                      columns are not known";
+        let error = refused(&migrations, &today, named("less").rebase(true));
+        assert!(error.contains(reason), "{error}");
+        migrations.add(&today, named("less")).expect("a schema");
+        let mut settings = migrations.settings();
+        settings.hash_algorithm = HashAlgorithm::Sha256;
+        let error = migrations.next_settings(&today, settings, named("sha")).expect_err("no types");
+        assert!(error.to_string().contains(reason), "{error}");
+        let options = named("names").renamed("media/raw", "frames", "pictures");
+        let error = refused(&migrations, &today, options);
+        assert!(error.contains("whose own migrations rename its fields"), "{error}");
     }
 }
 

@@ -4,9 +4,9 @@ use crate::{TEXT, Target, named, on_every_database, plain};
 use futures::TryStreamExt;
 use metaxy::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use metaxy::builder::{FeatureBuilder, FieldBuilder};
-use metaxy::migrate::{Layout, Migrations};
+use metaxy::migrate::{Engine, Layout, Migrations};
 use metaxy::store::Settings;
-use metaxy::{FeatureGraph, HashAlgorithm, ScalarType, Store};
+use metaxy::{FeatureGraph, FieldKey, HashAlgorithm, ScalarType, Store};
 use metaxy_tests::batch::{batch, batch_of, only};
 use metaxy_tests::flow::{compute, counts, key, read};
 use serde_json::{Value, json};
@@ -142,7 +142,8 @@ async fn a_rebase_gives_unchanged_records_the_version_of_today(target: &Target) 
     let (mut migrations, store) = started(target).await;
     drop(store);
     let today = graph(Names { more: false, ..BEFORE });
-    assert_eq!(migrations.add(&today, named("nothing")).expect("no files").len(), 0);
+    let written = migrations.add(&today, named("nothing")).expect("a schema");
+    assert!(written.len() == 1 && written[0].ends_with("metaxy.schema.json"), "{written:?}");
     let missing = migrations.next(&today, named("nothing")).expect("a migration");
     assert!(missing.notes().iter().any(|note| note.contains("rebase")), "{:?}", missing.notes());
 
@@ -231,4 +232,35 @@ async fn another_hash_is_what_would_have_been_computed(target: &Target) {
     // The next one goes on from there.
     let next = migrations.next(&today, named("next")).expect("nothing");
     assert!(next.is_empty(), "{:?}", next.steps());
+}
+
+/// What a rebase could do is not lost by what is done before it is asked for.
+#[test]
+fn a_rebase_can_be_asked_for_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Engine::DuckDb;
+    let settings = engine.default_settings();
+    let mut migrations = Migrations::new(folder.path(), engine, Layout::Plain, settings);
+    migrations.add(&graph(BEFORE), named("first")).expect("files");
+    let less = graph(Names { more: false, ..BEFORE });
+    let other = FeatureBuilder::new("other").id("id", TEXT).field("x");
+    let other = FeatureGraph::builder().feature(other).build().expect("a graph");
+    let definitions = || less.iter().chain(other.iter()).cloned();
+    let more = FeatureGraph::build(definitions().collect()).expect("a graph");
+    migrations.add(&more, named("other")).expect("files");
+    let leaf = definitions().map(|mut definition| {
+        if definition.spec.key == key("leaf") {
+            definition.spec.fields[0].key = FieldKey::new("z").expect("a key");
+        }
+        definition
+    });
+    let today = FeatureGraph::build(leaf.collect()).expect("a graph");
+    migrations.add(&today, named("names").renamed("leaf", "y", "z")).expect("files");
+    let mut migrations = Migrations::open(folder.path()).expect("a folder");
+    let rebase = migrations.next(&today, named("rebase").rebase(true)).expect("a migration");
+    let features: Vec<&String> = rebase.steps().iter().flat_map(|step| &step.features).collect();
+    assert_eq!(features, ["crop", "chunk"]);
+    migrations.write(&rebase).expect("files");
+    let next = migrations.next(&today, named("next").rebase(true)).expect("a migration");
+    assert!(next.is_empty() && !next.changes_schema(), "{:?}", next.steps());
 }

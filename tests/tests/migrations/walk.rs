@@ -26,14 +26,14 @@ async fn a_store_works_after_each_version(target: &Target) {
         let graph = version.graph();
         let written = migrations.add(&graph, named("next")).expect("files");
         match version {
-            // Nothing has to be done, and the schema stays what it was.
-            Version::Renamed => assert_eq!(written.len(), 0, "{version:?}"),
+            // Nothing has to be done, and the schema alone says what the fields are called.
+            Version::Renamed => assert_eq!(written.len(), 1, "{version:?}"),
             _ => assert_eq!(written.len(), 3, "{version:?}"),
         }
         let migrations = Migrations::open(target.dir()).expect("a folder");
         migrations.check(&graph).expect("files that fit");
         let applied = migrations.apply(target.url(), false).await.expect("an application");
-        assert_eq!(applied.len(), usize::from(!written.is_empty()), "{version:?}");
+        assert_eq!(applied.len(), usize::from(written.len() > 1), "{version:?}");
         work(&target.open(&graph).await, round).await;
         let again = migrations.apply(target.url(), false).await.expect("nothing");
         assert_eq!(again, []);
