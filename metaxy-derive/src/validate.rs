@@ -84,13 +84,14 @@ fn check_key(errors: &mut Errors, key: &LitStr) {
     }
 }
 
+/// The grammar of projects, as `metaxy::spec` has it for all other places.
 fn check_project(errors: &mut Errors, model: &FeatureModel) {
     let Some(project) = &model.project else { return };
     let text = project.value();
-    let is_allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if text.is_empty() || text.contains("__") || !text.chars().all(is_allowed) {
         let message = format!(
-            "`{text}` is not a project: only letters, digits, `-` and single `_` are allowed"
+            "`{text}` is not a project: only ASCII letters, digits, `-` and single `_` are allowed"
         );
         errors.at(project.span(), message);
     }

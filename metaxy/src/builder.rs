@@ -41,7 +41,7 @@ use std::collections::HashSet;
 use std::panic::Location;
 
 /// The project of features that name none, in a graph that names none.
-const DEFAULT_PROJECT: &str = "default";
+pub(crate) const DEFAULT_PROJECT: &str = "default";
 
 impl FeatureGraph {
     /// Makes a graph of features that are only known at run time.

@@ -12,7 +12,7 @@ mod parents;
 mod tests;
 mod topo;
 
-pub(crate) use check::is_id_type;
+pub(crate) use check::{is_id_type, projects};
 pub use error::{FeatureSite, GraphError, GraphErrors};
 pub use lint::{GraphLint, Usage};
 pub use parents::ParentField;
@@ -23,7 +23,7 @@ use crate::feature::FeatureSet;
 use crate::key::{FeatureKey, FieldKey};
 use crate::nearest::nearest;
 use crate::registry;
-use crate::spec::{FeatureDefinition, FeatureSpec, FieldDeps, FieldsMapping};
+use crate::spec::{FeatureDefinition, FeatureSpec, FieldDeps, FieldsMapping, Origin};
 use crate::version::GraphVersions;
 use indexmap::IndexMap;
 use std::borrow::Cow;
@@ -76,6 +76,12 @@ impl FeatureGraph {
         definitions.sort_by(|a, b| a.spec.key.as_str().cmp(b.spec.key.as_str()));
         let mut errors = Vec::new();
         check::unique(&mut definitions, &mut errors);
+        // What others have recorded is called as it was called there.
+        let is_declared = |d: &&FeatureDefinition| {
+            matches!(d.origin, Origin::Source { .. } | Origin::SpecFile { .. })
+        };
+        let declared = definitions.iter().map(|d| &**d).filter(is_declared);
+        errors.extend(projects(declared));
 
         let by_key: IndexMap<FeatureKey, Arc<FeatureDefinition>> =
             definitions.into_iter().map(|d| (d.spec.key.clone(), d)).collect();
@@ -394,6 +400,7 @@ pub(crate) fn other_mistakes(
     let is_known = |error: &GraphError| match error {
         GraphError::Cycle { .. }
         | GraphError::DuplicateKey { .. }
+        | GraphError::Project { .. }
         | GraphError::TableCollision { .. } => true,
         GraphError::MissingUpstream { .. } => !is_key_lost,
         error => error.features().into_iter().all(&is_sound),

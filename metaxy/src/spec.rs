@@ -13,6 +13,7 @@ mod tests;
 
 pub use error::{SpecError, SpecErrors, SpecProblem};
 pub use file::SpecFile;
+pub(crate) use file::check_project;
 
 use crate::key::{FeatureKey, FieldKey};
 use metaxy_sql::ColumnType;

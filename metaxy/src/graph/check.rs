@@ -9,7 +9,7 @@ use super::topo::Topology;
 use crate::filter;
 use crate::key::{FeatureKey, FieldKey};
 use crate::nearest::nearest;
-use crate::spec::{FeatureDefinition, FeatureDep, FieldSpec, Lineage};
+use crate::spec::{self, FeatureDefinition, FeatureDep, FieldSpec, Lineage};
 use indexmap::IndexMap;
 use metaxy_sql::{ColumnType, ScalarType};
 use std::collections::BTreeMap;
@@ -33,6 +33,21 @@ pub(super) fn unique(sorted: &mut Vec<Arc<FeatureDefinition>>, errors: &mut Erro
         });
     }
     sorted.dedup_by(|a, b| a.spec.key == b.spec.key);
+}
+
+/// A project has a name that a spec file or a lock file can say.
+pub(crate) fn projects<'a>(
+    definitions: impl Iterator<Item = &'a FeatureDefinition>,
+) -> impl Iterator<Item = GraphError> {
+    let mut by_project: BTreeMap<&str, Vec<&FeatureDefinition>> = BTreeMap::new();
+    for definition in definitions {
+        by_project.entry(&definition.project).or_default().push(definition);
+    }
+    by_project.into_iter().filter_map(|(project, features)| {
+        let reason = spec::check_project(project).err()?;
+        let features = features.into_iter().map(FeatureSite::of).collect();
+        Some(GraphError::Project { project: project.to_owned(), reason, features })
+    })
 }
 
 /// A table belongs to one feature, and none to a system table.

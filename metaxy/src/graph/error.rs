@@ -138,6 +138,19 @@ pub enum GraphError {
         /// What it has and the other does not.
         problem: String,
     },
+    /// A project has a name that no spec file and no lock file can say.
+    #[error(
+        "`{project}` is not a project: {reason}; it is that of {}: name another with `project = \"..\"`, without which a struct has the name of its package",
+        list(features)
+    )]
+    Project {
+        /// The name.
+        project: String,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// The features that belong to it.
+        features: Vec<FeatureSite>,
+    },
     /// A code version has a `|` in it.
     #[error(
         "the code version `{code_version}` of field `{field}` of {feature} contains `|`, which separates the parts of a pre-image; use another character"
@@ -543,9 +556,9 @@ impl GraphError {
         match self {
             Self::Key { .. } => Vec::new(),
             Self::DuplicateKey { key, .. } => vec![key],
-            Self::TableCollision { features: sites, .. } | Self::Cycle { path: sites } => {
-                sites.iter().map(|site| &site.key).collect()
-            }
+            Self::TableCollision { features: sites, .. }
+            | Self::Project { features: sites, .. }
+            | Self::Cycle { path: sites } => sites.iter().map(|site| &site.key).collect(),
             Self::ColumnCollision { feature, upstreams, .. } => {
                 std::iter::once(feature).chain(upstreams).map(|site| &site.key).collect()
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::builder::{DepBuilder, FeatureBuilder, FieldBuilder, GraphBuilder};
+use crate::def::FeatureDef;
 use crate::spec::{Origin, SpecFile};
 use metaxy_sql::ScalarType::{Bytes, Float64, Int64, Text};
 use metaxy_sql::{ColumnType, ScalarType};
@@ -132,6 +133,43 @@ fn system_table() {
             "the key of `metaxy-system/events` (here) is reserved: tables that begin with `metaxy_system__` belong to Metaxy; rename the feature",
         ],
     );
+}
+
+#[test]
+fn projects() {
+    check(
+        [
+            feature("a").project("my__pkg"),
+            feature("b"),
+            feature("c").project("my__pkg").dep("b"),
+            feature("d").project("vidéo").dep("nowhere"),
+            feature("e").project(""),
+        ],
+        &[
+            "`` is not a project: it is empty; it is that of `e` (here): name another with `project = \"..\"`, without which a struct has the name of its package",
+            "`my__pkg` is not a project: `__` is reserved; use a single `_`; it is that of `a` (here), `c` (here): name another with `project = \"..\"`, without which a struct has the name of its package",
+            "`vidéo` is not a project: only ASCII letters, digits, `_` and `-` are allowed; it is that of `d` (here): name another with `project = \"..\"`, without which a struct has the name of its package",
+            "`d` (here) depends on `nowhere`, which is not in the graph",
+        ],
+    );
+    let errors = FeatureGraph::builder().project("a b").feature(feature("a")).build();
+    let errors: Vec<_> = errors.unwrap_err().into_iter().collect();
+    assert!(matches!(&errors[..], [GraphError::Project { .. }]), "{errors:?}");
+}
+
+/// Cargo takes names of packages that are none of projects, and so does the store of another program.
+#[test]
+fn projects_that_nobody_has_written() {
+    let spec = graph([feature("a")]).expect(&key("a")).expect("a feature").spec.clone();
+    let of = |package| {
+        let def = FeatureDef { package: Some(package), ..FeatureDef::broken("Video") };
+        FeatureDefinition { spec: spec.clone(), columns: None, ..def.to_definition() }
+    };
+    assert!(FeatureGraph::build(vec![of("my-pkg")]).is_ok());
+    let error = FeatureGraph::build(vec![of("my__pkg")]).unwrap_err();
+    assert!(error.to_string().contains("name another with `project = "), "{error}");
+    let recorded = FeatureDefinition { origin: Origin::Recorded, ..of("my__pkg") };
+    assert!(FeatureGraph::build(vec![recorded]).is_ok());
 }
 
 #[test]

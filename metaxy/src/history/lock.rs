@@ -492,6 +492,8 @@ impl Lock {
         let is_left_out =
             |of: &LockedFeature| Some(&of.definition.project) == self.without.as_ref();
         lock.features.retain(|_, of| !is_left_out(of));
+        // What was pushed by others may say what no file can: one that nobody could read is none.
+        LockFile::parse(&lock.to_string())?;
         Ok(lock)
     }
 }

@@ -3,7 +3,7 @@
 use super::HistoryError;
 use super::log::{Entry, Log, OWN_TAG, write_changes};
 use crate::error::{Error, Result};
-use crate::graph::FeatureGraph;
+use crate::graph::{self, FeatureGraph, GraphErrors};
 use crate::key::FeatureKey;
 use crate::pyjson;
 use crate::spec::FeatureDefinition;
@@ -196,10 +196,14 @@ impl Push {
             _ if self.all_projects => found,
             some => some.iter().cloned().collect(),
         };
-        for project in &chosen {
-            check_text(project)?;
+        // A graph that is read back from a store may have any; what is pushed here others have to read.
+        let pushed = self.store.graph().iter().filter(|d| !d.is_external());
+        let mistakes: Vec<_> =
+            graph::projects(pushed.filter(|d| chosen.contains(&d.project))).collect();
+        match mistakes.is_empty() {
+            true => Ok(chosen),
+            false => Err(GraphErrors::new(mistakes).into()),
         }
-        Ok(chosen)
     }
 
     /// The rows that say that features are removed: the last that they had, with a mark.

@@ -4,6 +4,7 @@ use super::{Difference, Direction, Look, Mark, State};
 use crate::builder::{DepBuilder, FeatureBuilder, FieldBuilder};
 use crate::graph::FeatureGraph;
 use crate::key::{FeatureKey, FieldKey};
+use crate::spec::{FeatureDefinition, Origin};
 use metaxy_sql::ScalarType::{Int64, Text};
 use std::time::Instant;
 
@@ -22,8 +23,7 @@ fn media() -> FeatureGraph {
 fn media_with(code_version: &str) -> FeatureGraph {
     let boxes = FieldBuilder::new("boxes").code_version(code_version);
     let crop = DepBuilder::new("media/crop").filter("size > 3").expansion(["id"]);
-    FeatureGraph::builder()
-        .project("p & \"q\"")
+    let graph = FeatureGraph::builder()
         .feature(
             feature("video")
                 .description(NASTY)
@@ -50,7 +50,14 @@ fn media_with(code_version: &str) -> FeatureGraph {
                 .field(FieldBuilder::new("people").deps_all()),
         )
         .build()
-        .unwrap()
+        .unwrap();
+    // A store may have been told any project by another program.
+    let recorded = |definition: &FeatureDefinition| FeatureDefinition {
+        project: "p & \"q\"".to_owned(),
+        origin: Origin::Recorded,
+        ..definition.clone()
+    };
+    FeatureGraph::build(graph.iter().map(recorded).collect()).unwrap()
 }
 
 fn key(text: &str) -> FeatureKey {

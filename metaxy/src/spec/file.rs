@@ -2,6 +2,7 @@
 
 use super::read::{At, Reader};
 use super::{FeatureDefinition, Origin, SpecError, SpecErrors, SpecProblem};
+use crate::builder::DEFAULT_PROJECT;
 use crate::error::Result;
 use crate::graph::{self, FeatureGraph};
 use crate::pyjson;
@@ -38,7 +39,8 @@ impl SpecFile {
         };
         let fix = "name the project, `\"project\": \"example\"`";
         let project = file.required(&members, "project", fix).and_then(|at| file.project(&at));
-        let project = project.unwrap_or_default();
+        // What is wrong with it is said above, and not again of each feature.
+        let project = project.unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
         let fix = "list the specs, `\"features\": [..]`";
         let items = file.required(&members, "features", fix);
         let items = items.map(|at| file.items(&at, "a list of specs")).unwrap_or_default();

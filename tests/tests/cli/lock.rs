@@ -71,3 +71,20 @@ fn mistakes_about_locks() {
     place.write("metaxy.lock", "no lock file");
     insta::assert_snapshot!("lock_no_file", place.run("lock demo/crop").refused());
 }
+
+/// A file that nobody could read does not take the place of a good one.
+#[test]
+fn a_project_that_no_file_can_say() {
+    let place = Place::duckdb();
+    place.run("push").ok();
+    place.run("lock demo/crop --project faces").ok();
+    let file = || std::fs::read_to_string(place.path("metaxy.lock")).expect("a file");
+    let before = file();
+    let database = duckdb::Connection::open(place.path("meta.duckdb")).expect("a database");
+    let update = "UPDATE metaxy_system__feature_versions SET project = 'my__pkg'";
+    database.execute_batch(update).expect("an update");
+    drop(database);
+    let refused = place.run("lock demo/crop --project faces").refused();
+    assert!(refused.contains("`my__pkg` is not a project: `__` is reserved"), "{refused}");
+    assert_eq!(file(), before);
+}

@@ -2,6 +2,7 @@
 
 use super::{code_version, feature, graph, open, opening, several, texts};
 use metaxy::history::{HistoryEntry, Pushed};
+use metaxy::spec::{FeatureDefinition, Origin};
 use metaxy::{Error, FeatureGraph, Store};
 use metaxy_tests::flow::{self, key};
 use metaxy_tests::on_every_engine;
@@ -250,4 +251,19 @@ async fn what_may_not_be_written_is_not() {
 
 fn engines_with_tables() -> Vec<&'static str> {
     if cfg!(feature = "duckdb") { vec!["duckdb::memory:"] } else { Vec::new() }
+}
+
+/// A graph that is read back has the names that it was pushed with, which are not pushed again.
+#[tokio::test]
+async fn a_project_has_a_name_that_files_can_say() {
+    let recorded = FeatureDefinition {
+        project: "my__pkg".to_owned(),
+        origin: Origin::Recorded,
+        ..two().get(&key("a")).expect("a feature").clone()
+    };
+    let store = open("memory:", &FeatureGraph::build(vec![recorded]).expect("a graph")).await;
+    let error = store.push().await.expect_err("it has another name").to_string();
+    assert!(error.contains("`my__pkg` is not a project: `__` is reserved"), "{error}");
+    assert!(error.contains("it is that of `a` (recorded in the store)"), "{error}");
+    assert!(history(&store).await.is_empty());
 }

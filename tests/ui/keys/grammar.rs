@@ -30,4 +30,13 @@ struct Video {
     frames: DataVersion,
 }
 
+#[derive(Feature)]
+#[metaxy(key = "crop", project = "vidéo")]
+struct Crop {
+    #[metaxy(id)]
+    id: String,
+    #[metaxy(field)]
+    face: DataVersion,
+}
+
 fn main() {}
