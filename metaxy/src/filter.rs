@@ -52,6 +52,13 @@ pub use metaxy_sql::filter::{Comparison, Filter, Operand, Value};
 use crate::spec::{ColumnSpec, FeatureDep};
 use metaxy_sql::{ColumnType, ScalarType, system};
 
+/// Whether a text is a point in time, as constants of filters are written: to the microsecond, so that
+/// nothing of it is lost.
+#[cfg(feature = "cli")]
+pub(crate) fn is_timestamp(text: &str) -> bool {
+    constant::timestamp(text).is_some()
+}
+
 /// What all refusals end with that have nothing better to say.
 const ALLOWED: &str = "a filter has comparisons, AND, OR, NOT, IS NULL, IS TRUE, IN, BETWEEN and LIKE \
                        over columns and constants";

@@ -32,7 +32,9 @@ pub fn in_order(value: &Value) -> String {
 /// The reason, with line and column where the text is no JSON.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {
     let value = serde_json::from_str(text).map_err(|e| format!("not valid JSON: {e}"))?;
-    match unrepresentable_integer(text) {
+    // `-0` has no sign in Python, and one in a float.
+    let is_lost = |number: &&str| *number == "-0" || !fits_into_64_bits(number);
+    match integers(text).find(is_lost) {
         None => Ok(value),
         Some(number) => Err(format!(
             "the integer `{number}` does not fit into 64 bits; write it as a text or a float"
@@ -40,40 +42,42 @@ pub(crate) fn parse(text: &str) -> Result<Value, String> {
     }
 }
 
-/// The first integer of a valid JSON text that is no `i64` and no `u64`; `-0` is one, since it has
-/// no sign in Python and one in a float.
-fn unrepresentable_integer(text: &str) -> Option<&str> {
+/// Whether an integer is kept as one, and does not become a float.
+pub(crate) fn fits_into_64_bits(number: &str) -> bool {
+    number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok()
+}
+
+/// The integers of a valid JSON text, as they are written.
+pub(crate) fn integers(text: &str) -> impl Iterator<Item = &str> {
     let bytes = text.as_bytes();
     let mut i = 0;
-    while i < bytes.len() {
-        match bytes[i] {
-            b'"' => {
-                i += 1;
-                while bytes[i] != b'"' {
-                    i += if bytes[i] == b'\\' { 2 } else { 1 };
-                }
-                i += 1;
-            }
-            b'-' | b'0'..=b'9' => {
-                let start = i;
-                while i < bytes.len()
-                    && matches!(bytes[i], b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
-                {
+    std::iter::from_fn(move || {
+        while i < bytes.len() {
+            match bytes[i] {
+                b'"' => {
+                    i += 1;
+                    while bytes[i] != b'"' {
+                        i += if bytes[i] == b'\\' { 2 } else { 1 };
+                    }
                     i += 1;
                 }
-                let number = &text[start..i];
-                let is_integer = !number.contains(['.', 'e', 'E']);
-                if is_integer
-                    && (number == "-0"
-                        || (number.parse::<i64>().is_err() && number.parse::<u64>().is_err()))
-                {
-                    return Some(number);
+                b'-' | b'0'..=b'9' => {
+                    let start = i;
+                    while i < bytes.len()
+                        && matches!(bytes[i], b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
+                    {
+                        i += 1;
+                    }
+                    let number = &text[start..i];
+                    if !number.contains(['.', 'e', 'E']) {
+                        return Some(number);
+                    }
                 }
+                _ => i += 1,
             }
-            _ => i += 1,
         }
-    }
-    None
+        None
+    })
 }
 
 fn write_value(out: &mut String, value: &Value, sorted: bool) {

@@ -1,9 +1,11 @@
 //! JSON lines -> batches, or an error that names the line and the column.
 //!
-//! Every value is looked at before it is converted: no number is rounded, and nothing that is missing
-//! becomes NULL by itself.
+//! Every value is looked at before it is converted: no number and no time is rounded, and nothing that is
+//! missing becomes NULL by itself. A number with a fraction is the nearest one that its column holds.
 
 use super::Failure;
+use crate::filter;
+use crate::pyjson;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_json::ReaderBuilder;
@@ -50,7 +52,13 @@ pub(super) fn lines(
 
 fn parse(file: &str, number: usize, text: &str) -> Result<Line, Failure> {
     match serde_json::from_str(text) {
-        Ok(Value::Object(row)) => Ok(Line { number, row }),
+        Ok(Value::Object(row)) => match pyjson::integers(text).find(|n| !is_kept(n)) {
+            None => Ok(Line { number, row }),
+            Some(integer) => Err(Failure::input(format!(
+                "`{file}`, line {number}: the integer `{integer}` does not fit into 64 bits; write it as \
+                 a text"
+            ))),
+        },
         Ok(_) => Err(Failure::input(format!(
             "`{file}`, line {number}: expected an object, `{{\"column\": value, ..}}`"
         ))),
@@ -64,6 +72,13 @@ fn parse(file: &str, number: usize, text: &str) -> Result<Line, Failure> {
             )))
         }
     }
+}
+
+/// Whether an integer has its value after it was read: as one, or as a float, which some programs write
+/// without a point.
+fn is_kept(integer: &str) -> bool {
+    let is_float = |float: f64| format!("{float:.0}") == integer;
+    pyjson::fits_into_64_bits(integer) || integer.parse().is_ok_and(is_float)
 }
 
 /// The types of columns, as far as they are known.
@@ -175,8 +190,7 @@ pub(super) fn batch(
             let wrong =
                 values.iter().position(|value| array(std::slice::from_ref(value), ty).is_err());
             let line = wrong.unwrap_or_default();
-            let message = format!("expected {ty}, found `{}`", values[line]);
-            in_column(file, lines[line].number, name, &message)
+            in_column(file, lines[line].number, name, &unfit(&values[line], ty))
         })?);
         fields.push(Field::new(name, ty.to_arrow(), true));
     }
@@ -214,11 +228,40 @@ fn check(value: &Value, ty: ColumnType) -> Result<(), String> {
         }
         _ => false,
     };
+    if fits { Ok(()) } else { Err(unfit(value, ty)) }
+}
+
+/// What is said of a value that its column cannot keep.
+fn unfit(value: &Value, ty: ColumnType) -> String {
     let expected = match ty {
         ColumnType::TextMap => "an object with texts".to_owned(),
         ty => ty.to_string(),
     };
-    if fits { Ok(()) } else { Err(format!("expected {expected}, found `{value}`")) }
+    format!("expected {expected}, found `{value}`{}", fix(ty))
+}
+
+/// What to write into a column whose type does not say it.
+pub(super) fn fix(ty: ColumnType) -> &'static str {
+    use ScalarType as S;
+    match ty {
+        ColumnType::Scalar(S::Date) | ColumnType::List(S::Date) => {
+            "; write a day without a time, `2026-01-31`"
+        }
+        ColumnType::Scalar(S::Timestamp) | ColumnType::List(S::Timestamp) => {
+            "; write a point in time with at most six digits after the second, \
+             `2026-01-31T12:00:00.123456Z`"
+        }
+        ColumnType::Scalar(S::Float32 | S::Float64) | ColumnType::List(S::Float32 | S::Float64) => {
+            "; write a number that it holds, or keep it in a column of integers or texts"
+        }
+        _ => "",
+    }
+}
+
+/// Whether a text is a day at most: of a point in time, arrow would keep the day that it has in UTC. What
+/// else is longer than ten bytes is a day of a year with more than four digits, which has a sign.
+pub(super) fn is_day(text: &str) -> bool {
+    text.len() <= 10 || text.starts_with(['+', '-'])
 }
 
 fn scalar_fits(value: &Value, ty: ScalarType) -> bool {
@@ -240,9 +283,24 @@ fn scalar_fits(value: &Value, ty: ScalarType) -> bool {
         S::UInt16 => unsigned(16),
         S::UInt32 => unsigned(32),
         S::UInt64 => value.is_u64(),
-        S::Float32 | S::Float64 => value.is_number(),
+        S::Float32 => float_fits(value, |float| f64::from(float as f32)),
+        S::Float64 => float_fits(value, |float| float),
+        // Of these two, arrow would cut off what is finer than the column.
+        S::Date => value.as_str().is_some_and(is_day),
+        S::Timestamp => value.as_str().is_some_and(|text| filter::is_timestamp(text)),
         S::Json => true,
         _ => value.is_string(),
+    }
+}
+
+/// Whether a number is one of a column whose floats are made like this: an integer is itself there, and
+/// anything else neither infinite nor nothing.
+fn float_fits(value: &Value, kept: impl Fn(f64) -> f64) -> bool {
+    let Some(float) = value.as_f64() else { return false };
+    let kept = kept(float);
+    match value.as_i64().map(i128::from).or(value.as_u64().map(i128::from)) {
+        Some(integer) => kept as i128 == integer,
+        None => kept.is_finite() && (kept == 0.0) == (float == 0.0),
     }
 }
 
@@ -272,5 +330,104 @@ pub(super) fn without_names(ty: &DataType) -> DataType {
             DataType::List(Arc::new(item.with_data_type(ty)))
         }
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ScalarType as S;
+    use serde_json::json;
+
+    /// What is said of a value in a column `x`, in the second line.
+    fn refused(value: &Value, ty: ColumnType) -> Option<String> {
+        let text = format!("{{\"x\": null}}\n{{\"x\": {value}}}\n");
+        let batch = lines("f".to_owned(), text.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|lines| batch("f", &lines, &BTreeMap::from([("x".to_owned(), ty)]), &[]));
+        match batch {
+            Ok(batch) => {
+                assert_eq!(batch.column(0).null_count(), 1, "{value} has no value");
+                None
+            }
+            Err(Failure::Input(reasons)) => Some(reasons.join("\n")),
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(ty: ColumnType, fits: &[Value], refuses: &[Value]) {
+        for value in fits {
+            assert_eq!(refused(value, ty), None, "{value}");
+        }
+        for value in refuses {
+            let why = refused(value, ty).unwrap_or_else(|| panic!("{value} is taken"));
+            let begin = format!("`f`, line 2, column `x`: expected {ty}, found `{value}`; write ");
+            assert!(why.starts_with(&begin), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_no_time() {
+        let fits = ["2026-01-31", "0000-02-29", "+10000-01-01", "-0001-12-31"].map(Value::from);
+        let refuses = [
+            "2026-01-31T23:30:00-05:00",
+            "2026-01-31 00:00:00",
+            "2026-01-31T00:00:00Z",
+            "2026-02-30",
+            "today",
+        ];
+        let refuses = refuses.map(Value::from);
+        check(S::Date.into(), &fits, &refuses);
+        let lists = |texts: &[Value]| texts.iter().map(|text| json!([text])).collect::<Vec<_>>();
+        check(ColumnType::List(S::Date), &lists(&fits), &lists(&refuses));
+    }
+
+    #[test]
+    fn a_time_is_kept_to_the_microsecond_or_refused() {
+        let fits = [
+            "2026-01-31T12:00:00.123456Z",
+            "2026-01-31 12:00:00",
+            "2026-01-31T23:30:00-05:00",
+            "2026-01-31",
+        ];
+        let refuses = [
+            "2026-01-31T12:00:00.123456789Z",
+            "2026-01-31T12:00:00.0000000001Z",
+            // A second that is none: it would become the next one.
+            "2026-01-31T12:00:60Z",
+            "noon",
+        ];
+        check(S::Timestamp.into(), &fits.map(Value::from), &refuses.map(Value::from));
+    }
+
+    #[test]
+    fn a_float_is_no_other_integer_and_not_infinite() {
+        let fits = [json!(0.1), json!(-0.0), json!(1e300), json!(1_i64 << 53), json!(i64::MIN)];
+        let refuses = [json!((1_i64 << 53) + 1), json!(i64::MAX), json!(u64::MAX), json!("1")];
+        check(S::Float64.into(), &fits, &refuses);
+        let fits = [json!(0.1), json!(-0.0), json!(3e38), json!(1 << 24), json!(1_u64 << 63)];
+        let refuses = [json!(1e300), json!(-1e39), json!(1e-300), json!((1 << 24) + 1)];
+        check(S::Float32.into(), &fits, &refuses);
+    }
+
+    /// Of an integer that does not fit into 64 bits, nothing but a float is left after it was read.
+    #[test]
+    fn integers_of_more_than_64_bits() {
+        let read = |number: &str| {
+            let text = format!("{{\"a\": 1}}\n{{\"x\": {number}}}\n");
+            match lines("f".to_owned(), text.as_bytes()).nth(1) {
+                Some(Ok(_)) => None,
+                Some(Err(Failure::Input(reasons))) => Some(reasons.join("\n")),
+                other => panic!("{other:?}"),
+            }
+        };
+        for number in ["-0", "18446744073709551615", "100000000000000000000", "1e30"] {
+            assert_eq!(read(number), None, "{number}");
+        }
+        let why = read("100000000000000000001").expect("it is refused");
+        let expected = "`f`, line 2: the integer `100000000000000000001` does not fit into 64 bits; \
+                        write it as a text";
+        assert_eq!(why, expected);
     }
 }

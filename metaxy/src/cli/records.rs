@@ -1,12 +1,14 @@
 //! Which records a command is about: by their ids, or by a filter.
 
 use super::Failure;
+use super::jsonl::{fix, is_day};
 use super::sync::pair;
 use crate::spec::FeatureDefinition;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, Schema};
 use clap::Args;
+use metaxy_sql::ScalarType;
 use std::sync::Arc;
 
 /// Which records.
@@ -76,17 +78,58 @@ impl Ids {
             let ty = ty.ok_or_else(|| {
                 Failure::from(crate::Error::internal(format!("`{id}` has no type")))
             })?;
+            let wrong = || {
+                let wrong = self.id.iter().filter(|(column, _)| column == id);
+                let wrong: Vec<_> = wrong.map(|(_, value)| format!("`{value}`")).collect();
+                Failure::input(format!(
+                    "the id `{id}` is {ty}, found {}{}",
+                    wrong.join(", "),
+                    fix(ty)
+                ))
+            };
+            if ty == ScalarType::Date.into() && !texts.iter().flatten().all(is_day) {
+                return Err(wrong());
+            }
             let texts: ArrayRef = Arc::new(texts);
             let options = CastOptions { safe: false, ..CastOptions::default() };
             let typed = cast_with_options(&texts, &ty.to_arrow(), &options);
-            arrays.push(typed.map_err(|_| {
-                let wrong = self.id.iter().filter(|(column, _)| column == id);
-                let wrong: Vec<_> = wrong.map(|(_, value)| format!("`{value}`")).collect();
-                Failure::input(format!("the id `{id}` is {ty}, found {}", wrong.join(", ")))
-            })?);
+            arrays.push(typed.map_err(|_| wrong())?);
             fields.push(Field::new(id, ty.to_arrow(), true));
         }
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays);
         Ok(Some(Which::Ids(batch.map_err(crate::Error::from)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FeatureGraph;
+    use crate::builder::FeatureBuilder;
+    use arrow::array::Date32Array;
+
+    /// A day is the one that is written, and not the one that a time has in UTC: it names a record.
+    #[test]
+    fn the_day_of_an_id_is_as_it_is_written() {
+        let feature = FeatureBuilder::new("a").id("day", ScalarType::Date).field("x");
+        let graph = FeatureGraph::builder().feature(feature).build().expect("a graph");
+        let of = |day: &str| {
+            let ids = Ids { id: vec![("day".to_owned(), day.to_owned())], filter: None };
+            ids.of(graph.iter().next().expect("a feature"))
+        };
+        match of("2026-01-31") {
+            Ok(Some(Which::Ids(batch))) => {
+                let day: ArrayRef = Arc::new(Date32Array::from(vec![20_484]));
+                assert_eq!(batch.column(0), &day);
+            }
+            other => panic!("{other:?}"),
+        }
+        for day in ["2026-01-31T23:30:00-05:00", "2026-01-31 12:00:00", "today"] {
+            let Err(Failure::Input(reasons)) = of(day) else { panic!("{day} is taken") };
+            let expected = format!(
+                "the id `day` is Date32, found `{day}`; write a day without a time, `2026-01-31`"
+            );
+            assert_eq!(reasons, [expected]);
+        }
     }
 }
