@@ -114,6 +114,23 @@ enum Command {
     Man(completions::Man),
 }
 
+impl Command {
+    /// The project that the command is about, if its options say one.
+    fn project(&self) -> Option<&String> {
+        match self {
+            Self::List(command) => command.project.as_ref(),
+            Self::Push(command) => match &command.project[..] {
+                [one] => Some(one),
+                _ => None,
+            },
+            Self::History(command) => command.project.as_ref(),
+            Self::Diff(command) => command.project.as_ref(),
+            Self::Lock(command) => command.project.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the command that the arguments of the program name, over the features that are linked into it.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -145,7 +162,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, mut out: Output) -> u8 {
 
 fn dispatch(cli: Cli, out: &mut Output) -> Result<(), Failure> {
     out.set_format(cli.options.format);
-    let context = Context::new(cli.options)?;
+    let context = Context::new(cli.options, cli.command.project())?;
     match cli.command {
         Command::List(command) => command.run(&context, out),
         Command::Describe(command) => command.run(&context, out),

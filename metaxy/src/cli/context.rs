@@ -4,8 +4,8 @@ use super::Failure;
 use super::config::{Loaded, StoreConfig};
 use super::output::Format;
 use crate::error::Error;
-use crate::history::LockFile;
-use crate::spec::SpecFile;
+use crate::history::{HistoryError, LockFile};
+use crate::spec::{FeatureDefinition, SpecFile};
 use crate::store::{OpenStore, Store};
 use crate::{FeatureGraph, FeatureKey};
 #[cfg(feature = "sql")]
@@ -77,13 +77,14 @@ pub(super) struct Features {
 }
 
 impl Context {
-    pub(super) fn new(options: Options) -> Result<Self, Failure> {
+    /// What commands share, for one that is about this project.
+    pub(super) fn new(options: Options, project: Option<&String>) -> Result<Self, Failure> {
         let loaded = Loaded::read(options.config.as_deref())?;
         let runtime = Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|source| Failure::from(Error::Runtime { source }))?;
         let mut context = Self { options, loaded, runtime, recorded: None };
         if context.options.recorded {
-            context.recorded = Some(context.wait(context.pushed())?);
+            context.recorded = Some(context.wait(context.pushed(project))?);
         }
         Ok(context)
     }
@@ -101,15 +102,25 @@ impl Context {
         &self.loaded
     }
 
-    /// The features that were pushed to the store last.
-    async fn pushed(&self) -> Result<FeatureGraph, Failure> {
+    /// The features that were pushed to the store last, for this project or that of the configuration.
+    async fn pushed(&self, project: Option<&String>) -> Result<FeatureGraph, Failure> {
         let none = FeatureGraph::build(Vec::new()).map_err(Error::from)?;
         let store = self.open(self.name()?, none, Purpose::Read, Vec::new()).await?;
         let mut pushed = store.pushed_graph("latest");
-        if let Some(project) = &self.loaded.config.project {
+        if let Some(project) = project.or(self.loaded.config.project.as_ref()) {
             pushed = pushed.project(project);
         }
-        Ok(pushed.await?)
+        match pushed.await {
+            // Not every command can be told by an option.
+            Err(Error::History(HistoryError::SeveralProjects { projects, .. })) => {
+                Err(Failure::input(format!(
+                    "several projects were pushed to this store, `{}`; name the one whose features are \
+                     meant, `project = \"..\"` in metaxy.toml or `METAXY_PROJECT`",
+                    projects.join("`, `")
+                )))
+            }
+            pushed => Ok(pushed?),
+        }
     }
 
     /// The features: of the file or the store that is named, else those that are linked into the program, else those
@@ -143,10 +154,39 @@ impl Context {
         }
     }
 
+    /// The features that are declared here, without those that the configuration has a lock file for, and
+    /// the project that is said of them. A program without any has none.
+    pub(super) fn declared(&self) -> Result<(Vec<FeatureDefinition>, Option<String>), Failure> {
+        let of_graph = |graph: &FeatureGraph| Ok((graph.iter().cloned().collect(), None));
+        let of_spec = |file: &Path| {
+            let SpecFile { project, features } = read_spec(file)?;
+            Ok((features, Some(project)))
+        };
+        if let Some(graph) = &self.recorded {
+            return of_graph(graph);
+        }
+        if let Some(file) = &self.options.spec {
+            return of_spec(file);
+        }
+        if let Some(file) = &self.options.lock {
+            return of_graph(&from_lock(file)?);
+        }
+        match (FeatureGraph::linked(), &self.loaded.config.spec) {
+            (Err(Error::NothingLinked(_)), Some(file)) => of_spec(&self.loaded.path(file)),
+            (Err(Error::NothingLinked(_)), None) => Ok((Vec::new(), None)),
+            (graph, _) => of_graph(&graph?),
+        }
+    }
+
     /// The lock file of the configuration.
     fn configured_lock(&self) -> Result<LockFile, Failure> {
+        let path = self.lock_path();
         match &self.loaded.config.lock {
-            Some(_) => read_lock(&self.lock_path()),
+            Some(_) if !path.exists() => Err(Failure::input(format!(
+                "there is no lock file `{}` yet, which the configuration names; `metaxy lock` writes it",
+                shown(&path)
+            ))),
+            Some(_) => read_lock(&path),
             None => Ok(LockFile::default()),
         }
     }
@@ -276,7 +316,8 @@ impl Context {
             return Ok((None, RequestedSettings::default()));
         }
         let (config, store) = self.opening_named(self.name()?)?;
-        let scheme = config.url.split(':').next().unwrap_or_default();
+        // How it is reached, `clickhouse+https`, does not matter.
+        let scheme = config.url.split([':', '+']).next().unwrap_or_default();
         let engine = match scheme {
             "postgresql" => Some(Engine::Postgres),
             scheme => scheme.parse().ok(),
@@ -375,14 +416,20 @@ pub(super) fn from_spec(file: &Path) -> Result<Features, Failure> {
 
 /// The features of a spec file, with those of other projects.
 fn from_spec_and_lock(file: &Path, lock: &LockFile) -> Result<Features, Failure> {
+    let SpecFile { project, features } = read_spec(file)?;
+    let path = file.display();
+    let graph = FeatureGraph::locked(features, lock).map_err(|errors| {
+        Failure::Input(errors.iter().map(|error| format!("{path}: {error}")).collect())
+    })?;
+    Ok(Features { graph, project: Some(project) })
+}
+
+/// A spec file, whose features need not be all of a graph.
+fn read_spec(file: &Path) -> Result<SpecFile, Failure> {
     let path = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::input(format!("cannot read `{path}`: {error}")))?;
-    let in_file = |message: String| format!("{path}: {message}");
-    let SpecFile { project, features } = SpecFile::parse(&text)
-        .map_err(|errors| Failure::Input(errors.messages().map(in_file).collect()))?;
-    let graph = FeatureGraph::locked(features, lock).map_err(|errors| {
-        Failure::Input(errors.iter().map(|error| in_file(error.to_string())).collect())
-    })?;
-    Ok(Features { graph, project: Some(project) })
+    SpecFile::parse(&text).map_err(|errors| {
+        Failure::Input(errors.messages().map(|message| format!("{path}: {message}")).collect())
+    })
 }

@@ -23,7 +23,7 @@ pub(super) struct Diff {
     after: String,
     /// The project whose pushes are meant, where the store has several
     #[arg(long)]
-    project: Option<String>,
+    pub(super) project: Option<String>,
     /// Exit with 3 if anything is different
     #[arg(long)]
     check: bool,

@@ -177,6 +177,7 @@ fn in_words_of_commands(error: &Error) -> String {
             ("`store.history()`", "`metaxy history`"),
             ("`store.push()`", "`metaxy push`"),
             ("`.project(\"..\")`", "`--project ..`"),
+            ("`.all_projects(true)`", "`--all-projects`"),
         ]
         .into_iter()
         .fold(error.to_string(), |text, (call, command)| text.replace(call, command)),

@@ -10,7 +10,7 @@ use serde_json::json;
 pub(super) struct List {
     /// Only features of this project
     #[arg(long)]
-    project: Option<String>,
+    pub(super) project: Option<String>,
 }
 
 impl List {

@@ -2,8 +2,9 @@
 
 use super::output::Answer;
 use super::{Context, Failure, Output, context};
+use crate::FeatureKey;
 use crate::history::LockFile;
-use crate::{FeatureGraph, FeatureKey};
+use crate::spec::FeatureDefinition;
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ pub(super) struct Lock {
     output: Option<PathBuf>,
     /// This project, whose own features are left out
     #[arg(long)]
-    project: Option<String>,
+    pub(super) project: Option<String>,
     /// Write nothing; exit with 3 if the file is not as it would be written
     #[arg(long, conflicts_with = "dry_run")]
     check: bool,
@@ -38,24 +39,27 @@ impl Lock {
             true => context::read_lock(&path)?,
             false => LockFile::default(),
         };
-        let features = context.features().ok();
+        let (declared, of_file) = context.declared()?;
         let project = self.project.clone().or_else(|| context.loaded().config.project.clone());
-        let project = project.or_else(|| features.as_ref().and_then(|of| of.project.clone()));
+        let project = project.or(of_file).or_else(|| only_project(&declared, &before));
         let keys = match self.features.is_empty() {
             false => {
                 let keys = self.features.iter().map(FeatureKey::new);
                 keys.collect::<Result<BTreeSet<_>, _>>().map_err(crate::Error::from)?
             }
-            true => {
-                let graph = features.as_ref().map(|of| &of.graph);
-                asked_before(&before).chain(used(graph, project.as_ref())).collect()
-            }
+            true => asked_before(&before).chain(used(&declared, project.as_ref())).collect(),
         };
         if keys.is_empty() {
-            return Err(Failure::input(
-                "which features? Name some of other projects, `metaxy lock media/video`; no feature of \
-                 today's graph is computed from any",
-            ));
+            let why = match &project {
+                _ if declared.is_empty() => {
+                    "this program has none that could be computed from them"
+                }
+                Some(_) => "no feature of today's graph is computed from any",
+                None => "nothing says which project this is, `--project ..`",
+            };
+            return Err(Failure::input(format!(
+                "which features? Name some of other projects, `metaxy lock media/video`; {why}"
+            )));
         }
         let mut lock = context.store_of_any_graph().await?.lock(keys);
         if let Some(project) = project {
@@ -122,15 +126,22 @@ fn asked_before(lock: &LockFile) -> impl Iterator<Item = FeatureKey> {
 
 /// What features of a project are computed from that belongs to others.
 fn used<'a>(
-    graph: Option<&'a FeatureGraph>,
+    declared: &'a [FeatureDefinition],
     project: Option<&'a String>,
 ) -> impl Iterator<Item = FeatureKey> + 'a {
-    let own = graph.into_iter().flat_map(FeatureGraph::iter);
-    let own = own.filter(move |definition| Some(&definition.project) == project);
+    let own = declared.iter().filter(move |definition| Some(&definition.project) == project);
+    let keys: BTreeSet<&FeatureKey> = own.clone().map(|definition| &definition.spec.key).collect();
     let used = own.flat_map(|definition| definition.spec.deps.iter().map(|dep| &dep.feature));
-    let is_other = move |key: &&FeatureKey| {
-        let definition = graph.and_then(|graph| graph.get(key));
-        definition.is_some_and(|definition| Some(&definition.project) != project)
-    };
-    used.filter(is_other).cloned()
+    used.filter(move |key| !keys.contains(key)).cloned()
+}
+
+/// The project of what is declared, if it is one: what the file has only stands for another one's.
+fn only_project(declared: &[FeatureDefinition], lock: &LockFile) -> Option<String> {
+    let is_own = |of: &&FeatureDefinition| !of.is_external() && lock.get(&of.spec.key).is_none();
+    let projects: BTreeSet<&String> =
+        declared.iter().filter(is_own).map(|of| &of.project).collect();
+    match projects.len() {
+        1 => projects.first().map(|project| (*project).clone()),
+        _ => None,
+    }
 }

@@ -18,7 +18,7 @@ pub(super) struct Push {
     tag: Vec<(String, String)>,
     /// Only the features of this project
     #[arg(long)]
-    project: Vec<String>,
+    pub(super) project: Vec<String>,
     /// All projects of the graph
     #[arg(long, conflicts_with = "project")]
     all_projects: bool,
@@ -60,7 +60,7 @@ impl Push {
 pub(super) struct History {
     /// Only the pushes of this project
     #[arg(long)]
-    project: Option<String>,
+    pub(super) project: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N")]
     limit: Option<usize>,

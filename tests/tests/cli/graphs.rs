@@ -87,3 +87,31 @@ fn features_out_of_the_store() {
     assert_ne!(ran.code, Some(0), "{ran:?}");
     assert!(place.run("list --lock none.lock").refused().contains("cannot read `none.lock`"));
 }
+
+/// A store with two projects, and commands of which some can be told which one.
+#[test]
+fn several_projects_are_told_apart() {
+    let place = Place::duckdb();
+    place.write(
+        "two.json",
+        r#"{"project": "a", "features": [
+            {"key": "a/x", "id_columns": ["id"], "fields": ["f"]},
+            {"project": "b", "spec": {"key": "b/y", "id_columns": ["id"], "fields": ["f"]}}
+        ]}"#,
+    );
+    insta::assert_snapshot!("push_several", place.run("push --spec two.json").refused());
+    place.run("push --spec two.json --all-projects").ok();
+
+    let several = place.run("versions --recorded").refused();
+    insta::assert_snapshot!("recorded_several", several);
+    assert_eq!(place.run("list --recorded").refused(), several);
+    let list = place.run("list --recorded --project b").ok();
+    assert!(list.contains("b/y") && !list.contains("a/x"), "{list}");
+    let versions = place.with(&[("METAXY_PROJECT", "a")], "versions --recorded").ok();
+    assert!(versions.contains("a/x") && !versions.contains("b/y"), "{versions}");
+    // The option of the command goes first.
+    let list = place.with(&[("METAXY_PROJECT", "a")], "list --recorded --project b").ok();
+    assert!(list.contains("b/y"), "{list}");
+    let push = place.run("push --recorded --project b").ok();
+    assert!(push.starts_with("b: ") && push.contains("is pushed already"), "{push}");
+}

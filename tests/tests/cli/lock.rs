@@ -88,3 +88,33 @@ fn a_project_that_no_file_can_say() {
     assert!(refused.contains("`my__pkg` is not a project: `__` is reserved"), "{refused}");
     assert_eq!(file(), before);
 }
+
+/// The configuration names a file that is not there yet: every other command says what writes it.
+#[test]
+fn a_lock_file_that_is_configured_before_it_is_there() {
+    let place = Place::duckdb();
+    place.run("push").ok();
+    place.write("faces.json", FACES);
+    place.configure(
+        "store = \"dev\"\nlock = \"metaxy.lock\"\n[stores.dev]\nurl = \"duckdb:meta.duckdb\"\n",
+    );
+    let refused = place.run("list --spec faces.json").refused();
+    insta::assert_snapshot!("lock_not_there", refused);
+    assert_eq!(place.run("list").refused(), refused);
+    let wrote = place.run("lock --spec faces.json").ok();
+    assert!(wrote.contains("demo/crop") && wrote.contains("wrote metaxy.lock"), "{wrote}");
+    assert!(place.run("list --spec faces.json").ok().contains("demo/video"));
+}
+
+/// What is wrong with the features is said, and not that there are none.
+#[test]
+fn a_lock_file_of_features_with_a_mistake() {
+    let place = Place::duckdb();
+    place.run("push").ok();
+    place.write("faces.json", &FACES.replace("id_columns", "id_colums"));
+    let refused = place.run("lock --spec faces.json").refused();
+    assert!(refused.contains("unknown member `id_colums`"), "{refused}");
+    place.write("two.json", &FACES.replace("\"faces\"", "\"demo\""));
+    let refused = place.run("lock --project other --spec two.json").refused();
+    assert!(refused.contains("no feature of today's graph is computed from any"), "{refused}");
+}

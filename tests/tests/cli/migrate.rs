@@ -177,6 +177,15 @@ fn migrations_for_servers_need_none() {
         let up = std::fs::read_to_string(place.path(&format!("{engine}/V1__first.sql")));
         assert!(up.expect("a file").contains("CREATE TABLE"));
     }
+    // An address says which database it is, however it is reached.
+    for (address, engine) in [
+        ("clickhouse://127.0.0.1:1/none", "clickhouse"),
+        ("clickhouse+https://127.0.0.1:1/none", "clickhouse"),
+        ("postgresql://127.0.0.1:1/none", "postgres"),
+    ] {
+        let sql = |of: &str| place.run(&format!("migrate generate first --dry-run {of}")).ok();
+        assert_eq!(sql(&format!("--store {address}")), sql(&format!("--engine {engine}")));
+    }
     let other = place.run("migrate generate next --dir postgres --engine duckdb").refused();
     assert!(other.contains("are for Postgres"), "{other}");
     let other = place.run("migrate generate next --dir postgres --layout plain").refused();
