@@ -5,6 +5,7 @@ use super::output::{Answer, Format};
 use super::{Failure, Output};
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_json::WriterBuilder;
@@ -88,7 +89,10 @@ impl Rows {
             .tempfile_in(folder.unwrap_or(Path::new(".")));
         let beside = beside.map_err(failed)?;
         let mut file = BufWriter::new(beside);
-        let rows = write(batches, format, &mut file).await?;
+        let rows = write(batches, format, &mut file).await.map_err(|failure| match failure {
+            Failure::Output(error) => failed(error),
+            other => other,
+        })?;
         let beside = file.into_inner().map_err(|error| failed(error.into_error()))?;
         beside.persist(path).map_err(|error| failed(error.error))?;
         Ok(rows)
@@ -113,6 +117,7 @@ impl Rows {
     }
 }
 
+/// Writes rows; where the other end fails it is a [`Failure::Output`], whoever writes.
 async fn write(
     batches: impl Stream<Item = Result<RecordBatch, Failure>>,
     format: RowFormat,
@@ -120,7 +125,10 @@ async fn write(
 ) -> Result<u64, Failure> {
     let mut batches = pin!(batches);
     let mut rows = 0;
-    let failed = |error: arrow::error::ArrowError| Failure::from(crate::Error::from(error));
+    let failed = |error: ArrowError| match error {
+        ArrowError::IoError(_, error) => Failure::Output(error),
+        error => Failure::from(crate::Error::from(error)),
+    };
     // The first batch has the schema; there is one even if there are no rows.
     let Some(first) = batches.try_next().await? else { return Ok(0) };
     let schema = first.schema();
@@ -183,7 +191,7 @@ fn without_zone_names(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
             let column = arrow::compute::cast(column, &ty)?;
             Ok((field.as_ref().clone().with_data_type(ty), column))
         });
-        let columns = columns.collect::<Result<Vec<_>, arrow::error::ArrowError>>()?;
+        let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
         let (fields, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
     };
@@ -196,7 +204,7 @@ fn show(batches: Vec<RecordBatch>, out: &mut Output) -> Result<(), Failure> {
     let schema = first.schema();
     let header: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let options = FormatOptions::default();
-    let failed = |error: arrow::error::ArrowError| Failure::from(crate::Error::from(error));
+    let failed = |error: ArrowError| Failure::from(crate::Error::from(error));
     let mut rows = Vec::new();
     for batch in batches {
         let batch = without_zone_names(&batch)?;

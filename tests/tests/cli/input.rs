@@ -127,17 +127,32 @@ fn a_store_that_fails() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-/// Whoever reads may stop: `metaxy man | head`.
+/// Whoever reads may stop: `metaxy man | head`, also within rows that are more than a pipe holds.
 #[test]
 fn a_pipe_that_is_closed() {
     let place = Place::duckdb();
-    for arguments in ["man", "completions zsh", "list", "versions --format json"] {
+    let long = |n: usize| video(&format!("{n:0>100}"), 10.0, "f1");
+    place.lines("videos.jsonl", &(0..2_000).map(long).collect::<Vec<_>>());
+    place.run("sync demo/video videos.jsonl").ok();
+    for arguments in [
+        "man",
+        "completions zsh",
+        "list",
+        "versions --format json",
+        "read demo/video --format json",
+        "read demo/video --rows jsonl",
+        "read demo/video --rows arrow",
+        "read demo/video --rows arrow-file",
+        "read demo/video --rows parquet",
+        "resolve demo/crop --rows jsonl",
+    ] {
         let mut command = place.command(&place.path(""), arguments);
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program");
         drop(child.stdout.take());
         let mut said = String::new();
         child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
-        assert_eq!((said.as_str(), child.wait().expect("an end").code()), ("", Some(0)));
+        let ended = (said.as_str(), child.wait().expect("an end").code());
+        assert_eq!(ended, ("", Some(0)), "{arguments}");
     }
 }
