@@ -103,7 +103,8 @@ pub enum GraphError {
     },
     /// A feature of a lock file is another one than the file says.
     #[error(
-        "the version {locked} of {feature} is locked, but the definitions that are there give          {computed}; make the lock file anew, or undo what was changed in it"
+        "the version {locked} of {feature} is locked, but the definitions that are there give \
+         {computed}; make the lock file anew, or undo what was changed in it"
     )]
     LockedVersion {
         /// The feature, or a field of it.
@@ -115,7 +116,8 @@ pub enum GraphError {
     },
     /// A feature that is locked for one project is declared in another one.
     #[error(
-        "{feature} is declared in the project `{project}`, but the lock file has it in `{locked}`;          give one of them another key, or, if it stands for the other, `project = \"{locked}\"`"
+        "{feature} is declared in the project `{project}`, but the lock file has it in `{locked}`; \
+         give one of them another key, or, if it stands for the other, `project = \"{locked}\"`"
     )]
     LockedElsewhere {
         /// The feature.

@@ -182,8 +182,14 @@ fn versions_are_computed_again() {
         ("\"fb3c2831\"", "\"\"", ""),
     ] {
         let error = with(&PYTHON.replace(from, to)).expect_err("another version").to_string();
-        let expected = format!("the version {version} of `media/video` (lock file) is locked");
-        assert!(error.contains(&expected), "{error}");
+        let expected = format!(
+            "the version {version} of `media/video` (lock file) is locked, but the definitions that are \
+             there give "
+        );
+        let computed = error.strip_prefix(&expected).expect(&error);
+        let (computed, fix) = computed.split_once("; ").expect(&error);
+        assert!(computed.bytes().all(|b| b.is_ascii_hexdigit()), "{error}");
+        assert_eq!(fix, "make the lock file anew, or undo what was changed in it");
     }
     let changed = PYTHON.replace("key = \"audio\"\n", "key = \"sound\"\n");
     let error = with(&changed).expect_err("another field").to_string();
@@ -226,7 +232,8 @@ fn a_struct_is_held_to_what_it_stands_for() {
             "faces",
             "id",
             "frames",
-            "is declared in the project `faces`, but the lock file has it in `media`",
+            "is declared in the project `faces`, but the lock file has it in `media`; give one of them \
+             another key, or, if it stands for the other, `project = \"media\"`",
         ),
         ("media", "no", "frames", "has the ids `no`, which are `id`"),
         ("media", "id", "sound", "has the field `sound`, which is not there in the lock file"),
