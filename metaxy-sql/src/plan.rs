@@ -4,7 +4,8 @@
 //! their versions are derived. What comes out of [`crate::lower`]: SQL. What is *not* here: what a
 //! feature is, or where a plan comes from.
 //!
-//! Every plan has a text form ([`std::fmt::Display`]) for people and for snapshots.
+//! The plan of a resolve, the only long one, has a text form ([`std::fmt::Display`]) for people and for
+//! snapshots.
 
 mod change;
 
