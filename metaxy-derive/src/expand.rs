@@ -29,7 +29,6 @@ pub(crate) fn feature(model: &FeatureModel) -> TokenStream {
         let span = span::at(span::last(feature).span());
         quote_spanned!(span=> const #name: __p::DefPtr = <#feature as __p::Feature>::DEF;)
     });
-    let handles = handles(model);
     let def = def(model);
     let row = row_impl(&model.ident, &model.name, &model.members, RowColumns::OfFeature);
     let feature = feature_impl(model);
@@ -39,7 +38,6 @@ pub(crate) fn feature(model: &FeatureModel) -> TokenStream {
         &quote_spanned! {span=>
             #(#codecs)*
             #(#upstreams)*
-            #handles
             #def
             #row
             #feature
@@ -455,7 +453,12 @@ fn row_impl(ident: &Ident, name: &str, members: &[Member], columns: RowColumns) 
     }
 }
 
+/// The handles have names that may also be those of a user's types. They are in a block of their own, in
+/// which no type of a user is named but the feature.
+///
 /// ```text
+/// pub struct VideoFields { pub audio: FieldRef<Video> }
+/// pub struct VideoColumns { pub video_id: ColumnRef<Video> }
 /// impl Feature for Video {
 ///     type Fields = VideoFields;
 ///     type Columns = VideoColumns;
@@ -500,28 +503,33 @@ fn feature_impl(model: &FeatureModel) -> TokenStream {
             Role::Field(_) => versions.push(mixed!(#codec.version(&self.#ident))),
         }
     }
+    let handles = handles(model);
     quote_spanned! {span=>
-        #[automatically_derived]
-        impl __p::Feature for #ident {
-            type Fields = #fields_type;
-            type Columns = #columns_type;
+        const _: () = {
+            #handles
 
-            const FIELDS: #fields_type = #fields_type { #(#fields,)* };
-            const COLUMNS: #columns_type = #columns_type { #(#columns,)* };
-            const DEF: __p::DefPtr = __p::DefPtr::new(&__DEF);
+            #[automatically_derived]
+            impl __p::Feature for #ident {
+                type Fields = #fields_type;
+                type Columns = #columns_type;
 
-            fn encode(__rows: &[Self]) -> __p::Vec<__p::ArrayRef> {
-                __p::vec([#(#encode_ids,)* #(#encode_columns,)*])
+                const FIELDS: #fields_type = #fields_type { #(#fields,)* };
+                const COLUMNS: #columns_type = #columns_type { #(#columns,)* };
+                const DEF: __p::DefPtr = __p::DefPtr::new(&__DEF);
+
+                fn encode(__rows: &[Self]) -> __p::Vec<__p::ArrayRef> {
+                    __p::vec([#(#encode_ids,)* #(#encode_columns,)*])
+                }
+
+                fn data_versions(&self) -> __p::Vec<&__p::DataVersion> {
+                    __p::vec([#(#versions),*])
+                }
+
+                fn ids(&self) -> __p::Vec<__p::IdValue> {
+                    __p::vec([#(#ids),*])
+                }
             }
-
-            fn data_versions(&self) -> __p::Vec<&__p::DataVersion> {
-                __p::vec([#(#versions),*])
-            }
-
-            fn ids(&self) -> __p::Vec<__p::IdValue> {
-                __p::vec([#(#ids),*])
-            }
-        }
+        };
     }
 }
 

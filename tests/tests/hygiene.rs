@@ -53,6 +53,30 @@ macro_rules! feature {
 
 feature!(Crop, "hygiene/crop", self::Video, video_id: String, audio);
 
+/// A column that is called like the handle of all columns.
+#[derive(Column)]
+struct ShotColumns(String);
+
+/// A feature that is called like the handle of all fields of another one.
+#[derive(Feature)]
+#[metaxy(key = "hygiene/shot-fields")]
+struct ShotFields {
+    #[metaxy(id)]
+    shot_id: String,
+    #[metaxy(field)]
+    length: DataVersion,
+}
+
+#[derive(Feature)]
+#[metaxy(key = "hygiene/shot", deps(ShotFields))]
+struct Shot {
+    #[metaxy(id)]
+    shot_id: String,
+    columns: ShotColumns,
+    #[metaxy(field, deps(ShotFields::length))]
+    frames: DataVersion,
+}
+
 mod upstream_elsewhere {
     use super::Video as Film;
     use metaxy::{DataVersion, Feature};
@@ -91,4 +115,13 @@ fn a_feature_may_know_the_crate_by_another_name() {
     let columns = renamed::Video::columns();
     let names: Vec<_> = columns.iter().map(|column| &*column.name).collect();
     assert_eq!(names, ["video_id", "kind", "type"]);
+}
+
+#[test]
+fn a_type_may_be_called_like_a_handle() {
+    let shot = Shot::definition();
+    assert_eq!(shot.spec.deps[0].feature, ShotFields::key());
+    let columns = shot.columns.unwrap_or_default();
+    assert_eq!(columns[1].ty, metaxy::ScalarType::Text.into());
+    assert_eq!((Shot::COLUMNS.columns.name(), Shot::FIELDS.frames.key()), ("columns", "frames"));
 }
