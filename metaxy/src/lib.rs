@@ -125,6 +125,7 @@ extern crate self as metaxy;
 
 #[doc(hidden)]
 pub mod __private;
+mod awaited;
 pub mod blocking;
 pub mod builder;
 #[doc(hidden)]

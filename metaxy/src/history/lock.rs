@@ -64,6 +64,7 @@
 
 use super::HistoryError;
 use super::pushed;
+use crate::awaited::awaited;
 use crate::builder::GraphBuilder;
 use crate::error::{Error, Result};
 use crate::graph::{FeatureGraph, FeatureSite, GraphError, GraphErrors};
@@ -73,7 +74,6 @@ use crate::schema;
 use crate::spec::{FeatureDefinition, FieldSpec, Origin, SpecErrors, SpecFile};
 use crate::store::Store;
 use crate::version::MIN_HASH_TRUNCATION_LENGTH;
-use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -498,14 +498,7 @@ impl Lock {
     }
 }
 
-impl IntoFuture for Lock {
-    type Output = Result<LockFile>;
-    type IntoFuture = BoxFuture<'static, Result<LockFile>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Lock => LockFile);
 
 impl Store {
     /// Makes a lock file of features as they were pushed last, and of all that they are computed from.

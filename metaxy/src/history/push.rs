@@ -2,6 +2,7 @@
 
 use super::HistoryError;
 use super::log::{Entry, Log, OWN_TAG, write_changes};
+use crate::awaited::awaited;
 use crate::error::{Error, Result};
 use crate::graph::{self, FeatureGraph, GraphErrors};
 use crate::key::FeatureKey;
@@ -10,7 +11,6 @@ use crate::spec::FeatureDefinition;
 use crate::store::Store;
 use crate::store::backend::{PushRequest, PushedRow, PushedRows};
 use crate::version::GraphVersions;
-use futures::future::BoxFuture;
 use metaxy_sql::literal::check_text;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -370,14 +370,7 @@ fn tags(tags: &[(String, String)]) -> Result<String, HistoryError> {
     Ok(pyjson::in_order(&members.into()))
 }
 
-impl IntoFuture for Push {
-    type Output = Result<Pushed>;
-    type IntoFuture = BoxFuture<'static, Result<Pushed>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Push => Pushed);
 
 impl Store {
     /// Records the graph in the store, so that others can read what its versions mean, and says what is

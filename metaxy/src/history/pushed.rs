@@ -3,6 +3,7 @@
 use super::HistoryError;
 use super::log::{Entry, HistoryEntry, Log, text_of};
 use super::push::whole;
+use crate::awaited::awaited;
 use crate::error::Result;
 use crate::graph::FeatureGraph;
 use crate::key::FeatureKey;
@@ -12,7 +13,6 @@ use crate::schema;
 use crate::spec::{FeatureDefinition, FeatureSpec, Origin, SpecErrors};
 use crate::store::Store;
 use crate::store::backend::{PushedRow, PushedRows};
-use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -295,23 +295,9 @@ pub(super) async fn latest(store: &Store, keys: &[FeatureKey]) -> Result<Definit
     closure.of(features, |_, upstream| not_pushed(upstream)).await
 }
 
-impl IntoFuture for History {
-    type Output = Result<Vec<HistoryEntry>>;
-    type IntoFuture = BoxFuture<'static, Result<Vec<HistoryEntry>>>;
+awaited!(History => Vec<HistoryEntry>);
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
-
-impl IntoFuture for PushedGraph {
-    type Output = Result<FeatureGraph>;
-    type IntoFuture = BoxFuture<'static, Result<FeatureGraph>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(PushedGraph => FeatureGraph);
 
 /// Reads of what was pushed.
 impl Store {

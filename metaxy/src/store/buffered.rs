@@ -4,12 +4,12 @@
 //! rows or by time. Nobody is told that all is well when it is not: a commit that fails is told to
 //! everybody who pushes, flushes or closes from then on.
 
+use crate::awaited::awaited;
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::writer::{BatchWriter, Committed};
 use arrow::array::RecordBatch;
-use futures::future::BoxFuture;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -76,14 +76,7 @@ impl Buffered {
     }
 }
 
-impl IntoFuture for Buffered {
-    type Output = Result<BufferedWriter>;
-    type IntoFuture = BoxFuture<'static, Result<BufferedWriter>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Buffered => BufferedWriter);
 
 /// What went wrong, for everybody: how many rows are not in the store, and why.
 type Failure = Arc<OnceLock<(u64, Arc<Error>)>>;

@@ -1,5 +1,6 @@
 //! [`Copy`](struct@Copy): the records of features from one store into another, as they are.
 
+use crate::awaited::awaited;
 use crate::error::Result;
 use crate::feature::FeatureSet;
 use crate::key::FeatureKey;
@@ -9,7 +10,6 @@ use crate::store::fallback::check_settings;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{and, filter_record_batch, is_not_null};
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use std::fmt;
 
 /// A copy that has not begun; `.await` it.
@@ -94,11 +94,4 @@ fn with_ids(batches: BatchStream, ids: Vec<String>) -> BatchStream {
     batches.map(move |batch| batch.and_then(&with_ids)).boxed()
 }
 
-impl IntoFuture for Copy {
-    type Output = Result<Vec<Copied>>;
-    type IntoFuture = BoxFuture<'static, Result<Vec<Copied>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Copy => Vec<Copied>);

@@ -5,6 +5,7 @@
 //! that the record ever had and leaves a line that says that it was there, so that what was computed
 //! from it is known to be orphaned.
 
+use crate::awaited::awaited;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::key::FeatureKey;
@@ -16,7 +17,6 @@ use crate::store::stage::{Stager, Types, layout};
 use crate::store::{Store, writer};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
-use futures::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -238,14 +238,7 @@ impl Deletion {
     }
 }
 
-impl IntoFuture for Deletion {
-    type Output = Result<DeleteReport>;
-    type IntoFuture = BoxFuture<'static, Result<DeleteReport>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Deletion => DeleteReport);
 
 /// A deletion of orphans that has not begun; `.await` it.
 #[must_use = "orphans are deleted by `.await`"]
@@ -285,14 +278,7 @@ impl DeleteOrphans {
     }
 }
 
-impl IntoFuture for DeleteOrphans {
-    type Output = Result<DeleteReport>;
-    type IntoFuture = BoxFuture<'static, Result<DeleteReport>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(DeleteOrphans => DeleteReport);
 
 /// Deleted records that are to come back; `.await` it.
 #[must_use = "records are brought back by `.await`"]
@@ -324,14 +310,7 @@ impl Undeletion {
     }
 }
 
-impl IntoFuture for Undeletion {
-    type Output = Result<Written>;
-    type IntoFuture = BoxFuture<'static, Result<Written>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Undeletion => Written);
 
 /// What a vacuum did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -401,14 +380,7 @@ impl Vacuum {
     }
 }
 
-impl IntoFuture for Vacuum {
-    type Output = Result<VacuumReport>;
-    type IntoFuture = BoxFuture<'static, Result<VacuumReport>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Vacuum => VacuumReport);
 
 /// Deletions, their undoing, and vacuums.
 impl Store {

@@ -1,5 +1,6 @@
 //! [`OpenStore`]: what is asked for when a store is opened, and [`Settings`]: what it keeps.
 
+use crate::awaited::awaited;
 use crate::error::{Error, Result};
 use crate::graph::FeatureGraph;
 use crate::store::fallback::check_settings;
@@ -7,7 +8,6 @@ use crate::store::fallback::check_settings;
 use crate::store::sql::{Engine, SqlStore};
 use crate::store::{Backend, Store};
 use crate::version::{DEFAULT_HASH_TRUNCATION_LENGTH, MIN_HASH_TRUNCATION_LENGTH};
-use futures::future::BoxFuture;
 use metaxy_sql::HashAlgorithm;
 use metaxy_sql::plan::Hash;
 use std::fmt;
@@ -461,14 +461,7 @@ impl From<String> for OpenStore {
     }
 }
 
-impl IntoFuture for OpenStore {
-    type Output = Result<Store>;
-    type IntoFuture = BoxFuture<'static, Result<Store>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(OpenStore => Store);
 
 /// An address that leads to no store of this program.
 fn unknown(url: &str) -> Error {

@@ -1,12 +1,12 @@
 //! [`Rebase`]: records of former definitions get today's, where their output is the same.
 
+use crate::awaited::awaited;
 use crate::error::{Error, Result};
 use crate::feature::Feature;
 use crate::increment::Reason;
 use crate::key::FeatureKey;
 use crate::store::Store;
 use crate::store::backend::{RebaseOptions, Rebased, Written};
-use futures::future::BoxFuture;
 use metaxy_sql::literal::check_text;
 
 /// A rebase that has not begun; `.await` it. It gives the number of rows that were appended; of an
@@ -82,14 +82,7 @@ impl Rebase {
     }
 }
 
-impl IntoFuture for Rebase {
-    type Output = Result<Written>;
-    type IntoFuture = BoxFuture<'static, Result<Written>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(Rebase => Written);
 
 /// Rebases.
 impl Store {
