@@ -27,7 +27,8 @@ use std::sync::Arc;
 /// Implemented for `bool`, the integers up to 64 bits, `f32`, `f64`, `String`, `Vec<u8>` (bytes),
 /// `Vec` of any other single value, `Option`, `BTreeMap<String, String>`, and, behind the cargo
 /// features of the same names, the types of `chrono`, `uuid` and `json`. `#[derive(Column)]` adds
-/// newtypes of these and enums without data, which are stored as text.
+/// newtypes of these and enums without data, which are stored as text. A `DateTime<Utc>` is cut to
+/// its microsecond, as no engine keeps more.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in a column",
     label = "expected a type that implements `Column`",
@@ -351,7 +352,8 @@ mod chrono_types {
         }
     }
 
-    /// At microseconds: that is what every engine keeps.
+    /// At microseconds: that is what every engine keeps. What the clock says beyond them is cut, while
+    /// rows of Arrow and of files that have more are refused: their writer may mean it.
     #[diagnostic::do_not_recommend]
     impl Column for DateTime<Utc> {
         const TYPE: ColumnType = ColumnType::Scalar(ScalarType::Timestamp);

@@ -1,8 +1,8 @@
 //! Rows in files: JSON lines, Arrow or Parquet, by the ending of the name.
 
-use super::jsonl::without_names;
 use super::output::{Answer, Format};
 use super::{Failure, Output};
+use crate::store::stage::without_names;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;

@@ -6,8 +6,9 @@
 use super::Failure;
 use crate::filter;
 use crate::pyjson;
+use crate::store::stage::without_names;
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use arrow_json::ReaderBuilder;
 use metaxy_sql::{ColumnType, ScalarType};
 use serde_json::{Map, Value};
@@ -318,19 +319,6 @@ fn array(values: &[Value], ty: ColumnType) -> Result<ArrayRef, arrow::error::Arr
         |batch| Arc::clone(batch.column(0)),
     );
     arrow::compute::cast(&column, &wanted)
-}
-
-/// The same type with an offset in place of the name of a time zone: UTC needs no table of zones.
-pub(super) fn without_names(ty: &DataType) -> DataType {
-    match ty {
-        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
-        DataType::List(item) => {
-            let item = item.as_ref().clone();
-            let ty = without_names(item.data_type());
-            DataType::List(Arc::new(item.with_data_type(ty)))
-        }
-        other => other.clone(),
-    }
 }
 
 #[cfg(test)]

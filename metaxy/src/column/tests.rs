@@ -70,6 +70,12 @@ fn times_come_back() {
     round_trip(&[time(-1), time(1_700_000_000_000_001)]);
     round_trip(&[NaiveDate::from_ymd_opt(1969, 12, 31).expect("a day")]);
     round_trip(&[vec![NaiveDate::default()], vec![]]);
+    // The clock says more than is kept.
+    let finer = DateTime::<Utc>::from_timestamp_nanos(-1);
+    assert_eq!(
+        DateTime::decode(&DateTime::encode(&mut [Some(&finer)].into_iter())),
+        Ok(vec![Some(time(-1))])
+    );
     // Other units, with a time zone and without.
     let nanos = TimestampNanosecondArray::from(vec![Some(-1), None]).with_timezone("+01:00");
     assert_eq!(DateTime::decode(&nanos), Ok(vec![Some(time(-1)), None]));

@@ -67,6 +67,7 @@ macro_rules! __conformance_cases {
                 lists_and_maps_are_kept_or_refused,
                 days_and_times_are_kept_or_refused,
                 parts_of_a_microsecond_are_refused,
+                numbers_are_no_times,
                 floats_are_no_ids,
             }
             filters {

@@ -6,17 +6,19 @@ use crate::conformance::flow::{graph, key, read};
 use crate::conformance::{Engine, open};
 use crate::error::Error;
 use crate::graph::FeatureGraph;
-use crate::store::{Store, WriteError};
+use crate::store::{Samples, Store, WriteError};
 use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, ListBuilder, MapBuilder, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondArray, TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, Int64Array, ListArray,
+    ListBuilder, MapBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    TimestampNanosecondArray, TimestampSecondArray,
 };
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, NaiveDate};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use metaxy_sql::types::text_map;
-use metaxy_sql::{ColumnType, ScalarType};
+use metaxy_sql::{ColumnType, ScalarType, system};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -178,6 +180,85 @@ pub(crate) async fn parts_of_a_microsecond_are_refused(engine: &dyn Engine) {
         assert_eq!(column, COLUMN);
         assert_eq!(stored(&store, whole + part).await, None);
     }
+}
+
+/// Nothing says what a number counts and since when: as a time it is refused, and a time as a number, also
+/// where types are converted. A time without a zone is one of UTC, and a text can be a time.
+pub(crate) async fn numbers_are_no_times(engine: &dyn Engine) {
+    let samples = |id: i64, value: ArrayRef| {
+        Samples::stream(futures::stream::iter([Ok(a_row(id, COLUMN, value))]).boxed())
+    };
+    let list = |values: ArrayRef| -> ArrayRef {
+        let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+        let offsets = OffsetBuffer::from_lengths([values.len()]);
+        Arc::new(ListArray::new(item, offsets, values, None))
+    };
+    let number = || Arc::new(Int64Array::from(vec![1_704_067_200])) as ArrayRef;
+    let time = || Arc::new(TimestampSecondArray::from(vec![1_704_067_200])) as ArrayRef;
+    let refused: [(ColumnType, ArrayRef); 7] = [
+        (ScalarType::Timestamp.into(), number()),
+        (ScalarType::Timestamp.into(), Arc::new(Float64Array::from(vec![1.5]))),
+        (ScalarType::Date.into(), Arc::new(Int32Array::from(vec![19_723]))),
+        (ScalarType::Int64.into(), time()),
+        (ScalarType::Int32.into(), Arc::new(Date32Array::from(vec![19_723]))),
+        (ColumnType::List(ScalarType::Timestamp), list(number())),
+        (ColumnType::List(ScalarType::Int64), list(time())),
+    ];
+    for (ty, value) in refused {
+        let store = open(engine, &with_column(ty)).await;
+        let found = value.data_type().to_string();
+        let error = store.sync_of(&key("a"), samples(1, value)).await.expect_err("a number");
+        let Error::Write { reason: WriteError::NumberForTime { column, .. }, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(column, COLUMN);
+        let text = error.to_string();
+        assert!(text.contains(&found) && text.contains(&ty.to_string()), "{text}");
+        assert!(text.contains("to_timestamp(..)"), "{text}");
+    }
+
+    let text = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+    let day: ArrayRef = Arc::new(Date32Array::from(vec![19_723]));
+    let in_tokyo = TimestampSecondArray::from(vec![1_704_067_200]).with_timezone("Asia/Tokyo");
+    let store = open(engine, &with_column(ScalarType::Timestamp)).await;
+    let taken = [
+        time(),
+        Arc::new(in_tokyo),
+        day,
+        text("2024-01-01T00:00:00Z"),
+        text("2024-01-01 00:00:00"),
+        text("2024-01-01T01:00:00.000000000+01:00"),
+    ];
+    for (id, value) in (0..).zip(taken) {
+        let written = store.sync_of(&key("a"), samples(id, value)).partial(true).await;
+        written.expect("a time");
+        let stored = stored(&store, id).await;
+        assert_eq!(stored.as_deref(), Some("2024-01-01T00:00:00"), "{id}");
+    }
+    let between = TimestampNanosecondArray::from(vec![1]);
+    for value in [text("2024-01-01T00:00:00.1234567Z"), Arc::new(between)] {
+        let error = store.sync_of(&key("a"), samples(10, value)).partial(true).await;
+        let error = error.expect_err("a part of a microsecond");
+        let is_inexact =
+            matches!(&error, Error::Write { reason: WriteError::Inexact { row: 0, .. }, .. });
+        assert!(is_inexact, "{error}");
+    }
+    // As batches are taken, which convert less, it is the same without a zone.
+    store.sync_of(&key("a"), a_row(11, COLUMN, time())).partial(true).await.expect("a time");
+    assert_eq!(stored(&store, 11).await.as_deref(), Some("2024-01-01T00:00:00"));
+    // A list of times without a zone, and a time as a version.
+    let store = open(engine, &with_column(ColumnType::List(ScalarType::Timestamp))).await;
+    let zoned = TimestampSecondArray::from(vec![1_704_067_200]).with_timezone("UTC");
+    let row = batch_of([
+        ("id", number()),
+        (COLUMN, list(time())),
+        ("changed", Arc::new(zoned) as ArrayRef),
+    ]);
+    let samples = Samples::stream(futures::stream::iter([Ok(row)]).boxed());
+    store.sync_of(&key("a"), samples.version("x", "changed")).await.expect("a list of times");
+    let rows = read(&store, "a").await;
+    let version = &rows[0][system::DATA_VERSION_BY_FIELD]["x"];
+    assert_eq!(version, "2024-01-01T00:00:00Z");
 }
 
 /// Equal floats need not be one record: they are refused as ids, also where nobody has declared the types of

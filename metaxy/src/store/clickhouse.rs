@@ -67,6 +67,7 @@ mod connection;
 mod errors;
 mod options;
 mod rows;
+mod samples;
 
 use crate::error::{Error, Result};
 use crate::store::backend::BatchStream;
@@ -180,33 +181,8 @@ impl Engine for ClickHouse {
     }
 
     fn read_table(&self, name: String) -> BoxFuture<'_, Result<BatchStream>> {
-        async move { samples(self, &name).await }.boxed()
+        async move { samples::rows(self, &name).await }.boxed()
     }
-}
-
-/// The rows of a table, which may be named with its database.
-async fn samples(engine: &ClickHouse, name: &str) -> Result<BatchStream> {
-    // A dot can be part of a name: what is called like that goes first.
-    let mut candidates = vec![(None, name)];
-    candidates.extend(name.split_once('.').map(|(database, table)| (Some(database), table)));
-    for (database, table) in candidates {
-        let dialect = &*engine.dialect;
-        let quoted = |text: &str| dialect.quote_text(text);
-        let of = database.map_or_else(|| Ok("currentDatabase()".to_owned()), quoted)?;
-        let sql = format!(
-            "SELECT name FROM system.tables WHERE database = {of} AND name = {}",
-            quoted(table)?
-        );
-        let connection = ClickHouseConnection::new(engine.clone());
-        if connection.text_rows(&sql).await?.is_empty() {
-            continue;
-        }
-        let parts = database.into_iter().chain([table]);
-        let idents = parts.map(|part| dialect.quote_ident(&Ident::new(part)?));
-        let idents = idents.collect::<Result<Vec<_>, _>>()?.join(".");
-        return Box::new(connection).stream_text(format!("SELECT * FROM {idents}")).await;
-    }
-    Err(Error::NoSamples { table: name.to_owned() })
 }
 
 /// The client that an address asks for.

@@ -17,7 +17,7 @@ use database::{Database, DatabaseSettings};
 use duckdb::Connection;
 use futures::future::{BoxFuture, FutureExt};
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
-use metaxy_sql::{ColumnType, Dialect, Ident};
+use metaxy_sql::{ColumnType, Dialect, Ident, ScalarType};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -218,7 +218,8 @@ fn table_statement(connection: &Connection, name: &str) -> Result<String> {
 /// The rows of a file, by the ending of its name.
 ///
 /// Types are guessed by the engine where a file has none, but never those of texts and versions: an
-/// id `007` is not the number 7.
+/// id `007` is not the number 7. Times that are written as texts come as such: DuckDB would forget how far
+/// they are off UTC.
 fn file_statement(
     connection: &Connection,
     feature: &FeatureContext,
@@ -245,10 +246,15 @@ fn file_statement(
 
     let definition = feature.definition();
     let fields = feature.field_names();
-    let declared = |name: &str| -> Option<String> {
+    let is_time = |guessed: &str| guessed.starts_with("TIMESTAMP");
+    let declared = |name: &str, guessed: &str| -> Option<String> {
         let column =
             definition.columns.iter().flatten().find(|column| column.name == name).map(|c| c.ty);
         match column {
+            Some(ColumnType::Scalar(ScalarType::Timestamp)) | None if is_time(guessed) => {
+                Some("VARCHAR".to_owned())
+            }
+            Some(ColumnType::List(ScalarType::Timestamp)) => Some("VARCHAR[]".to_owned()),
             Some(ColumnType::Scalar(scalar)) if scalar.to_arrow() != DataType::Utf8 => None,
             Some(ColumnType::Scalar(_)) => Some("VARCHAR".to_owned()),
             Some(other) => Some(DuckDbDialect.column_type(other)),
@@ -260,7 +266,7 @@ fn file_statement(
     let mut types = Vec::new();
     for row in texts(connection, &guessed)? {
         if let [name, guessed] = row.as_slice()
-            && let Some(ty) = declared(name).or_else(|| takes_all.then(|| guessed.clone()))
+            && let Some(ty) = declared(name, guessed).or_else(|| takes_all.then(|| guessed.clone()))
         {
             let quote = |text: &str| DuckDbDialect.quote_text(text);
             types.push(format!("{}: {}", quote(name)?, quote(&ty)?));
@@ -275,7 +281,7 @@ fn file_statement(
 /// Timestamps as instants in UTC: DuckDB names the time zone of the session, which changes nothing
 /// but would make equal batches differ.
 fn in_utc(batch: &RecordBatch) -> Result<RecordBatch> {
-    let utc = metaxy_sql::ScalarType::Timestamp.to_arrow();
+    let utc = ScalarType::Timestamp.to_arrow();
     let is_other = |ty: &DataType| matches!(ty, DataType::Timestamp(_, Some(_))) && *ty != utc;
     if !batch.schema().fields().iter().any(|field| is_other(field.data_type())) {
         return Ok(batch.clone());

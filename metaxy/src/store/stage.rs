@@ -15,6 +15,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use metaxy_sql::{ColumnType, system};
 use std::sync::Arc;
@@ -36,6 +37,20 @@ pub enum WriteError {
     /// A column of another type.
     #[error("column `{column}` is {found}, expected {expected}")]
     Type {
+        /// The column.
+        column: String,
+        /// Its type in the rows.
+        found: String,
+        /// Its type in the feature.
+        expected: String,
+    },
+    /// A number where a time is needed, or a time where a number is.
+    #[error(
+        "column `{column}` is {found}, expected {expected}, and nothing says what is counted since when; \
+         convert it where the rows come from, as `to_timestamp(..)` and `epoch(..)` do in SQL, or write \
+         times as texts like 2024-01-31T12:00:00Z"
+    )]
+    NumberForTime {
         /// The column.
         column: String,
         /// Its type in the rows.
@@ -533,32 +548,52 @@ impl Stager<'_> {
             .iter()
             .map(|column| {
                 let array = batch.column_by_name(&column.name).expect("names were checked");
-                self.no_nul(&column.name, array, |row| self.id(batch, row))?;
-                let expected = column.ty.to_arrow();
-                if array.data_type() == &expected {
-                    return Ok(Arc::clone(array));
+                if !is_bytes(column.ty) {
+                    self.no_nul(&column.name, array, |row| self.id(batch, row))?;
                 }
-                let wrong = || {
-                    self.error(WriteError::Type {
-                        column: column.name.clone(),
-                        found: array.data_type().to_string(),
-                        expected: column.ty.to_string(),
-                    })
-                };
-                if self.types == Types::Exact && !fits(array.data_type(), column.ty) {
-                    return Err(wrong());
-                }
-                let options = CastOptions { safe: false, ..CastOptions::default() };
-                let converted =
-                    cast_with_options(array, &expected, &options).map_err(|_| wrong())?;
-                self.nothing_lost(column, array, &converted)?;
-                Ok(converted)
+                self.converted(column, array)
             })
             .collect()
     }
 
+    /// Values in the type of their column. A time without a zone is one of UTC.
+    fn converted(&self, column: &ColumnSpec, array: &ArrayRef) -> Result<ArrayRef> {
+        let (found, expected) = (array.data_type(), column.ty.to_arrow());
+        if *found == expected {
+            return Ok(Arc::clone(array));
+        }
+        let names = || (column.name.clone(), found.to_string(), column.ty.to_string());
+        let wrong = || {
+            let (column, found, expected) = names();
+            self.error(WriteError::Type { column, found, expected })
+        };
+        if self.types == Types::Exact && !fits(found, column.ty) {
+            return Err(wrong());
+        }
+        // To Arrow a time is a number, of days or of parts of a second.
+        let (value, wanted) = (value_type(found), value_type(&expected));
+        if value.is_numeric() && wanted.is_temporal() || value.is_temporal() && wanted.is_numeric()
+        {
+            let (column, found, expected) = names();
+            return Err(self.error(WriteError::NumberForTime { column, found, expected }));
+        }
+        let array = &arrow::compute::cast(array, &without_names(found))?;
+        let options = CastOptions { safe: false, ..CastOptions::default() };
+        let converted = cast_with_options(array, &without_names(&expected), &options);
+        let converted = converted.map_err(|_| match first_text_of_no_time(array, &expected) {
+            Some(text) => self.error(WriteError::Type {
+                column: column.name.clone(),
+                found: format!("{found} with `{text}`"),
+                expected: format!("{}, as 2024-01-31T12:00:00Z", column.ty),
+            }),
+            None => wrong(),
+        })?;
+        self.nothing_lost(column, array, &converted)?;
+        Ok(arrow::compute::cast(&converted, &expected)?)
+    }
+
     /// A number or a time that was converted is the same when it is converted back. A text is read,
-    /// and may be written in more than one way.
+    /// and may be written in more than one way; of a time it has no parts of a microsecond.
     fn nothing_lost(
         &self,
         column: &ColumnSpec,
@@ -566,7 +601,22 @@ impl Stager<'_> {
         converted: &ArrayRef,
     ) -> Result<()> {
         let found = array.data_type();
-        if !(found.is_numeric() || matches!(found, DataType::Timestamp(_, _))) {
+        let inexact = |row: usize| {
+            self.error(WriteError::Inexact {
+                column: column.name.clone(),
+                row,
+                value: describe_value(array, row),
+                expected: column.ty.to_string(),
+            })
+        };
+        if is_time(converted.data_type())
+            && let Some(texts) = texts(array)?
+        {
+            let row = texts.into_iter().find(|(_, text)| has_parts_of_a_microsecond(text));
+            return row.map_or(Ok(()), |(row, _)| Err(inexact(row)));
+        }
+        let value = value_type(found);
+        if !(value.is_numeric() || matches!(value, DataType::Timestamp(_, _))) {
             return Ok(());
         }
         let back = arrow::compute::cast(converted, found)?;
@@ -574,13 +624,7 @@ impl Stager<'_> {
             return Ok(());
         }
         let differs = |row: &usize| back.slice(*row, 1).to_data() != array.slice(*row, 1).to_data();
-        let row = (0..array.len()).find(differs).unwrap_or_default();
-        Err(self.error(WriteError::Inexact {
-            column: column.name.clone(),
-            row,
-            value: describe_value(array, row),
-            expected: column.ty.to_string(),
-        }))
+        Err(inexact((0..array.len()).find(differs).unwrap_or_default()))
     }
 
     /// The ids of rows that are to be deleted, in the layout of a stage.
@@ -692,15 +736,11 @@ impl Stager<'_> {
                 expected: "Utf8".to_owned(),
             })
         };
-        let is_text = matches!(
-            array.data_type(),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null
-        );
+        let is_text = is_text(array.data_type()) || *array.data_type() == DataType::Null;
         if !is_text && self.types == Types::Exact {
             return Err(wrong());
         }
-        let text = arrow::compute::cast(array, &DataType::Utf8).map_err(|_| wrong())?;
-        Ok(text.as_string::<i32>().clone())
+        as_texts(array).map_err(|_| wrong())
     }
 
     /// A version that is written stays injective in what is hashed over it (wire format, 2.1).
@@ -984,6 +1024,88 @@ fn fits(found: &DataType, expected: ColumnType) -> bool {
         _ => &[],
     };
     narrower.contains(found)
+}
+
+/// The type of single values: of a list, that of its items.
+fn value_type(ty: &DataType) -> &DataType {
+    match ty {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            item.data_type()
+        }
+        other => other,
+    }
+}
+
+/// Whether a column holds bytes, which come as texts from where there is one type for both.
+fn is_bytes(ty: ColumnType) -> bool {
+    use metaxy_sql::ScalarType::Bytes;
+    matches!(ty, ColumnType::Scalar(Bytes) | ColumnType::List(Bytes))
+}
+
+fn is_text(ty: &DataType) -> bool {
+    matches!(ty, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// The same type with an offset in place of the name of a time zone: UTC needs no table of zones.
+pub(crate) fn without_names(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
+        DataType::List(item) => {
+            let item = item.as_ref().clone();
+            let ty = without_names(item.data_type());
+            DataType::List(Arc::new(item.with_data_type(ty)))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Values of any type as texts.
+pub(crate) fn as_texts(array: &ArrayRef) -> Result<StringArray, ArrowError> {
+    let array = arrow::compute::cast(array, &without_names(array.data_type()))?;
+    Ok(arrow::compute::cast(&array, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+/// Whether values are points in time, or lists of them.
+fn is_time(ty: &DataType) -> bool {
+    matches!(value_type(ty), DataType::Timestamp(_, _))
+}
+
+/// The texts of an array of texts, or of lists of them, with their rows.
+fn texts(array: &ArrayRef) -> Result<Option<Vec<(usize, String)>>, ArrowError> {
+    if !is_text(value_type(array.data_type())) {
+        return Ok(None);
+    }
+    let of = |texts: &StringArray, row: Option<usize>| {
+        let texts = texts.iter().enumerate();
+        let text = |(i, text): (usize, Option<&str>)| Some((row.unwrap_or(i), text?.to_owned()));
+        texts.filter_map(text).collect::<Vec<_>>()
+    };
+    if is_text(array.data_type()) {
+        return Ok(Some(of(arrow::compute::cast(array, &DataType::Utf8)?.as_string(), None)));
+    }
+    let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    let lists = arrow::compute::cast(array, &DataType::List(item))?;
+    let lists = lists.as_list::<i32>();
+    let rows = (0..lists.len()).filter(|row| lists.is_valid(*row));
+    Ok(Some(rows.flat_map(|row| of(lists.value(row).as_string(), Some(row))).collect()))
+}
+
+/// The first text that is no point in time, where one is needed.
+fn first_text_of_no_time(array: &ArrayRef, expected: &DataType) -> Option<String> {
+    if !is_time(expected) {
+        return None;
+    }
+    let is_no_time = |text: &str| {
+        arrow::compute::kernels::cast_utils::string_to_datetime(&chrono::Utc, text).is_err()
+    };
+    texts(array).ok()??.into_iter().map(|(_, text)| text).find(|text| is_no_time(text))
+}
+
+/// Whether the text of a time has digits after the sixth of a second, other than 0.
+fn has_parts_of_a_microsecond(text: &str) -> bool {
+    let (_, fraction) = text.split_once('.').unwrap_or_default();
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit);
+    digits.skip(6).any(|digit| digit != b'0')
 }
 
 /// `name = value, ..` of one row, for messages.

@@ -11,10 +11,10 @@ use crate::store::Store;
 use crate::store::backend::{
     BatchStream, FeatureContext, Layout, SampleSource, SyncOptions, WriteOptions, Written,
 };
-use crate::store::stage::{Stager, Types, WriteError, layout, write_error};
+use crate::store::stage::{Stager, Types, WriteError, as_texts, layout, write_error};
 use crate::store::writer::{check_versions, staged, typed_layout};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::fmt;
@@ -70,7 +70,8 @@ impl<F> Samples<F> {
     }
 
     /// Rows as they come from somewhere else, which may know fewer types than columns have: values are
-    /// converted, as those of a [`file`](Self::file) are, if nothing of them is lost.
+    /// converted, as those of a [`file`](Self::file) are, if nothing of them is lost. A time without a
+    /// zone is one of UTC, and a number is never taken for a time.
     pub fn stream(batches: BatchStream) -> Self {
         Kind::Stream(Stream(batches)).into()
     }
@@ -139,7 +140,7 @@ fn named(
             return Err(Error::UnknownField { feature, field, nearest: None });
         }
         let version: ArrayRef = match from {
-            VersionFrom::Column(column) => arrow::compute::cast(find(column)?, &DataType::Utf8)?,
+            VersionFrom::Column(column) => Arc::new(as_texts(find(column)?)?),
             VersionFrom::Constant => {
                 let constant = DataVersion::constant();
                 let text = constant.as_str().unwrap_or_default();

@@ -203,3 +203,103 @@ async fn a_record_that_cannot_be_kept_takes_no_other_with_it() {
     assert_eq!(out.commit().await.expect("the others").rows, 9);
     assert_eq!(store.read::<All>().rows().await.expect("records").len(), 9);
 }
+
+/// A root over a table that another program has made.
+#[derive(Clone, Debug, Feature, PartialEq)]
+#[metaxy(key = "types/theirs")]
+struct Theirs {
+    #[metaxy(id)]
+    id: i32,
+    time: chrono::DateTime<chrono::Utc>,
+    maybe_time: Option<chrono::DateTime<chrono::Utc>>,
+    millis: chrono::DateTime<chrono::Utc>,
+    nanos: chrono::DateTime<chrono::Utc>,
+    day: chrono::NaiveDate,
+    kind: String,
+    address: String,
+    older_address: String,
+    large: String,
+    uuid: uuid::Uuid,
+    hash: Vec<u8>,
+    code: String,
+    times: Vec<chrono::DateTime<chrono::Utc>>,
+    kinds: Vec<String>,
+    entries: BTreeMap<String, String>,
+    #[metaxy(field)]
+    x: DataVersion,
+    #[metaxy(field)]
+    y: DataVersion,
+}
+
+/// What ClickHouse hands out as numbers and bytes is taken for what it is.
+#[tokio::test]
+async fn samples_of_a_table_are_what_their_types_say() {
+    let database = Database::clickhouse().await;
+    let graph = FeatureGraph::of::<Theirs>().expect("a graph");
+    let store = Store::open(database.url()).graph(graph).create_tables(true);
+    let store = store.await.expect("a store");
+    database
+        .execute(
+            "CREATE TABLE theirs (id Int32, time DateTime('Asia/Tokyo'), \
+             maybe_time Nullable(DateTime), millis DateTime64(3, 'Asia/Tokyo'), \
+             nanos DateTime64(9), day Date, kind Enum8('it''s (a, ' = 1, 'b' = 2), address IPv6, \
+             older_address IPv4, large Int128, uuid UUID, hash FixedString(16), \
+             code FixedString(2), times Array(DateTime('UTC')), kinds Array(Enum16('a' = 1)), \
+             entries Map(LowCardinality(String), Enum8('c' = 1)), x DateTime('UTC'), y UUID, \
+             more DateTime ALIAS time) ORDER BY id",
+        )
+        .await;
+    database
+        .execute(
+            "INSERT INTO theirs SELECT 1, toDateTime('2023-11-14 22:13:20', 'UTC'), NULL, \
+             toDateTime64('2023-11-14 22:13:20.123', 3, 'UTC'), \
+             toDateTime64('2023-11-14 22:13:20.123456', 9, 'UTC'), '2024-02-29', 1, '2001:db8::1', \
+             '192.168.0.1', toInt128('170141183460469231731687303715884105727'), \
+             '00112233-4455-6677-8899-aabbccddeeff', unhex('00112233445566778899aabbccddee00'), \
+             'ab', [toDateTime(0, 'UTC')], ['a'], map('k', 'c'), \
+             toDateTime('2023-11-14 22:13:20', 'UTC'), '00112233-4455-6677-8899-aabbccddeeff'",
+        )
+        .await;
+    let samples = || metaxy::Samples::table("theirs");
+    store.sync::<Theirs>(samples()).await.expect("a sync");
+    let mut rows = store.read::<Theirs>().rows().await.expect("records");
+    let row = rows.pop().expect("a record");
+    let uuid = "00112233-4455-6677-8899-aabbccddeeff";
+    assert_eq!(row.x.as_str(), Some("2023-11-14T22:13:20Z"));
+    assert_eq!(row.y.as_str(), Some(uuid));
+    let hash = uuid.replace('-', "").replace("ff", "00");
+    let expected = Theirs {
+        id: 1,
+        time: time(1_700_000_000_000_000),
+        maybe_time: None,
+        millis: time(1_700_000_000_123_000),
+        nanos: time(1_700_000_000_123_456),
+        day: day(2024, 2, 29),
+        kind: "it's (a, ".to_owned(),
+        address: "2001:db8::1".to_owned(),
+        older_address: "192.168.0.1".to_owned(),
+        large: i128::MAX.to_string(),
+        uuid: uuid.parse().expect("a UUID"),
+        hash: hex::decode(hash).expect("bytes"),
+        code: "ab".to_owned(),
+        times: vec![time(0)],
+        kinds: vec!["a".to_owned()],
+        entries: [("k".to_owned(), "c".to_owned())].into(),
+        x: row.x.clone(),
+        y: row.y.clone(),
+    };
+    assert_eq!(row, expected);
+    let again = store.sync::<Theirs>(samples()).await.expect("a sync");
+    assert_eq!((again.counts.unchanged, again.written.rows), (1, 0));
+
+    // A time between two microseconds is not cut, and a number is no time.
+    database.execute("ALTER TABLE theirs UPDATE nanos = nanos + toIntervalNanosecond(1) WHERE 1 SETTINGS mutations_sync = 2").await;
+    let error = store.sync::<Theirs>(samples()).await.expect_err("parts of a microsecond");
+    assert!(error.to_string().contains("`nanos`, which Timestamp cannot keep exactly"), "{error}");
+    database
+        .execute("CREATE VIEW seconds AS SELECT * REPLACE (1700000000 AS time) FROM theirs")
+        .await;
+    let error =
+        store.sync::<Theirs>(metaxy::Samples::table("seconds")).await.expect_err("a number");
+    assert!(error.to_string().contains("column `time` is UInt32, expected Timestamp"), "{error}");
+}

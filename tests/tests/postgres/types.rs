@@ -250,3 +250,44 @@ async fn columns_are_kept_in_the_types_that_postgres_has() {
           ffffffff-ffff-ffff-ffff-ffffffffffff {\"b\", NULL} \" {18446744073709551615,0,10000}"]
     );
 }
+
+/// A root over a table that another program has made.
+#[derive(Clone, Debug, Feature, PartialEq)]
+#[metaxy(key = "types/theirs")]
+struct Theirs {
+    #[metaxy(id)]
+    id: i64,
+    taken_at: chrono::DateTime<chrono::Utc>,
+    #[metaxy(field)]
+    x: DataVersion,
+}
+
+/// A time without a zone is one of UTC, whatever the zone of the session; a number is no time.
+#[tokio::test]
+async fn times_of_tables_of_others_are_what_they_say() {
+    let database = Database::postgres().await;
+    let name = database.texts("SELECT current_database()::text").await.remove(0);
+    database.execute(&format!("ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")).await;
+    let graph = FeatureGraph::of::<Theirs>().expect("a graph");
+    let store = Store::open(database.url()).graph(graph).create_tables(true);
+    let store = store.await.expect("a store");
+    for (table, taken_at) in [
+        ("plain", "TIMESTAMP '2023-11-14 22:13:20.123456'"),
+        ("zoned", "TIMESTAMPTZ '2023-11-15 07:13:20.123456+09'"),
+    ] {
+        let sql = format!("CREATE TABLE {table} AS SELECT 1 AS id, {taken_at} AS taken_at");
+        database.execute(&sql).await;
+        let samples = metaxy::Samples::table(table).version("x", "taken_at");
+        store.sync::<Theirs>(samples).await.expect(table);
+        let row = store.read::<Theirs>().rows().await.expect("records").remove(0);
+        store.delete(std::slice::from_ref(&row)).hard(true).await.expect("a deletion");
+        assert_eq!(row.taken_at, time(1_700_000_000_123_456), "{table}");
+        assert_eq!(row.x.as_str(), Some("2023-11-14T22:13:20.123456Z"), "{table}");
+    }
+    database
+        .execute("CREATE TABLE counted AS SELECT 1 AS id, 1700000000 AS taken_at, 1 AS x")
+        .await;
+    let error = store.sync::<Theirs>(metaxy::Samples::table("counted")).await;
+    let error = error.expect_err("a number").to_string();
+    assert!(error.contains("column `taken_at` is Int32, expected Timestamp"), "{error}");
+}

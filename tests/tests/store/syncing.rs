@@ -256,6 +256,69 @@ async fn numbers_of_files_are_not_rounded() {
     );
 }
 
+#[derive(Debug, Feature)]
+#[metaxy(key = "syncing/shot")]
+struct Shot {
+    #[metaxy(id)]
+    id: i32,
+    taken_at: chrono::DateTime<chrono::Utc>,
+    more: Vec<chrono::DateTime<chrono::Utc>>,
+    #[metaxy(field)]
+    x: DataVersion,
+}
+
+/// However a file or a table writes a time, without a zone it is one of UTC; a number is no time.
+#[tokio::test]
+async fn times_of_files_and_tables_are_what_they_say() {
+    let place = Place::new();
+    let graph = FeatureGraph::of::<Shot>().expect("a graph");
+    let expected = chrono::DateTime::from_timestamp(1_704_067_200, 0).expect("a time");
+    let synced = async |samples: Samples<Shot>| {
+        let store = place.open(&graph).await.expect("a store");
+        let held = store.read::<Shot>().rows().await.unwrap_or_default();
+        if !held.is_empty() {
+            store.delete(&held).hard(true).await.expect("a deletion");
+        }
+        store.sync::<Shot>(samples).await?;
+        Ok::<_, metaxy::Error>(store.read::<Shot>().rows().await.expect("records").remove(0))
+    };
+    for text in ["2024-01-01T00:00:00Z", "2024-01-01 00:00:00", "2024-01-01T02:00:00+02:00"] {
+        let json = format!(r#"[{{"id": 1, "taken_at": "{text}", "more": ["{text}"], "x": "1"}}]"#);
+        std::fs::write(place.path("a.json"), json).expect("a file");
+        std::fs::write(place.path("a.csv"), format!("id,taken_at,more,x\n1,{text},[{text}],1\n"))
+            .expect("a file");
+        for name in ["a.json", "a.csv"] {
+            let shot = synced(Samples::file(place.path(name))).await.expect(name);
+            assert_eq!(shot.taken_at, expected, "{name}: {text}");
+            assert_eq!(shot.more, [expected], "{name}: {text}");
+        }
+    }
+    place.execute(
+        "CREATE TABLE plain AS SELECT 1 AS id, TIMESTAMP '2024-01-01' AS taken_at, \
+         [TIMESTAMP '2024-01-01'] AS more, '1' AS x; \
+         CREATE TABLE nanos AS SELECT * REPLACE (taken_at::TIMESTAMP_NS AS taken_at) FROM plain; \
+         CREATE TABLE counted AS SELECT * REPLACE (1704067200 AS taken_at) FROM plain;",
+    );
+    for table in ["plain", "nanos"] {
+        let shot = synced(Samples::table(table).version("x", "taken_at")).await.expect(table);
+        assert_eq!((shot.taken_at, shot.more), (expected, vec![expected]), "{table}");
+        assert_eq!(shot.x.as_str(), Some("2024-01-01T00:00:00"), "{table}");
+    }
+    let json = r#"{"id": 1, "taken_at": 1704067200, "more": [], "x": "1"}"#;
+    std::fs::write(place.path("a.json"), json).expect("a file");
+    std::fs::write(place.path("a.csv"), "id,taken_at,more,x\n1,1704067200,[],1\n").expect("a file");
+    for samples in [
+        Samples::file(place.path("a.json")),
+        Samples::file(place.path("a.csv")),
+        Samples::table("counted"),
+    ] {
+        let error = synced(samples).await.expect_err("a number").to_string();
+        assert!(error.contains("column `taken_at` is Int"), "{error}");
+        assert!(error.contains("expected Timestamp"), "{error}");
+        assert!(error.contains("or write times as texts like 2024-01-31T12:00:00Z"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn files_that_hold_no_rows() {
     let place = Place::new();
