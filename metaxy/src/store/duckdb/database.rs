@@ -63,6 +63,8 @@ impl Database {
         let mut open = lock(&OPEN);
         while let Some(listed) = open.get(&file) {
             if let Some(database) = listed.upgrade() {
+                // Whoever else has it may let go of it meanwhile, and it is closed here, which takes the lock.
+                drop(open);
                 if database.read_only && !read_only {
                     return Err(Error::OpenForReading { path: path.to_owned() });
                 }
@@ -194,5 +196,34 @@ fn canonical(path: &Path) -> PathBuf {
     match (folder.canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// Somebody who is refused can be the last who has it: the others close it while they read the settings.
+    #[test]
+    fn a_database_is_closed_by_one_who_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("meta.duckdb").to_str().expect("a path").to_owned();
+        let database = Database::open(&path, false, DatabaseSettings::new()).expect("a database");
+        let (sender, receiver) = mpsc::channel();
+        let settings = DatabaseSettings::from([("threads".to_owned(), "1".repeat(200 << 20))]);
+        let refused = path.clone();
+        std::thread::spawn(move || {
+            let refused = Database::open(&refused, false, settings).map(drop);
+            let _ = sender.send(refused.is_err());
+        });
+        while Arc::strong_count(&database) == 1 {
+            std::hint::spin_loop();
+        }
+        drop(database);
+        let refused = receiver.recv_timeout(Duration::from_secs(30));
+        assert_eq!(refused, Ok(true), "it waits for itself");
+        drop(Database::open(&path, false, DatabaseSettings::new()).expect("the same file again"));
     }
 }
