@@ -630,6 +630,9 @@ impl fmt::Debug for Export {
     }
 }
 
+/// An export that has not begun: it holds nothing of its store until it is awaited.
+pub type ExportFuture = BoxFuture<'static, Result<Export>>;
+
 /// An engine that keeps records.
 ///
 /// It is given everything that it needs with each request and keeps no graph of its own: programs with
@@ -655,12 +658,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// upstream without a table is empty, and so is the feature itself.
     ///
     /// `foreign` are upstreams, and upstreams of these, whose records are in other stores, with those
-    /// records and definitions: they take the place of tables that are not here.
+    /// records and definitions: they take the place of tables that are not here. They are begun one after
+    /// the other, each when the one before has been read: another store may have few connections.
     fn resolve(
         &self,
         feature: FeatureContext,
         options: ResolveOptions,
-        foreign: Vec<(FeatureKey, Export)>,
+        foreign: Vec<(FeatureKey, ExportFuture)>,
     ) -> BoxFuture<'_, Result<Resolved>>;
 
     /// What is to be done in these features, which are in topological order, if they are computed one

@@ -6,9 +6,10 @@
 
 use crate::error::{Error, Result};
 use crate::key::FeatureKey;
-use crate::store::backend::{Export, FeatureContext};
+use crate::store::backend::{ExportFuture, FeatureContext};
 use crate::store::{Settings, Store};
 use futures::future::BoxFuture;
+use std::sync::Arc;
 
 /// Refuses to take records of two stores for comparable that are not.
 pub(super) fn check_settings(here: Settings, there: Settings) -> Result<()> {
@@ -119,10 +120,11 @@ impl Store {
     pub(super) async fn foreign(
         &self,
         feature: &FeatureContext,
-    ) -> Result<Vec<(FeatureKey, Export)>> {
+    ) -> Result<Vec<(FeatureKey, ExportFuture)>> {
         let mut foreign = Vec::new();
         for (key, holder) in self.elsewhere(feature).await? {
-            let export = holder.backend.export(feature.of(&key)?).await?;
+            let (backend, feature) = (Arc::clone(&holder.backend), feature.of(&key)?);
+            let export: ExportFuture = Box::pin(async move { backend.export(feature).await });
             foreign.push((key, export));
         }
         Ok(foreign)

@@ -61,10 +61,10 @@ use crate::increment::{Counts, no_batches};
 use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
-    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    Measured, Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
-    ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions, WriteOptions, WriteSession,
-    Written,
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, ExportFuture, Failure,
+    FeatureContext, Layout, Measured, Planned, PushRequest, PushedRow, PushedRows, ReadOptions,
+    RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions,
+    WriteOptions, WriteSession, Written,
 };
 use crate::store::filters::over_rows;
 use arrow::array::RecordBatch;
@@ -151,12 +151,12 @@ impl Backend for Memory {
         &self,
         feature: FeatureContext,
         options: ResolveOptions,
-        foreign: Vec<(FeatureKey, Export)>,
+        foreign: Vec<(FeatureKey, ExportFuture)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
         async move {
             let mut elsewhere = Vec::new();
             for (key, export) in foreign {
-                elsewhere.push((feature.of(&key)?, upkeep::collected(export).await?));
+                elsewhere.push((feature.of(&key)?, upkeep::collected(export.await?).await?));
             }
             let question = |view: &View<'_>| {
                 let answer = view.resolve(&options)?;

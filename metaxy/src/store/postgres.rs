@@ -9,7 +9,8 @@
 //! - **Nothing is in between**: what a call does is one transaction. When a connection breaks, or the
 //!   server stops, it was never there.
 //! - **Connections come from a pool.** One that was in the middle of something when its call ended is
-//!   closed; temporary tables are dropped before one goes back.
+//!   closed; temporary tables are dropped before one goes back. One of
+//!   a pool of the user goes back with the settings that it came with.
 //!
 //! Rows travel in the binary format of `COPY`, both ways: see [`encode`] and [`decode`].
 
@@ -30,11 +31,12 @@ use connection::PostgresConnection;
 use futures::future::{BoxFuture, FutureExt};
 use md5::{Digest, Md5};
 use metaxy_sql::dialect::Postgres as Sql;
-use metaxy_sql::{Dialect, HashAlgorithm, Ident};
+use metaxy_sql::{Dialect, Ident};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, Executor, Row};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use url::Url;
 
 /// The first version that has what statements use.
@@ -51,8 +53,8 @@ const EPOCH_MICROS: i64 = 10_957 * 86_400_000_000;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: PgPool,
-    /// What is set on a connection before it is used, unless the pool does it.
-    set: Option<String>,
+    /// What tells how a connection of somebody else's pool is set, and then sets it as we need it.
+    lend: Option<String>,
     place: Arc<Place>,
 }
 
@@ -60,8 +62,6 @@ pub(crate) struct Postgres {
 pub(super) struct Place {
     /// The database and the schema: what writers take turns for.
     name: String,
-    /// What undoes what was set on a connection of somebody else's pool.
-    reset: Option<String>,
 }
 
 impl Place {
@@ -143,8 +143,9 @@ impl Postgres {
     pub(crate) async fn open(address: &str, mut options: Options) -> Result<Self> {
         let connect = connect_options(address, &mut options, cfg!(feature = "tls"))?;
         let set = set(&options.settings()?);
-        // A pool waits half a minute for a server that is not there, and then says that it is busy itself.
-        let first = PgConnection::connect_with(&connect).await.map_err(errors::of)?;
+        // A pool waits half a minute for a server that is not there, and does not tell what it does not take.
+        let mut first = PgConnection::connect_with(&connect).await.map_err(errors::of)?;
+        first.execute(sqlx::raw_sql(AssertSqlSafe(set.clone()))).await.map_err(errors::of)?;
         first.close().await.map_err(errors::of)?;
         let pool = PgPoolOptions::new()
             .max_connections(20)
@@ -156,26 +157,28 @@ impl Postgres {
                 })
             })
             .connect_lazy_with(connect);
-        Self::of_pool(pool, None, None, &options).await
+        Self::of_pool(pool, None, &options).await
     }
 
     /// The same over somebody else's pool, whose connections are given back as they were.
     pub(crate) async fn from_pool(pool: PgPool, options: &Options) -> Result<Self> {
         let settings = options.settings()?;
-        let names = settings.iter().map(|(name, _)| *name).chain(["work_mem"]);
-        let reset = names.map(|name| format!("RESET {name}"));
-        let reset = reset.collect::<Vec<_>>().join("; ");
-        Self::of_pool(pool, Some(set(&settings)), Some(reset), options).await
+        let names = settings.iter().map(|(name, _)| *name).chain([WORK_MEM]);
+        let names: Vec<_> = names.map(|name| format!("'{name}'")).collect();
+        // The statement that sets them again as they are: `RESET` would know nothing of what their owner
+        // has set.
+        let restore = format!(
+            "SELECT 'SELECT ' || string_agg(format('set_config(%L, %L, false)', name, \
+             current_setting(name)), ', ') FROM unnest(ARRAY[{}]) AS name",
+            names.join(", ")
+        );
+        let lend = format!("{restore}; {}", set(&settings));
+        Self::of_pool(pool, Some(lend), options).await
     }
 
-    async fn of_pool(
-        pool: PgPool,
-        set: Option<String>,
-        reset: Option<String>,
-        options: &Options,
-    ) -> Result<Self> {
-        let place = Arc::new(Place { name: String::new(), reset: reset.clone() });
-        let mut engine = Self { pool, set, place };
+    async fn of_pool(pool: PgPool, lend: Option<String>, options: &Options) -> Result<Self> {
+        let place = Arc::new(Place { name: String::new() });
+        let mut engine = Self { pool, lend, place };
         let sql = "SELECT current_setting('server_version_num')::bigint, \
                    current_setting('server_encoding'), current_database()::text, \
                    current_schema()::text";
@@ -204,7 +207,7 @@ impl Postgres {
             )));
         };
         let name = format!("{}.{schema}", database.unwrap_or_default());
-        engine.place = Arc::new(Place { name, reset });
+        engine.place = Arc::new(Place { name });
         if options.install_xxhash {
             engine.acquire().await?.install(xxhash::FUNCTIONS).await?;
         }
@@ -223,25 +226,48 @@ impl Postgres {
     }
 
     async fn acquire(&self) -> Result<PostgresConnection> {
-        let mut connection = self.pool.acquire().await.map_err(errors::of)?;
-        if let Some(set) = &self.set {
-            let set = sqlx::raw_sql(AssertSqlSafe(set.clone()));
-            connection.execute(set).await.map_err(errors::of)?;
+        let connection = match self.pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => return Err(self.why_none_came().await),
+            acquired => acquired.map_err(errors::of)?,
+        };
+        let mut connection = PostgresConnection::new(connection, Arc::clone(&self.place));
+        if let Some(lend) = &self.lend {
+            connection.lend(lend.clone()).await?;
         }
-        Ok(PostgresConnection::new(connection, Arc::clone(&self.place)))
+        Ok(connection)
+    }
+
+    /// Why a pool had no connection for so long: it says the same of a server that is gone and of one whose
+    /// connections are all in use.
+    async fn why_none_came(&self) -> Error {
+        let options = self.pool.connect_options();
+        let asked = tokio::time::timeout(LONGEST_ANSWER, PgConnection::connect_with(&options));
+        match asked.await {
+            Ok(Ok(connection)) => {
+                // Nobody is told that it was only a question.
+                let _ = connection.close().await;
+                errors::all_in_use(self.pool.options().get_max_connections())
+            }
+            Ok(Err(error)) => errors::of(error),
+            Err(_) => errors::of(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        }
     }
 }
 
+/// How long a server is waited for that is only asked whether it is there.
+const LONGEST_ANSWER: Duration = Duration::from_secs(5);
+
+const WORK_MEM: &str = "work_mem";
 /// What is sorted or hashed needs so much memory to stay in it, at a hundred thousand records.
-const WORK_MEM: &str = "64MB";
+const ENOUGH_MEMORY: &str = "64MB";
 
 /// The statements that set something.
 fn set(settings: &[(&str, String)]) -> String {
     let set = settings.iter().map(|(name, value)| format!("SET {name} = {value}"));
     // A server that gives more goes on to.
     let work_mem = format!(
-        "SELECT set_config('work_mem', '{WORK_MEM}', false) \
-         WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('{WORK_MEM}')"
+        "SELECT set_config('{WORK_MEM}', '{ENOUGH_MEMORY}', false) \
+         WHERE pg_size_bytes(current_setting('{WORK_MEM}')) < pg_size_bytes('{ENOUGH_MEMORY}')"
     );
     set.chain([work_mem]).collect::<Vec<_>>().join("; ")
 }
@@ -286,37 +312,6 @@ fn connect_options(
 impl Engine for Postgres {
     fn dialect(&self) -> Arc<dyn Dialect> {
         Arc::new(Sql)
-    }
-
-    fn check_algorithm(&self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
-        async move {
-            let function = match algorithm {
-                algorithm if Sql.has_algorithm(algorithm) => return Ok(()),
-                HashAlgorithm::XxHash32 => "metaxy_xxhash32(text)",
-                HashAlgorithm::XxHash64 => "metaxy_xxhash64(text)",
-                _ => {
-                    return Err(Error::Setting {
-                        setting: "hash_algorithm",
-                        value: algorithm.to_string(),
-                        problem: "Postgres cannot compute it; take `md5`, `sha256`, or `xxhash32` \
-                                  with `.install_xxhash(true)`",
-                    });
-                }
-            };
-            let sql = format!("SELECT to_regprocedure('{function}') IS NOT NULL");
-            let rows = self.acquire().await?.look_up(sql).await?;
-            let row = rows.first().ok_or_else(|| Error::internal("a question has an answer"))?;
-            if row.try_get::<bool, _>(0).map_err(errors::of)? {
-                return Ok(());
-            }
-            Err(Error::Setting {
-                setting: "hash_algorithm",
-                value: algorithm.to_string(),
-                problem: "Postgres has no function for it; open the store with \
-                          `.install_xxhash(true)`, which makes one, or take `md5` or `sha256`",
-            })
-        }
-        .boxed()
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn sql::Connection>>> {

@@ -32,10 +32,10 @@ use crate::increment::{Counts, no_batches};
 use crate::key::FeatureKey;
 use crate::store::Settings;
 use crate::store::backend::{
-    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, Failure, FeatureContext, Layout,
-    Measured, Planned, PushRequest, PushedRow, PushedRows, ReadOptions, RebaseOptions, Rebased,
-    ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions, WriteOptions, WriteSession,
-    Written,
+    Backend, BatchStream, Delete, DeleteOptions, Deleted, Export, ExportFuture, Failure,
+    FeatureContext, Layout, Measured, Planned, PushRequest, PushedRow, PushedRows, ReadOptions,
+    RebaseOptions, Rebased, ResolveOptions, Resolved, SampleSource, SyncOptions, VacuumOptions,
+    WriteOptions, WriteSession, Written,
 };
 use crate::store::open::{Access as StoreAccess, RequestedSettings};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
@@ -123,7 +123,7 @@ impl Backend for SqlStore {
         &self,
         feature: FeatureContext,
         options: ResolveOptions,
-        foreign: Vec<(FeatureKey, Export)>,
+        foreign: Vec<(FeatureKey, ExportFuture)>,
     ) -> BoxFuture<'_, Result<Resolved>> {
         async move {
             // What comes from elsewhere comes once.
@@ -340,7 +340,7 @@ async fn resolve(
     shared: &Arc<Shared>,
     feature: &FeatureContext,
     options: &ResolveOptions,
-    foreign: Vec<(FeatureKey, Export)>,
+    foreign: Vec<(FeatureKey, ExportFuture)>,
 ) -> Result<Resolved> {
     let mut connection = shared.connect().await?;
     let is_here = foreign.is_empty();

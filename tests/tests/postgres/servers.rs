@@ -2,7 +2,7 @@
 
 use super::{Crop, Source, Video, compute, graph, open, open_at, videos};
 use metaxy::prelude::*;
-use metaxy::{Error, Store};
+use metaxy::{Error, HashAlgorithm, Store};
 use metaxy_tests::databases::{Database, Engine, own_server};
 use std::time::Duration;
 
@@ -416,18 +416,56 @@ async fn a_server_that_was_stopped_is_found_again() {
     drop(server);
 }
 
+/// A pool whose owner has set connections in their own way, and keeps a temporary table in each.
+async fn pool_of_an_owner(database: &Database, max_connections: u32) -> sqlx::PgPool {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(max_connections);
+    let pool = pool.acquire_timeout(Duration::from_secs(5)).after_connect(|connection, _| {
+        Box::pin(async move {
+            let set = sqlx::raw_sql(
+                "SET search_path = \"it's theirs\", public; SET datestyle = 'SQL, DMY'; \
+                 SET work_mem = '2MB'; SET jit = on; SET statement_timeout = '3min'; \
+                 CREATE TEMPORARY TABLE own AS SELECT 1 AS x",
+            );
+            set.execute(&mut *connection).await.map(drop)
+        })
+    });
+    pool.connect(&database.url()).await.expect("a pool")
+}
+
+/// How each connection of a pool is set, once none is in use.
+async fn settings_of(pool: &sqlx::PgPool) -> Vec<String> {
+    const SETTINGS: &str = "SELECT concat_ws(' ', (SELECT string_agg(current_setting(name), ' ') FROM \
+         unnest(ARRAY['jit', 'search_path', 'datestyle', 'work_mem', 'statement_timeout', \
+         'enable_nestloop']) AS name), (SELECT \
+         string_agg(relname, ' ') FROM pg_class WHERE relnamespace = pg_my_temp_schema()))";
+    // Connections are cleaned on their way back.
+    for _ in 0..100 {
+        if pool.num_idle() == pool.size() as usize && pool.size() > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut held = Vec::new();
+    while let Some(connection) = pool.try_acquire() {
+        held.push(connection);
+    }
+    let mut all = Vec::new();
+    for connection in &mut held {
+        all.push(
+            sqlx::query_scalar(SETTINGS).fetch_one(&mut **connection).await.expect("settings"),
+        );
+    }
+    all
+}
+
+const AS_THEY_WERE: &str = "on \"it's theirs\", public SQL, DMY 2MB 3min on own";
+
 #[tokio::test]
 async fn a_pool_of_the_user_is_given_back_as_it_was() {
     let database = Database::postgres().await;
-    database.execute("CREATE SCHEMA \"my \"\"own\"\"\"").await;
-    let url = database.url();
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(3).connect(&url);
-    let pool = pool.await.expect("a pool");
-    let settings = "SELECT concat_ws(' ', current_setting('jit'), current_setting('search_path'), \
-                    current_setting('statement_timeout'), (SELECT count(*) FROM pg_class WHERE \
-                    relpersistence = 't'))";
-    let look = || async { sqlx::query_scalar::<_, String>(settings).fetch_one(&pool).await };
-    let before = look().await.expect("settings");
+    database.execute("CREATE SCHEMA \"my \"\"own\"\"\"; CREATE SCHEMA \"it's theirs\"").await;
+    let pool = pool_of_an_owner(&database, 3).await;
+    assert_eq!(settings_of(&pool).await, [AS_THEY_WERE]);
 
     let store = Store::from_pool(pool.clone()).graph(graph()).create_tables(true);
     let store = store.schema("my \"own\"").statement_timeout(Duration::from_secs(60));
@@ -438,19 +476,97 @@ async fn a_pool_of_the_user_is_given_back_as_it_was() {
     let mut rows = store.read::<Video>().stream().await.expect("a stream");
     assert!(rows.try_next().await.expect("a record").is_some());
     drop(rows);
-    // Connections are cleaned on their way back.
-    for _ in 0..100 {
-        if pool.num_idle() == pool.size() as usize && pool.size() > 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    for _ in 0..5 {
-        assert_eq!(look().await.expect("settings"), before);
-    }
+    let settings = settings_of(&pool).await;
+    assert!(!settings.is_empty() && settings.iter().all(|all| all == AS_THEY_WERE), "{settings:?}");
     let schemas =
         "SELECT DISTINCT schemaname::text FROM pg_tables WHERE tablename LIKE 'pg\\_\\_%'";
     assert_eq!(database.texts(schemas).await, ["my \"own\""]);
+}
+
+/// However far a call has come.
+#[tokio::test]
+async fn a_pool_of_the_user_is_given_back_as_it_was_by_calls_that_are_given_up() {
+    let database = Database::postgres().await;
+    database.execute("CREATE SCHEMA \"it's theirs\"").await;
+    let pool = pool_of_an_owner(&database, 1).await;
+    let store = Store::from_pool(pool.clone()).graph(graph()).create_tables(true);
+    let store = store.schema("public").await.expect("a store");
+    store.sync(videos(10, "1")).await.expect("a sync");
+    let mut n_ended = 0;
+    for n_polls in 1..40 {
+        let mut call = Box::pin(store.count_update::<Crop>());
+        for _ in 0..n_polls {
+            if futures::poll!(&mut call).is_ready() {
+                n_ended += 1;
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        drop(call);
+        for settings in settings_of(&pool).await {
+            assert_eq!(settings, AS_THEY_WERE, "given up after {n_polls}");
+        }
+    }
+    assert!(n_ended < 39, "none was given up");
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").new, 10);
+}
+
+/// Computed from both.
+#[derive(Clone, Debug, Feature, PartialEq)]
+#[metaxy(key = "pg/both", deps(Video, Crop))]
+struct Both {
+    #[metaxy(id)]
+    id: String,
+    #[metaxy(field)]
+    frames: DataVersion,
+}
+
+/// What opens a store, reads it, or takes records out of it as a fallback, has one connection at a time.
+#[tokio::test]
+async fn one_connection_is_enough_for_what_reads() {
+    const MANY: u32 = 60_000;
+    let (here, there) = (Database::postgres().await, Database::postgres().await);
+    let graph = FeatureGraph::of::<Both>().expect("a graph");
+    let store = Store::open(there.url()).graph(graph.clone()).create_tables(true);
+    let store = store.install_xxhash(true).hash_algorithm(HashAlgorithm::XxHash64);
+    let store = store.await.expect("a store");
+    // More rows than wait for a reader.
+    store.sync(videos(MANY, "1")).await.expect("a sync");
+    assert_eq!(compute(&store).await.expect("crops"), u64::from(MANY));
+    let one = async |database: &Database| {
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+        let pool = pool.acquire_timeout(Duration::from_secs(5));
+        pool.connect(&database.url()).await.expect("a pool")
+    };
+    let there = Store::from_pool(one(&there).await).graph(graph.clone());
+    let there = there.await.expect("a store");
+    assert_eq!(there.read::<Video>().count().await.expect("a number"), u64::from(MANY));
+    let here = Store::from_pool(one(&here).await).graph(graph).create_tables(true);
+    let here = here.install_xxhash(true).hash_algorithm(HashAlgorithm::XxHash64);
+    let here = here.fallback(there).await.expect("a store");
+    let counts = here.count_update::<Both>().await.expect("counts");
+    assert_eq!(counts.new, u64::from(MANY));
+}
+
+/// Whoever holds them all is told, and not made to wait four times.
+#[tokio::test]
+async fn a_pool_that_is_in_use_is_told_of() {
+    let database = Database::postgres().await;
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = pool.acquire_timeout(Duration::from_secs(2)).connect(&database.url()).await;
+    let pool = pool.expect("a pool");
+    let store = Store::from_pool(pool.clone()).graph(graph()).create_tables(true);
+    let store = store.await.expect("a store");
+    let held = pool.acquire().await.expect("a connection");
+    let began = std::time::Instant::now();
+    let error = store.count_update::<Crop>().await.expect_err("no connection");
+    assert!(began.elapsed() < Duration::from_secs(4), "it was tried again");
+    assert!(!error.is_transient(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("all 1 connections of the pool are in use"), "{text}");
+    assert!(text.contains("`max_connections`"), "{text}");
+    drop(held);
+    assert_eq!(store.count_update::<Crop>().await.expect("counts").new, 0);
 }
 
 /// A root whose records are days.

@@ -12,11 +12,11 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::Postgres as Sql;
-use metaxy_sql::{Dialect, Ident, print};
+use metaxy_sql::{Dialect, HashAlgorithm, Ident, print};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -35,7 +35,12 @@ pub(super) struct PostgresConnection {
     connection: Option<PoolConnection<sqlx::Postgres>>,
     place: Arc<Place>,
     in_transaction: bool,
-    has_temporary: bool,
+    /// What sets the connection as it was before, where it is one of somebody else's pool.
+    restore: Option<String>,
+    /// The temporary tables that may be there.
+    temporary: BTreeSet<String>,
+    /// Whether somebody's statements were run, which may have made more of them.
+    ran_script: bool,
     /// Temporary tables that have got rows since they were analyzed.
     grown: HashMap<String, u64>,
     /// The columns of tables that rows are appended to.
@@ -48,10 +53,21 @@ impl PostgresConnection {
             connection: Some(connection),
             place,
             in_transaction: false,
-            has_temporary: false,
+            restore: None,
+            temporary: BTreeSet::new(),
+            ran_script: false,
             grown: HashMap::new(),
             columns: HashMap::new(),
         }
+    }
+
+    /// Takes note of how a connection of somebody else's pool is set, and sets it, in one go. Whoever gives up
+    /// in the middle of it gives up the connection.
+    pub(super) async fn lend(&mut self, lend: String) -> Result<()> {
+        let rows = self.look_up(lend).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("settings have values"))?;
+        self.restore = Some(row.try_get(0).map_err(errors::of)?);
+        Ok(())
     }
 
     /// The connection, for something in the middle of which nothing else can be done with it.
@@ -160,9 +176,11 @@ impl PostgresConnection {
             Statement::CreateTable { table, temporary: false, .. } => {
                 return self.create_table(table, sql).await;
             }
-            Statement::CreateTable { temporary: true, .. } => self.has_temporary = true,
+            Statement::CreateTable { table, temporary: true, .. } => {
+                self.temporary.insert(table.as_str().to_owned());
+            }
             Statement::CreateTemporaryAs { table, .. } => {
-                self.has_temporary = true;
+                self.temporary.insert(table.as_str().to_owned());
                 self.analyze().await?;
                 let rows = self.run(sql).await?;
                 self.grown.insert(table.as_str().to_owned(), rows);
@@ -360,20 +378,29 @@ impl Drop for Held {
 impl Drop for PostgresConnection {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        let mut held = Held(Some(connection));
         let mut clean = Vec::new();
         if self.in_transaction {
-            clean.push("ROLLBACK");
+            clean.push("ROLLBACK".to_owned());
         }
-        if self.has_temporary {
-            clean.push("DISCARD TEMP");
-        }
-        if let Some(reset) = &self.place.reset {
-            clean.push(reset);
+        match &self.restore {
+            // Nobody knows what of it is there now and was not before: it is closed.
+            Some(_) if self.ran_script => return,
+            Some(restore) => {
+                // Others may be its owner's.
+                let ours = self.temporary.iter().filter_map(|table| quoted(table).ok());
+                clean.extend(ours.map(|table| format!("DROP TABLE IF EXISTS {table}")));
+                clean.push(restore.clone());
+            }
+            None if self.ran_script || !self.temporary.is_empty() => {
+                clean.push("DISCARD TEMP".to_owned());
+            }
+            None => {}
         }
         if clean.is_empty() {
+            drop(held.0.take());
             return;
         }
-        let mut held = Held(Some(connection));
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let clean = clean.join("; ");
         runtime.spawn(async move {
@@ -387,6 +414,37 @@ impl Drop for PostgresConnection {
 }
 
 impl sql::Connection for PostgresConnection {
+    fn check_algorithm(&mut self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
+        async move {
+            let function = match algorithm {
+                algorithm if Sql.has_algorithm(algorithm) => return Ok(()),
+                HashAlgorithm::XxHash32 => "metaxy_xxhash32(text)",
+                HashAlgorithm::XxHash64 => "metaxy_xxhash64(text)",
+                _ => {
+                    return Err(Error::Setting {
+                        setting: "hash_algorithm",
+                        value: algorithm.to_string(),
+                        problem: "Postgres cannot compute it; take `md5`, `sha256`, or `xxhash32` \
+                                  with `.install_xxhash(true)`",
+                    });
+                }
+            };
+            let sql = format!("SELECT to_regprocedure('{function}') IS NOT NULL");
+            let rows = self.look_up(sql).await?;
+            let row = rows.first().ok_or_else(|| Error::internal("a question has an answer"))?;
+            if row.try_get::<bool, _>(0).map_err(errors::of)? {
+                return Ok(());
+            }
+            Err(Error::Setting {
+                setting: "hash_algorithm",
+                value: algorithm.to_string(),
+                problem: "Postgres has no function for it; open the store with \
+                          `.install_xxhash(true)`, which makes one, or take `md5` or `sha256`",
+            })
+        }
+        .boxed()
+    }
+
     fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>> {
         self.tables_of(names).boxed()
     }
@@ -445,7 +503,7 @@ impl sql::Connection for PostgresConnection {
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
         async move {
             // Nobody knows what is in it.
-            self.has_temporary = true;
+            self.ran_script = true;
             self.columns.clear();
             self.run(sql).await.map(drop)
         }

@@ -13,13 +13,6 @@ pub(super) fn of(error: sqlx::Error) -> Error {
             let message = said.message().to_owned();
             of_code(&code, message)
         }
-        sqlx::Error::PoolTimedOut => Error::Unreachable {
-            engine,
-            message:
-                "all connections are in use; end streams that are not read, or open the store \
-                      with a larger pool"
-                    .to_owned(),
-        },
         sqlx::Error::Io(problem) => Error::Unreachable { engine, message: problem.to_string() },
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             Error::Unreachable { engine, message: error.to_string() }
@@ -58,6 +51,16 @@ fn of_code(code: &str, message: String) -> Error {
         )),
         _ => database(message),
     }
+}
+
+/// A pool that has waited in vain for one of its connections to come back. To wait once more would take as
+/// long.
+pub(super) fn all_in_use(max_connections: u32) -> Error {
+    database(format!(
+        "all {max_connections} connections of the pool are in use, and none came back in time; end \
+         streams that are not read and writers that are not committed, or open the store with \
+         `Store::from_pool` over a pool with more `max_connections`"
+    ))
 }
 
 pub(super) fn database(message: impl Into<String>) -> Error {

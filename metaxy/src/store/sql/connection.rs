@@ -20,12 +20,6 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// How it writes SQL, and what messages call it.
     fn dialect(&self) -> Arc<dyn Dialect>;
 
-    /// Refuses a way to hash that the database lacks.
-    fn check_algorithm(&self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
-        let _ = algorithm;
-        futures::future::ready(Ok(())).boxed()
-    }
-
     /// A connection for one call, or for one write.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>>>;
 
@@ -81,6 +75,12 @@ impl<'a> Access<'a> {
 pub(crate) trait Connection: Send {
     /// Those of some tables that are there, with their columns in order.
     fn tables<'a>(&'a mut self, names: &'a [String]) -> BoxFuture<'a, Result<Tables>>;
+
+    /// Refuses a way to hash that the database lacks.
+    fn check_algorithm(&mut self, algorithm: HashAlgorithm) -> BoxFuture<'_, Result<()>> {
+        let _ = algorithm;
+        futures::future::ready(Ok(())).boxed()
+    }
 
     /// What is likely of the rows of tables, which come with their ids, as far as the database can tell without
     /// reading them.

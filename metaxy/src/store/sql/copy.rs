@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::increment::no_batches;
 use crate::key::FeatureKey;
 use crate::spec::ColumnSpec;
-use crate::store::backend::{BatchStream, Export, FeatureContext, Layout};
+use crate::store::backend::{BatchStream, Export, ExportFuture, FeatureContext, Layout};
 use crate::store::stage::{WriteError, text_maps, write_error};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -53,33 +53,43 @@ impl Staged {
 pub(super) async fn export(shared: &Shared, feature: &FeatureContext) -> Result<Export> {
     let table = feature.key().table_name();
     let seals_table = system::seals(&table);
-    let mut connection = shared.connect().await?;
     let names = [table.clone(), seals_table.clone(), system::DEFINITIONS.to_owned()];
-    let found = connection.tables(&names).await?;
+    let (mut connection, mut found) = begun(shared, &names).await?;
+    // First the seals, whose snapshot is then the earlier one: every child that they promise is there.
+    let mut seals = no_batches();
+    if let Some(info) = found.get(&seals_table).filter(|_| feature.is_expansion()) {
+        seals = whole(shared, connection, feature, &seals_table, info).await?;
+        (connection, found) = begun(shared, &names).await?;
+    }
     let Some(info) = found.get(&table) else {
         return Err(Error::NoTable { feature: feature.key().clone(), table });
     };
-    // First the seals, whose snapshot is then the earlier one: every child that they promise is there.
-    let seals = match found.get(&seals_table) {
-        Some(info) if feature.is_expansion() => whole(shared, feature, &seals_table, info).await?,
-        _ => no_batches(),
-    };
-    let rows = whole(shared, feature, &table, info).await?;
+    // Of the same snapshot as the rows, where there is one.
     let definitions = match found.contains_key(system::DEFINITIONS) {
         true => recorded(&mut *connection, system::DEFINITIONS, feature.key()).await?,
         false => Vec::new(),
     };
+    let rows = whole(shared, connection, feature, &table, info).await?;
     Ok(Export { definitions, rows, seals })
+}
+
+/// A connection that reads, and what it sees of some tables. It gives the rows of one of them as well, so
+/// that a pool needs no more.
+async fn begun(shared: &Shared, names: &[String]) -> Result<(Box<dyn Connection>, Tables)> {
+    let mut connection = shared.connect().await?;
+    connection.begin(Access::Read).await?;
+    let found = connection.tables(names).await?;
+    Ok((connection, found))
 }
 
 /// All rows of a table; without any, one batch that tells its columns.
 async fn whole(
     shared: &Shared,
+    connection: Box<dyn Connection>,
     feature: &FeatureContext,
     table: &str,
     info: &TableInfo,
 ) -> Result<BatchStream> {
-    let connection = shared.connect().await?;
     let mut batches = connection.stream(lower::everything(table, info.columns.keys())?).await?;
     let first = match batches.next().await.transpose()? {
         Some(first) => first,
@@ -258,12 +268,13 @@ impl Foreign {
     pub(super) async fn stage(
         connection: &mut dyn Connection,
         feature: &FeatureContext,
-        foreign: Vec<(FeatureKey, Export)>,
+        foreign: Vec<(FeatureKey, ExportFuture)>,
     ) -> Result<Self> {
         let mut all = Self { tables: Vec::new(), definitions: Vec::new() };
         for (i, (key, export)) in foreign.into_iter().enumerate() {
             let of = feature.of(&key)?;
             let table = key.table_name();
+            let export = export.await?;
             let parts = [
                 (table.clone(), format!("@foreign {i}"), export.rows),
                 (system::seals(&table), format!("@foreign seals {i}"), export.seals),

@@ -27,7 +27,10 @@ pub(crate) async fn open(
     let default = engine.dialect().default_algorithm();
     let settings = match stamped(connection, create_tables, requested, default).await {
         // A store that could not be used is not made.
-        Ok(settings) => engine.check_algorithm(settings.hash_algorithm).await.map(|()| settings),
+        Ok(settings) => {
+            let checked = connection.check_algorithm(settings.hash_algorithm).await;
+            checked.map(|()| settings)
+        }
         Err(error) => Err(error),
     };
     end(connection, settings).await
