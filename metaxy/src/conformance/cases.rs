@@ -75,6 +75,7 @@ macro_rules! __conformance_cases {
                 numbers_are_compared_at_the_edges,
             }
             calls {
+                streams_stay_at_their_end,
                 shards_are_disjoint_complete_and_stable,
                 shards_of_an_expansion_are_of_parents,
                 orders_put_null_last_and_ids_decide_ties,

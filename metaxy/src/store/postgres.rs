@@ -9,7 +9,7 @@
 //! - **Nothing is in between**: what a call does is one transaction. When a connection breaks, or the
 //!   server stops, it was never there.
 //! - **Connections come from a pool.** One that was in the middle of something when its call ended is
-//!   closed; temporary tables are dropped before one goes back. One of
+//!   closed, and the server ends what it was at; temporary tables are dropped before one goes back. One of
 //!   a pool of the user goes back with the settings that it came with.
 //!
 //! Rows travel in the binary format of `COPY`, both ways: see [`encode`] and [`decode`].
@@ -163,7 +163,7 @@ impl Postgres {
     /// The same over somebody else's pool, whose connections are given back as they were.
     pub(crate) async fn from_pool(pool: PgPool, options: &Options) -> Result<Self> {
         let settings = options.settings()?;
-        let names = settings.iter().map(|(name, _)| *name).chain([WORK_MEM]);
+        let names = settings.iter().map(|(name, _)| *name).chain([WORK_MEM, CHECK_INTERVAL]);
         let names: Vec<_> = names.map(|name| format!("'{name}'")).collect();
         // The statement that sets them again as they are: `RESET` would know nothing of what their owner
         // has set.
@@ -261,6 +261,11 @@ const WORK_MEM: &str = "work_mem";
 /// What is sorted or hashed needs so much memory to stay in it, at a hundred thousand records.
 const ENOUGH_MEMORY: &str = "64MB";
 
+/// How often the server looks whether somebody still waits for the end of a statement: whoever gives it up
+/// closes the connection.
+const CHECK_INTERVAL: &str = "client_connection_check_interval";
+const CHECK_EVERY: &str = "1s";
+
 /// The statements that set something.
 fn set(settings: &[(&str, String)]) -> String {
     let set = settings.iter().map(|(name, value)| format!("SET {name} = {value}"));
@@ -269,7 +274,12 @@ fn set(settings: &[(&str, String)]) -> String {
         "SELECT set_config('{WORK_MEM}', '{ENOUGH_MEMORY}', false) \
          WHERE pg_size_bytes(current_setting('{WORK_MEM}')) < pg_size_bytes('{ENOUGH_MEMORY}')"
     );
-    set.chain([work_mem]).collect::<Vec<_>>().join("; ")
+    // Not every system can look.
+    let check = format!(
+        "DO $$ BEGIN PERFORM set_config('{CHECK_INTERVAL}', '{CHECK_EVERY}', false); \
+         EXCEPTION WHEN invalid_parameter_value THEN NULL; END $$"
+    );
+    set.chain([work_mem, check]).collect::<Vec<_>>().join("; ")
 }
 
 /// What the driver makes of an address, once what is ours was taken out of it.

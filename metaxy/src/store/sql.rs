@@ -25,6 +25,8 @@ pub(crate) mod tables;
 pub(crate) mod temporary;
 mod watermark;
 
+#[cfg(any(feature = "duckdb", feature = "postgres"))]
+pub(crate) use connection::sent;
 pub(crate) use connection::{Access, Connection, Engine, end, end_dry};
 
 use crate::error::{Error, Result};

@@ -424,6 +424,7 @@ async fn pool_of_an_owner(database: &Database, max_connections: u32) -> sqlx::Pg
             let set = sqlx::raw_sql(
                 "SET search_path = \"it's theirs\", public; SET datestyle = 'SQL, DMY'; \
                  SET work_mem = '2MB'; SET jit = on; SET statement_timeout = '3min'; \
+                 SET client_connection_check_interval = '7s'; \
                  CREATE TEMPORARY TABLE own AS SELECT 1 AS x",
             );
             set.execute(&mut *connection).await.map(drop)
@@ -436,7 +437,7 @@ async fn pool_of_an_owner(database: &Database, max_connections: u32) -> sqlx::Pg
 async fn settings_of(pool: &sqlx::PgPool) -> Vec<String> {
     const SETTINGS: &str = "SELECT concat_ws(' ', (SELECT string_agg(current_setting(name), ' ') FROM \
          unnest(ARRAY['jit', 'search_path', 'datestyle', 'work_mem', 'statement_timeout', \
-         'enable_nestloop']) AS name), (SELECT \
+         'enable_nestloop', 'client_connection_check_interval']) AS name), (SELECT \
          string_agg(relname, ' ') FROM pg_class WHERE relnamespace = pg_my_temp_schema()))";
     // Connections are cleaned on their way back.
     for _ in 0..100 {
@@ -458,7 +459,7 @@ async fn settings_of(pool: &sqlx::PgPool) -> Vec<String> {
     all
 }
 
-const AS_THEY_WERE: &str = "on \"it's theirs\", public SQL, DMY 2MB 3min on own";
+const AS_THEY_WERE: &str = "on \"it's theirs\", public SQL, DMY 2MB 3min on 7s own";
 
 #[tokio::test]
 async fn a_pool_of_the_user_is_given_back_as_it_was() {
@@ -567,6 +568,42 @@ async fn a_pool_that_is_in_use_is_told_of() {
     assert!(text.contains("`max_connections`"), "{text}");
     drop(held);
     assert_eq!(store.count_update::<Crop>().await.expect("counts").new, 0);
+}
+
+/// A call that nobody waits for any more ends on the server too, and its connection is free at once.
+#[tokio::test]
+async fn a_call_that_is_given_up_ends() {
+    let database = Database::postgres().await;
+    open(&database).await.sync(videos(10, "1")).await.expect("a sync");
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect(&database.url()).await.expect("a pool");
+    let store = Store::from_pool(pool.clone()).graph(graph()).await.expect("a store");
+    let active = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = \
+                  'active' AND pid <> pg_backend_pid()";
+    // Whoever looks at the table waits for it.
+    let _holder = hold(&database).await;
+    for call in ["read", "count", "resolve"] {
+        let called = async {
+            match call {
+                "read" => drop(store.read::<Video>().rows().await.expect("records")),
+                "count" => drop(store.read::<Video>().count().await.expect("a number")),
+                _ => drop(store.count_update::<Crop>().await.expect("counts")),
+            }
+        };
+        let given_up = tokio::time::timeout(Duration::from_millis(700), called).await;
+        assert!(given_up.is_err(), "{call} is quick");
+        let free = tokio::time::timeout(Duration::from_secs(2), pool.acquire()).await;
+        drop(free.expect(call).expect("a connection"));
+        let mut left = database.texts(active).await;
+        for _ in 0..100 {
+            if left.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            left = database.texts(active).await;
+        }
+        assert_eq!(left, Vec::<String>::new(), "{call}");
+    }
 }
 
 /// A root whose records are days.

@@ -87,6 +87,32 @@ async fn dropped_streams_and_writers_leave_nothing_open() {
     assert_eq!(left, Vec::<serde_json::Value>::new());
 }
 
+/// An interruption is of the call that was given up, and of no other over the same database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_that_are_given_up_do_no_harm_to_others() {
+    let place = Place::new();
+    let store = place.open(&graph()).await.expect("a store");
+    store.sync(videos(0..2_000)).await.expect("a sync");
+    let others = async {
+        for n in 0..40_u64 {
+            let id = format!("other {n}");
+            let report = store.sync(vec![video(&id, "1", "1")]).partial(true).await;
+            assert_eq!(report.expect("a sync").written.rows, 1);
+            assert_eq!(counts(&store, "example/crop").await.new, 2_001 + n);
+        }
+    };
+    let given_up = async {
+        for wait in (0..).map(|n| Duration::from_micros(n % 20 * 500)) {
+            let _ = tokio::time::timeout(wait, store.count_update::<Crop>()).await;
+            let _ = tokio::time::timeout(wait, store.read::<Video>().rows()).await;
+            let sync = store.sync(videos(0..50)).partial(true).dry_run(true).into_future();
+            let _ = tokio::time::timeout(wait, sync).await;
+        }
+    };
+    futures::future::select(std::pin::pin!(others), std::pin::pin!(given_up)).await;
+    assert_eq!(counts(&store, "example/crop").await.new, 2_040);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_tasks_write_and_read_one_store() {
     let place = Place::new();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::Failed;
 use ScalarType::{Int64, Text};
+use futures::StreamExt;
 use std::time::Duration;
 
 fn features() -> [FeatureBuilder; 2] {
@@ -27,6 +28,25 @@ async fn six(engine: &dyn Engine) -> World {
 /// The ids that a call answers, in the order in which they come.
 async fn ids(update: Update<AnyFeature>) -> Vec<i64> {
     rows_of(update).await.iter().filter_map(|row| row["i"].as_i64()).collect()
+}
+
+/// Whoever asks again after the end is told again.
+pub(crate) async fn streams_stay_at_their_end(engine: &dyn Engine) {
+    let world = six(engine).await;
+    let read = async |feature: &str| {
+        let read = world.store.read_of(&key(feature));
+        read.batches().await.expect("rows")
+    };
+    let update = async || world.update("d").await.expect("an increment").batches();
+    let increment = update().await;
+    world.compute("d").await;
+    let nothing = update().await;
+    for mut batches in [read("a").await, read("d").await, increment, nothing] {
+        while batches.try_next().await.expect("a batch").is_some() {}
+        for _ in 0..3 {
+            assert!(batches.next().await.is_none());
+        }
+    }
 }
 
 pub(crate) async fn shards_are_disjoint_complete_and_stable(engine: &dyn Engine) {

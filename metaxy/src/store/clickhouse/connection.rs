@@ -185,7 +185,8 @@ impl ClickHouseConnection {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(futures::stream::iter(first.map(Ok)).chain(rest).boxed())
+        // Whoever asks again after the end is told again.
+        Ok(futures::stream::iter(first.map(Ok)).chain(rest).fuse().boxed())
     }
 
     /// Appends rows of one schema to a table.

@@ -7,15 +7,15 @@ use crate::store::backend::BatchStream;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
 use crate::store::sql::{self, Access, check_column};
 use arrow::array::RecordBatch;
-use duckdb::Connection;
+use duckdb::{Connection, InterruptHandle};
 use futures::future::{BoxFuture, FutureExt};
-use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::DuckDb as DuckDbDialect;
 use metaxy_sql::plan::Statistics;
 use metaxy_sql::{Dialect, print};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, mpsc};
-use tokio::task::JoinHandle;
 
 /// How many batches wait for a reader: enough to keep both sides busy.
 const BATCHES_AHEAD: usize = 4;
@@ -31,6 +31,9 @@ const ROWS_OF_ANY_SHAPE: u64 = 50_000;
 /// Up to so many rows, two of DuckDB's row groups, a scan does not take all threads: what it gives is kept before it
 /// is read on, which all of them do.
 const FEW_ROWS: u64 = 245_760;
+
+/// How long a statement has to begin until it is interrupted again.
+const BETWEEN_INTERRUPTS: Duration = Duration::from_millis(20);
 
 /// A connection, and the turn to write if it has it. They are dropped in this order: who comes next
 /// finds what was not committed gone.
@@ -72,12 +75,26 @@ impl DuckDbConnection {
         result
     }
 
+    /// The same with what may take long and ends no transaction: who gives up waiting for it ends it.
+    async fn with_patience<T: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut Work) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let doing = Doing::with(self.work.as_ref());
+        let waiting = Waiting(Arc::clone(&doing));
+        let done = self.with(move |work| doing.run(|| act(work))).await;
+        drop(waiting);
+        done
+    }
+
     /// The rows of a statement whose text is made on the thread that runs it.
     pub(super) fn stream_of(
         mut self,
         make: impl FnOnce(&Connection) -> Result<String> + Send + 'static,
     ) -> Result<BatchStream> {
         let work = self.take()?;
+        let doing = Doing::with(Some(&work));
+        let waiting = Waiting(Arc::clone(&doing));
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let thread = tokio::task::spawn_blocking(move || {
             let give = || -> Result<()> {
@@ -86,30 +103,86 @@ impl DuckDbConnection {
                     Ok(sender.blocking_send(in_utc(&batch)).is_ok())
                 })
             };
-            if let Err(error) = give() {
+            if let Err(error) = doing.run(give) {
                 // Without a reader nobody is left to be told.
                 let _ = sender.blocking_send(Err(error));
             }
         });
-        Ok(received(receiver, thread))
+        Ok(sql::sent(receiver, thread, waiting))
     }
 }
 
-/// The batches that a thread sends. One that dies ends them with an error: what is missing must not
-/// look like the end.
-fn received(receiver: mpsc::Receiver<Result<RecordBatch>>, thread: JoinHandle<()>) -> BatchStream {
-    futures::stream::unfold((receiver, Some(thread)), |(mut receiver, mut thread)| async move {
-        if let Some(batch) = receiver.recv().await {
-            return Some((batch, (receiver, thread)));
+/// Something that a thread does with a connection.
+struct Doing {
+    interrupt: Option<Arc<InterruptHandle>>,
+    state: Mutex<State>,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Wanted,
+    GivenUp,
+    Done,
+}
+
+impl Doing {
+    fn with(work: Option<&Work>) -> Arc<Self> {
+        let interrupt = work.map(|work| work.link.interrupt_handle());
+        Arc::new(Self { interrupt, state: Mutex::new(State::Wanted) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does it, unless it was given up before it has begun.
+    fn run<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        /// However it ends: the connection may do something else afterwards, or be closed.
+        struct Ended<'a>(&'a Doing);
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                *self.0.state() = State::Done;
+            }
         }
-        match thread.take()?.await {
-            Ok(()) => None,
-            Err(_) => Some((Err(Error::internal("a database thread died")), (receiver, None))),
+        let _ended = Ended(self);
+        if *self.state() == State::GivenUp {
+            return Err(Error::internal("nobody waits for it"));
         }
-    })
-    // Whoever asks again is told again.
-    .fuse()
-    .boxed()
+        act()
+    }
+
+    /// Interrupts the statement that is being run; whether there may be more of them.
+    fn give_up(&self) -> bool {
+        let Some(interrupt) = &self.interrupt else { return false };
+        // Held meanwhile: what comes after it waits.
+        let mut state = self.state();
+        if *state == State::Done {
+            return false;
+        }
+        *state = State::GivenUp;
+        interrupt.interrupt();
+        true
+    }
+}
+
+/// Somebody who waits for it. Dropped before it is done, it is done for nobody.
+struct Waiting(Arc<Doing>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.0.give_up() {
+            return;
+        }
+        // DuckDB forgets an interruption when a statement begins, and one may be about to.
+        let doing = Arc::clone(&self.0);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                while doing.give_up() {
+                    tokio::time::sleep(BETWEEN_INTERRUPTS).await;
+                }
+            });
+        }
+    }
 }
 
 impl sql::Connection for DuckDbConnection {
@@ -123,7 +196,7 @@ impl sql::Connection for DuckDbConnection {
         tables: &'a [(String, Vec<String>)],
     ) -> BoxFuture<'a, Result<Vec<Statistics>>> {
         let tables = tables.to_vec();
-        self.with(move |work| statistics(&work.link, &tables)).boxed()
+        self.with_patience(move |work| statistics(&work.link, &tables)).boxed()
     }
 
     fn begin<'a>(&'a mut self, access: Access<'a>) -> BoxFuture<'a, Result<()>> {
@@ -162,7 +235,7 @@ impl sql::Connection for DuckDbConnection {
     }
 
     fn execute(&mut self, statement: Statement) -> BoxFuture<'_, Result<u64>> {
-        self.with(move |work| run(&work.link, &print(&statement, &DuckDbDialect)?)).boxed()
+        self.with_patience(move |work| run(&work.link, &print(&statement, &DuckDbDialect)?)).boxed()
     }
 
     fn script(&mut self, sql: String) -> BoxFuture<'_, Result<()>> {
@@ -174,7 +247,7 @@ impl sql::Connection for DuckDbConnection {
     }
 
     fn rows(&mut self, query: Statement) -> BoxFuture<'_, Result<Vec<RecordBatch>>> {
-        self.with(move |work| rows(&work.link, &print(&query, &DuckDbDialect)?)).boxed()
+        self.with_patience(move |work| rows(&work.link, &print(&query, &DuckDbDialect)?)).boxed()
     }
 
     fn stream(self: Box<Self>, query: Statement) -> BoxFuture<'static, Result<BatchStream>> {
@@ -303,6 +376,7 @@ mod tests {
     use super::super::database::{Database, DatabaseSettings};
     use super::*;
     use crate::store::sql::Connection as _;
+    use futures::StreamExt;
     use std::time::Duration;
 
     fn connected(sql: &str) -> Link {
@@ -325,6 +399,43 @@ mod tests {
             begun.expect("the turn is free").expect("a transaction");
             connection.script("ROLLBACK".to_owned()).await.expect("the end of it");
             connection.commit().await.expect_err("nothing is there to commit");
+        }
+    }
+
+    /// Each statement would take minutes, and has the database open for as long as it runs.
+    #[tokio::test]
+    async fn what_nobody_waits_for_ends() {
+        let database = Database::open(":memory:", false, DatabaseSettings::new());
+        let database = database.expect("a database");
+        let slow = "CREATE VIEW slow AS SELECT a.range FROM range(200000) AS a, range(200000) AS b \
+                    WHERE a.range * b.range % 7 = 3";
+        run(&database.connect().expect("a connection"), slow).expect("a view");
+        let count = || metaxy_sql::lower::count("slow");
+        for call in ["rows", "execute", "stream", "statistics"] {
+            let link = database.connect().expect("a connection");
+            let mut connection: Box<dyn sql::Connection> = Box::new(DuckDbConnection::new(link));
+            let called = async move {
+                connection.begin(Access::Read).await?;
+                match call {
+                    "rows" => drop(connection.rows(count()).await?),
+                    "execute" => {
+                        let Statement::Query(query) = count() else { panic!("a query") };
+                        let table = metaxy_sql::Ident::new("@kept")?;
+                        let keep = Statement::CreateTemporaryAs { table, query };
+                        connection.execute(keep).await?;
+                    }
+                    "stream" => drop(connection.stream(count()).await?.next().await),
+                    _ => drop(connection.statistics(&[("slow".to_owned(), Vec::new())]).await?),
+                }
+                Ok::<_, Error>(())
+            };
+            let given_up = tokio::time::timeout(Duration::from_millis(200), called).await;
+            assert!(given_up.is_err(), "{call} is quick: {given_up:?}");
+            let until = std::time::Instant::now() + Duration::from_secs(20);
+            while Arc::strong_count(&database) > 1 {
+                assert!(std::time::Instant::now() < until, "{call} goes on");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 

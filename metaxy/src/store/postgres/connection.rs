@@ -8,7 +8,7 @@ use crate::store::backend::BatchStream;
 use crate::store::sql::plan::{TableColumn, TableInfo, Tables};
 use crate::store::sql::{self, Access, check_column};
 use arrow::array::RecordBatch;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, Either, FutureExt, select};
 use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::dialect::Postgres as Sql;
@@ -17,6 +17,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -322,24 +323,21 @@ impl PostgresConnection {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let task = tokio::spawn(async move {
             let mut taker = Taker::Reader(sender.clone());
-            if let Err(error) = self.copy_out(&sql, &names, &mut taker).await {
+            let copied = {
+                let copying = pin!(self.copy_out(&sql, &names, &mut taker));
+                // Without a reader it is given up at once, and its connection closed: the first rows may be
+                // long in coming.
+                match select(copying, pin!(sender.closed())).await {
+                    Either::Left((copied, _)) => copied,
+                    Either::Right(_) => Ok(()),
+                }
+            };
+            if let Err(error) = copied {
                 // Without a reader nobody is left to be told.
                 let _ = sender.send(Err(error)).await;
             }
         });
-        // A task that dies ends the rows with an error: what is missing must not look like the end.
-        futures::stream::unfold((receiver, Some(task)), |(mut receiver, mut task)| async move {
-            if let Some(batch) = receiver.recv().await {
-                return Some((batch, (receiver, task)));
-            }
-            match task.take()?.await {
-                Ok(()) => None,
-                Err(_) => {
-                    Some((Err(Error::internal("a task that reads rows died")), (receiver, None)))
-                }
-            }
-        })
-        .boxed()
+        sql::sent(receiver, task, ())
     }
 }
 

@@ -8,12 +8,16 @@ use crate::store::backend::{BatchStream, FeatureContext};
 use crate::store::sql::plan::Tables;
 use arrow::array::RecordBatch;
 use futures::future::{BoxFuture, FutureExt};
+#[cfg(any(feature = "duckdb", feature = "postgres"))]
+use futures::stream::StreamExt;
 use metaxy_sql::ast::Statement;
 use metaxy_sql::plan::Statistics;
 use metaxy_sql::{Dialect, HashAlgorithm};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(any(feature = "duckdb", feature = "postgres"))]
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// A database that a store can be in.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
@@ -129,6 +133,31 @@ pub(crate) trait Connection: Send {
     fn arrive(&mut self) -> BoxFuture<'_, Result<()>> {
         futures::future::ready(Ok(())).boxed()
     }
+}
+
+/// The batches that a task sends, with what has to be dropped with them. A task that dies ends them with an
+/// error: what is missing must not look like the end. Whoever asks again after the end is told again.
+#[cfg(any(feature = "duckdb", feature = "postgres"))]
+pub(crate) fn sent(
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    task: JoinHandle<()>,
+    with: impl Send + 'static,
+) -> BatchStream {
+    let state = (receiver, Some(task), with);
+    futures::stream::unfold(state, |(mut receiver, mut task, with)| async move {
+        if let Some(batch) = receiver.recv().await {
+            return Some((batch, (receiver, task, with)));
+        }
+        match task.take()?.await {
+            Ok(()) => None,
+            Err(_) => {
+                let died = Error::internal("a task that reads rows died");
+                Some((Err(died), (receiver, None, with)))
+            }
+        }
+    })
+    .fuse()
+    .boxed()
 }
 
 /// Ends the transaction of a connection: commits what was done, or takes it back.

@@ -346,6 +346,7 @@ impl Taking {
                 Ok(None)
             }
         })
+        .fuse()
         .boxed()
     }
 
