@@ -9,12 +9,12 @@
 //! url = "duckdb:meta.duckdb"
 //! fallback = ["prod"]        # read, and never written, for features that have no table here
 //! create_tables = true
+//! hash_algorithm = "md5"     # as the store in Postgres: stores that are read together hash alike
 //!
 //! [stores.prod]
 //! url = "postgres://metaxy:${PGPASSWORD}@db.example/metaxy"
 //! schema = "features"
 //! migrations = "migrations"
-//! hash_algorithm = "xxhash64"
 //! hash_truncation_length = 16
 //! ```
 //!

@@ -288,7 +288,7 @@ fn scalar_fits(value: &Value, ty: ScalarType) -> bool {
         S::Float64 => float_fits(value, |float| float),
         // Of these two, arrow would cut off what is finer than the column.
         S::Date => value.as_str().is_some_and(is_day),
-        S::Timestamp => value.as_str().is_some_and(|text| filter::is_timestamp(text)),
+        S::Timestamp => value.as_str().is_some_and(filter::is_timestamp),
         S::Json => true,
         _ => value.is_string(),
     }

@@ -2,6 +2,7 @@
 
 use crate::life::video;
 use crate::place::Place;
+use metaxy_tests::databases::Database;
 use serde_json::json;
 
 #[test]
@@ -92,6 +93,24 @@ fn stores_that_are_not_there() {
     place.configure("[stores.a]\nurl = \"memory:\"\nfallback = [\"b\"]\n[stores.b]\nurl = \"memory:\"\nfallback = [\"a\"]\n");
     let ran = place.run("status -s a").refused();
     assert!(ran.contains("`a` is a fallback of itself: a -> b -> a"), "{ran}");
+}
+
+/// A store in a file over one in Postgres.
+#[tokio::test]
+async fn the_configuration_of_the_readme_can_be_opened() {
+    let database = Database::postgres().await;
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).expect("a README");
+    let blocks = readme.split("```toml\n").filter_map(|block| block.split("```").next());
+    let shown = blocks.filter(|block| block.contains("fallback")).collect::<String>();
+    let address = "postgres://metaxy:${PGPASSWORD}@db.example/metaxy";
+    assert!(shown.contains(address), "{shown}");
+    let place = Place::duckdb();
+    place.configure(&shown.replace(address, &database.url()));
+    place.lines("videos.jsonl", &[video("a", 10.0, "f1")]);
+    place.run("sync demo/video videos.jsonl").ok();
+    let status = place.run("status demo/crop --format json").json();
+    assert_eq!(status["features"]["demo/crop"]["counts"]["new"], 1);
 }
 
 /// What is not here is read below, and never written there.
