@@ -292,7 +292,7 @@ impl OpenStore {
     /// again. What is not noticed is a program that changes rows in place, behind the store's back, and
     /// leaves their times as they are.
     ///
-    /// The share is more than 0 and at most 1; with 0 nothing is kept.
+    /// With 0 nothing is kept; a share of more than 1 is never exceeded.
     ///
     /// It is of use on DuckDB, for features without groups and expansions whose upstreams have the same ids;
     /// elsewhere it changes nothing. What is kept is made with [`create_tables`](Self::create_tables) alone.
@@ -402,12 +402,12 @@ impl OpenStore {
     async fn run(mut self) -> Result<Store> {
         self.settings.hash_truncation_length.map_or(Ok(()), check_length)?;
         if let Some(share) = self.access.incremental
-            && !(0.0..=1.0).contains(&share)
+            && !(0.0..).contains(&share)
         {
             return Err(Error::Setting {
                 setting: "incremental",
                 value: share.to_string(),
-                problem: "it is a share of the records, from 0 to 1",
+                problem: "it is a share of the records: 0.1 for a tenth of them",
             });
         }
         if self.access.read_only && self.place.is_in_memory() {

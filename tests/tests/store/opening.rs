@@ -65,6 +65,20 @@ async fn a_hash_may_not_be_cut_too_short() {
 }
 
 #[tokio::test]
+async fn settings_that_would_do_nothing() {
+    let opening = || Store::open("memory:").graph(graph());
+    for share in [-0.1, f64::NAN] {
+        let error = opening().incremental(share).await.expect_err("no share").to_string();
+        assert!(
+            error.ends_with("it is a share of the records: 0.1 for a tenth of them"),
+            "{error}"
+        );
+    }
+    let error = opening().read_only(true).await.expect_err("nothing to read").to_string();
+    assert!(error.starts_with("read_only cannot be true: a store in `memory:`"), "{error}");
+}
+
+#[tokio::test]
 async fn settings_of_a_newer_program_are_no_defaults() {
     let place = Place::new();
     drop(place.open(&graph()).await.expect("a store"));
