@@ -126,7 +126,7 @@ struct Write {
     open: Option<Open>,
     failures: Vec<Failure>,
     /// Records that took so long to compute since the last commit; of an expansion, parents.
-    records: u64,
+    n_computed: u64,
     took: Duration,
     committed: Committed,
 }
@@ -146,7 +146,7 @@ impl Write {
             options: WriteOptions::default(),
             open: None,
             failures: Vec::new(),
-            records: 0,
+            n_computed: 0,
             took: Duration::ZERO,
             committed: Committed::default(),
         }
@@ -168,11 +168,11 @@ impl Write {
             self.failures.clear();
         }
         // The time was spent whether or not the records are then written.
-        if self.records > 0 && !self.took.is_zero() {
-            open.session.measure(self.records, self.took).await?;
+        if self.n_computed > 0 && !self.took.is_zero() {
+            open.session.measure(self.n_computed, self.took).await?;
             self.took = Duration::ZERO;
         }
-        self.records = 0;
+        self.n_computed = 0;
         let written = open.session.commit().await?;
         self.committed.add(written);
         Ok(())
@@ -308,7 +308,7 @@ impl<F: Feature> Writer<F> {
     /// Goes on after an outcome with so many records: stages and commits what has become enough.
     async fn added(&mut self, records: usize) -> Result<()> {
         self.uncommitted += records;
-        self.write.records += 1;
+        self.write.n_computed += 1;
         if self.records.len().max(self.seals.len()) >= ROWS_PER_BATCH {
             self.flush().await?;
         }
@@ -577,7 +577,7 @@ impl BatchWriter {
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
         let staged = stager.stage(batch)?;
         if !open.feature.is_expansion() {
-            self.write.records += batch.num_rows() as u64;
+            self.write.n_computed += batch.num_rows() as u64;
         }
         open.session.stage(staged).await
     }
@@ -615,7 +615,7 @@ impl BatchWriter {
         let open = self.write.open.as_mut().expect("it was just opened");
         let stager = Stager { feature: &open.feature, layout: &open.layout, types: Types::Exact };
         let staged = stager.seal(parents)?;
-        self.write.records += parents.num_rows() as u64;
+        self.write.n_computed += parents.num_rows() as u64;
         open.session.seal(staged).await
     }
 

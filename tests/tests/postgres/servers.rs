@@ -86,43 +86,29 @@ async fn a_connection_that_is_killed_in_the_middle_of_a_write_leaves_nothing() {
     assert_eq!(database.texts("SELECT count(*)::text FROM pg__video").await, ["20010"]);
 }
 
+/// What a call gives whose connection is killed while it waits for a table.
+async fn despite_a_kill<T>(database: &Database, call: impl Future<Output = T>) -> T {
+    let holder = hold(database).await;
+    let kill = async {
+        kill_who_waits(database).await;
+        drop(holder);
+    };
+    tokio::join!(call, kill).0
+}
+
 /// Nothing was given yet: nobody is told.
 #[tokio::test]
 async fn a_read_whose_connection_is_killed_before_its_first_row_is_repeated() {
     let database = Database::postgres().await;
     let store = open(&database).await;
     store.sync(videos(10, "1")).await.expect("a sync");
-    let holder = hold(&database).await;
-    let kill = async {
-        kill_who_waits(&database).await;
-        drop(holder);
-    };
-    let (counts, ()) = tokio::join!(store.count_update::<Crop>(), kill);
+    let counts = despite_a_kill(&database, store.count_update::<Crop>()).await;
     assert_eq!(counts.expect("counts").new, 10);
-    let holder = hold(&database).await;
-    let kill = async {
-        kill_who_waits(&database).await;
-        drop(holder);
-    };
-    let read = store.read::<Video>();
-    let (rows, ()) = tokio::join!(read.rows(), kill);
+    let rows = despite_a_kill(&database, store.read::<Video>().rows()).await;
     assert_eq!(rows.expect("records").len(), 10);
-    let holder = hold(&database).await;
-    let kill = async {
-        kill_who_waits(&database).await;
-        drop(holder);
-    };
-    let read = store.read::<Video>();
-    let (count, ()) = tokio::join!(read.count(), kill);
+    let count = despite_a_kill(&database, store.read::<Video>().count()).await;
     assert_eq!(count.expect("a number"), 10);
-    let holder = hold(&database).await;
-    let kill = async {
-        kill_who_waits(&database).await;
-        drop(holder);
-    };
-    let plan = store.plan();
-    let (plan, ()) = tokio::join!(plan, kill);
-    plan.expect("a plan");
+    despite_a_kill(&database, store.plan()).await.expect("a plan");
 }
 
 /// What the server has taken back by itself is done again.

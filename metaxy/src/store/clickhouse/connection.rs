@@ -212,10 +212,7 @@ impl ClickHouseConnection {
     /// nothing goes on without them, or with some of them twice.
     async fn send_waiting(&mut self) -> Result<()> {
         if self.waiting.is_lost {
-            return Err(errors::database(
-                "rows of this write were lost on their way, the server has forgotten them, or a call was \
-                 cancelled; begin a new write",
-            ));
+            return Err(lost());
         }
         if !self.waiting.rows.is_empty() {
             self.waiting.is_lost = true;
@@ -328,6 +325,15 @@ impl ClickHouseConnection {
         Ok(found.len() as u64)
     }
 }
+
+/// What is said of a write that cannot go on.
+fn lost() -> Error {
+    errors::database(
+        "rows of this write were lost on their way, the server has forgotten them, or a call was cancelled; \
+         begin a new write",
+    )
+}
+
 /// Whether a name is that of a temporary table: no other begins with an `@`.
 fn is_temporary(table: &str) -> bool {
     table.starts_with('@')
@@ -393,10 +399,10 @@ impl sql::Connection for ClickHouseConnection {
             match access {
                 Access::Read => {}
                 Access::Write(tables) => {
-                    // Whoever was in the middle of a write waits for nobody, least of all for himself.
+                    // A call that was cancelled has left its turn, for which this one would wait for ever.
                     if !std::mem::take(&mut self.turns).is_empty() {
                         self.waiting.is_lost = true;
-                        return self.send_waiting().await;
+                        return Err(lost());
                     }
                     self.turns = self.engine.turns(tables).await;
                 }

@@ -377,7 +377,6 @@ mod tests {
     use super::*;
     use crate::store::sql::Connection as _;
     use futures::StreamExt;
-    use std::time::Duration;
 
     fn connected(sql: &str) -> Link {
         let database =
